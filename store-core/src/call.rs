@@ -1,0 +1,356 @@
+//! One append call on its way to a log: what callers hand in, what every backend refuses, and the texts that are
+//! then written.
+//!
+//! Each entry is serialised once, here, so that what is validated is what is stored, and all backends refuse the
+//! same calls with the same errors.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+
+use crate::chain;
+use crate::entry::{BlobRef, LogEntry, SegmentStart};
+use crate::error::{Damage, Result, StoreError};
+use crate::id::{Position, SessionId, TimestampMs};
+use crate::json;
+use crate::store::{Durability, Fact};
+use crate::trace::TraceEntry;
+
+/// The longest line of a log, its newline included: 100 MiB.
+pub const LINE_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// The longest idempotency key, in bytes.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// The longest entry text, in bytes: what is left of a line after the longest key and the line's own fields.
+pub const ENTRY_BYTES_MAX: u64 = LINE_BYTES_MAX - 8 * 1024;
+/// The most that the entries of one call may have together, in bytes of text: 256 MiB.
+pub const CALL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The largest blob, in bytes: 1 GiB.
+pub const BLOB_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The longest domain of a fact, in bytes.
+pub const DOMAIN_BYTES_MAX: usize = 4096;
+/// Top-level names that belong to the line, not to the entry.
+// Persisted: never reuse a name that was given up.
+pub const RESERVED_FIELDS: [&str; 5] = ["seq", "more", "key", "synced", "crc32c"];
+
+/// What is to be appended: a typed entry, or the text of an entry that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NewBody {
+    /// An entry that is serialised by the store.
+    Typed(LogEntry),
+    /// An entry's text, written byte for byte.
+    Text(String),
+}
+
+/// One entry of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEntry {
+    /// The entry.
+    pub body: NewBody,
+    /// The idempotency key: with it, the same entry is never written to the segment twice.
+    pub key: Option<String>,
+}
+
+impl NewEntry {
+    /// A typed entry without a key.
+    pub const fn typed(entry: LogEntry) -> Self {
+        Self { body: NewBody::Typed(entry), key: None }
+    }
+
+    /// An entry's text without a key.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { body: NewBody::Text(text.into()), key: None }
+    }
+
+    /// The same with an idempotency key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
+impl From<LogEntry> for NewEntry {
+    fn from(entry: LogEntry) -> Self {
+        Self::typed(entry)
+    }
+}
+
+/// An entry that may be written: validated, and serialised once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// The entry's own text.
+    pub text: String,
+    /// Its idempotency key.
+    pub key: Option<String>,
+    /// Its kind.
+    pub kind: String,
+    /// Its time, in milliseconds since the epoch.
+    pub ts: TimestampMs,
+    /// The segment's start, if it is one.
+    pub start: Option<Box<SegmentStart>>,
+}
+
+/// What the default durability policy gives for a call: synced if it has an entry that a person would miss.
+pub fn durability_by_policy(entries: &[Prepared]) -> Durability {
+    let synced = ["segment_start", "user_input", "turn_end", "run_completed", "run_errored"];
+    if entries.iter().any(|entry| synced.contains(&entry.kind.as_str())) {
+        Durability::Synced
+    } else {
+        Durability::Buffered
+    }
+}
+
+/// Validates a call on an existing segment and serialises its entries.
+///
+/// # Errors
+/// `InvalidEntry` and `TooLarge` as [`Store::append_with`](crate::Store::append_with) says.
+pub fn prepare_append(entries: &[NewEntry]) -> Result<Vec<Prepared>> {
+    let prepared = prepare(entries)?;
+    refuse_start(&prepared, 0)?;
+    Ok(prepared)
+}
+
+/// Validates the creation of a segment of `session` and serialises its entries. A key that is repeated with the
+/// same text is left out.
+///
+/// # Errors
+/// `InvalidEntry`, `KeyReused` and `TooLarge` as [`Store::create_segment`](crate::Store::create_segment) says.
+pub fn prepare_create(session: SessionId, entries: &[NewEntry]) -> Result<Vec<Prepared>> {
+    let prepared = prepare(entries)?;
+    match prepared.first().and_then(|first| first.start.as_deref()) {
+        Some(start) if start.session_id == session => {}
+        Some(start) => {
+            return Err(invalid(0, format!("segment_start names session {}, not {session}", start.session_id)));
+        }
+        None => return Err(invalid(0, "the first entry of a segment must be segment_start")),
+    }
+    refuse_start(&prepared, 1)?;
+    Ok(prepared)
+}
+
+fn refuse_start(prepared: &[Prepared], from: usize) -> Result<()> {
+    match prepared.iter().skip(from).position(|entry| entry.kind == "segment_start") {
+        Some(at) => Err(invalid(from + at, "segment_start may only be the first entry of a segment")),
+        None => Ok(()),
+    }
+}
+
+fn prepare(entries: &[NewEntry]) -> Result<Vec<Prepared>> {
+    if entries.is_empty() {
+        return Err(invalid(0, "the call has no entries"));
+    }
+    let mut bytes = 0_u64;
+    let mut prepared = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let one = prepare_one(index, entry)?;
+        bytes += one.text.len() as u64;
+        prepared.push(one);
+    }
+    check_size(bytes, CALL_BYTES_MAX)?;
+    Ok(prepared)
+}
+
+fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
+    if let Some(key) = &entry.key
+        && (key.is_empty() || key.len() > KEY_BYTES_MAX)
+    {
+        return Err(invalid(index, format!("a key has 1 to {KEY_BYTES_MAX} bytes")));
+    }
+    let text = match &entry.body {
+        NewBody::Typed(LogEntry::Unknown(unknown)) => unknown.text.clone(),
+        NewBody::Typed(typed) => typed.to_text().map_err(|error| invalid(index, error.to_string()))?,
+        NewBody::Text(text) => text.clone(),
+    };
+    check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
+    let head = check_object(index, &text)?;
+    let (Some(kind), Some(ts)) = (head.kind, head.ts) else {
+        return Err(invalid(index, "an entry has a text `kind` and a whole number `ts`"));
+    };
+    let start = match &entry.body {
+        NewBody::Typed(LogEntry::SegmentStart(start)) => Some(start.clone()),
+        NewBody::Typed(typed) if !matches!(typed, LogEntry::Unknown(_)) => None,
+        _ => match LogEntry::known_from_text(&kind, &text) {
+            Some(Err(error)) => return Err(invalid(index, format!("{kind} in a wrong shape: {error}"))),
+            Some(Ok(LogEntry::SegmentStart(start))) => Some(start),
+            _ => None,
+        },
+    };
+    Ok(Prepared { text, key: entry.key.clone(), kind, ts, start })
+}
+
+/// The top-level names of an entry that matter before it is parsed.
+#[derive(Default)]
+struct ObjectHead {
+    kind: Option<String>,
+    ts: Option<u64>,
+    reserved: Option<&'static str>,
+}
+
+impl<'de> Deserialize<'de> for ObjectHead {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = ObjectHead;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<ObjectHead, A::Error> {
+                let mut head = ObjectHead::default();
+                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    match name.as_ref() {
+                        "kind" if head.kind.is_none() => head.kind = Some(map.next_value()?),
+                        "ts" if head.ts.is_none() => head.ts = Some(map.next_value()?),
+                        "kind" | "ts" => return Err(serde::de::Error::custom(format_args!("`{name}` stands twice"))),
+                        other => {
+                            head.reserved = head.reserved.or(RESERVED_FIELDS.into_iter().find(|field| *field == other));
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(head)
+            }
+        }
+        from.deserialize_map(Names)
+    }
+}
+
+fn check_object(index: usize, text: &str) -> Result<ObjectHead> {
+    if !text.starts_with('{') || !text.ends_with('}') {
+        return Err(invalid(index, "an entry is one JSON object, without white space around it"));
+    }
+    if text.bytes().any(|byte| byte < 0x20) {
+        return Err(invalid(index, "an entry is one line, without control characters"));
+    }
+    let head: ObjectHead = json::from_str(text).map_err(|error| invalid(index, error.to_string()))?;
+    if let Some(field) = head.reserved {
+        return Err(invalid(index, format!("the top-level name `{field}` belongs to the store")));
+    }
+    Ok(head)
+}
+
+/// The text under which a fact is stored.
+///
+/// # Errors
+/// `InvalidEntry` and `TooLarge` as [`Store::put_fact`](crate::Store::put_fact) says.
+pub fn prepare_fact(fact: &Fact) -> Result<String> {
+    if fact.domain.is_empty() || fact.domain.len() > DOMAIN_BYTES_MAX {
+        return Err(invalid(0, format!("a fact's domain has 1 to {DOMAIN_BYTES_MAX} bytes")));
+    }
+    prepare_side_text(serde_json::to_string(fact))
+}
+
+/// The text under which a trace event is stored.
+///
+/// # Errors
+/// `InvalidEntry` and `TooLarge` as [`Store::append_trace`](crate::Store::append_trace) says.
+pub fn prepare_trace(trace: &TraceEntry) -> Result<String> {
+    prepare_side_text(serde_json::to_string(trace))
+}
+
+fn prepare_side_text(text: serde_json::Result<String>) -> Result<String> {
+    let text = text.map_err(|error| invalid(0, error.to_string()))?;
+    check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
+    if json::depth(&text) > json::DEPTH_MAX {
+        return Err(invalid(0, format!("nested deeper than {}", json::DEPTH_MAX)));
+    }
+    Ok(text)
+}
+
+/// Whether bytes that were read are the ones that the reference names.
+///
+/// # Errors
+/// `Corrupt`.
+pub fn check_blob(reference: &BlobRef, bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 == reference.bytes && chain::sha256_hex(bytes) == reference.sha256 {
+        return Ok(());
+    }
+    let detail = format!("blob {} does not hold the bytes that were put", reference.sha256);
+    Err(StoreError::Corrupt(Damage { segment: None, part: 1, offset: 0, seq: None, detail }))
+}
+
+/// Refuses what is over a limit.
+///
+/// # Errors
+/// `TooLarge`.
+pub const fn check_size(bytes: u64, bytes_max: u64) -> Result<()> {
+    if bytes > bytes_max { Err(StoreError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
+}
+
+/// An `InvalidEntry` error.
+pub fn invalid(index: usize, detail: impl Into<String>) -> StoreError {
+    StoreError::InvalidEntry { index, detail: detail.into() }
+}
+
+/// Which entries of a call are new, and where the others stand.
+///
+/// One slot per entry of the call: a position that the entry has already, or the place among the entries that are to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The entry stands in the segment already.
+    Stands(Position),
+    /// The entry is the n-th (0-based) of those that the call writes.
+    Write(usize),
+}
+
+/// Looks at the keys of a call first: `stands` answers where a key stands and with which text.
+///
+/// # Errors
+/// `KeyReused` if a key stands with another text, in the segment or earlier in the call; what `stands` fails with.
+pub fn resolve_keys(
+    entries: &[Prepared],
+    mut stands: impl FnMut(&str) -> Result<Option<(Position, String)>>,
+) -> Result<Vec<Slot>> {
+    let mut in_call: HashMap<&str, (usize, &str)> = HashMap::new();
+    let mut writes = 0;
+    let mut slots = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if let Some(key) = entry.key.as_deref() {
+            if let Some((position, text)) = stands(key)? {
+                if text != entry.text {
+                    return Err(StoreError::KeyReused { key: key.to_owned(), position });
+                }
+                slots.push(Slot::Stands(position));
+                continue;
+            }
+            if let Some((write, text)) = in_call.get(key) {
+                if *text != entry.text {
+                    let position = Position { seq: crate::Seq::START, crc32c: 0 };
+                    return Err(StoreError::KeyReused { key: key.to_owned(), position });
+                }
+                slots.push(Slot::Write(*write));
+                continue;
+            }
+            in_call.insert(key, (writes, &entry.text));
+        }
+        slots.push(Slot::Write(writes));
+        writes += 1;
+    }
+    Ok(slots)
+}
+
+/// The entries that the slots say are to be written, in order.
+pub fn entries_to_write<'a>(entries: &'a [Prepared], slots: &[Slot]) -> Vec<&'a Prepared> {
+    let mut next = 0;
+    let mut writes = Vec::new();
+    for (entry, slot) in entries.iter().zip(slots) {
+        if *slot == Slot::Write(next) {
+            writes.push(entry);
+            next += 1;
+        }
+    }
+    writes
+}
+
+/// The answer of a call: `written` are the positions of the written entries, in order.
+pub fn answer(slots: &[Slot], written: &[Position]) -> Vec<Position> {
+    slots
+        .iter()
+        .map(|slot| match slot {
+            Slot::Stands(position) => *position,
+            Slot::Write(at) => written[*at],
+        })
+        .collect()
+}

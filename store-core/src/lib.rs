@@ -1,0 +1,39 @@
+//! The core of the conversation store: what a conversation log consists of, what a store promises, and the
+//! bytes of a line.
+//!
+//! * [`Store`] is the contract of a log store; [`Backend`] adds the capabilities a store may have beside it.
+//! * [`LogEntry`] is one state transition of a conversation; a conversation's state is the fold of its entries.
+//! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
+//! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
+//! * [`MemoryStore`] is the reference that the other backends are compared with.
+//!
+//! This crate does no file I/O, reads no clock that it was not given and names no backend.
+
+mod backend;
+pub mod call;
+pub mod chain;
+pub mod codec;
+mod entry;
+mod error;
+mod id;
+pub mod json;
+mod memory;
+pub mod origin;
+mod store;
+mod trace;
+
+pub use backend::{Backend, BackendInfo};
+pub use call::{NewBody, NewEntry};
+pub use entry::{
+    BlobRef, ConfigChanged, Content, Extension, HistoryItem, HistoryRef, Item, ItemEntry, LlmUsage, LogEntry, Part,
+    Role, RunCompleted, RunErrored, SegmentMeta, SegmentOrigin, SegmentStart, SessionConfig, SessionKind, SystemItem,
+    TurnEnd, UnknownEntry, UserInput,
+};
+pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
+pub use id::{Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use memory::MemoryStore;
+pub use store::{
+    AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope, Record,
+    Store,
+};
+pub use trace::TraceEntry;

@@ -1,0 +1,325 @@
+//! The reference: a store in memory, strict and boring.
+//!
+//! It does what the contract says in the most obvious way, under one lock, and is what the other backends are
+//! compared with. A clone is another handle on the same store. Everything is gone with the last handle.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::backend::{Backend, BackendInfo};
+use crate::call::{self, NewEntry, Prepared, Slot};
+use crate::chain;
+use crate::codec::LogContext;
+use crate::entry::{BlobRef, LogEntry, SegmentOrigin};
+use crate::error::{Missing, Result, StoreError};
+use crate::id::{Position, SegmentId, Seq, SessionId};
+use crate::origin::{self, SegmentFacts};
+use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
+use crate::trace::TraceEntry;
+
+/// A store in memory. Clone it for a second handle.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    state: Arc<RwLock<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: BTreeMap<SessionId, Session>,
+    session_of: HashMap<SegmentId, SessionId>,
+    facts: Vec<Fact>,
+    blobs: HashMap<String, Vec<u8>>,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    segments: BTreeMap<SegmentId, Segment>,
+    facts: Vec<Fact>,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    records: Vec<Stored>,
+    keys: HashMap<String, usize>,
+    traces: Vec<TraceEntry>,
+    origin: Option<SegmentOrigin>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    position: Position,
+    key: Option<String>,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Session(SessionId),
+    Segment(SessionId, SegmentId),
+}
+
+impl Segment {
+    fn end(&self) -> Position {
+        self.records.last().map_or(Position { seq: Seq::START, crc32c: 0 }, |last| last.position)
+    }
+
+    fn write(&mut self, id: SegmentId, entries: &[&Prepared]) -> Vec<Position> {
+        let mut written = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let seq = self.end().seq.next();
+            let bytes = format!("{seq} {:?} {}", entry.key, entry.text);
+            let position = Position { seq, crc32c: LogContext::segment(id).checksum(bytes.as_bytes()) };
+            if let Some(key) = &entry.key {
+                self.keys.insert(key.clone(), self.records.len());
+            }
+            self.records.push(Stored { position, key: entry.key.clone(), text: entry.text.clone() });
+            written.push(position);
+        }
+        written
+    }
+
+    fn resolve(&self, entries: &[Prepared]) -> Result<Vec<Slot>> {
+        call::resolve_keys(entries, |key| {
+            Ok(self.keys.get(key).map(|at| (self.records[*at].position, self.records[*at].text.clone())))
+        })
+    }
+}
+
+impl State {
+    fn segment(&self, session: SessionId, segment: SegmentId) -> Result<&Segment> {
+        let found = self.sessions.get(&session).and_then(|found| found.segments.get(&segment));
+        found.ok_or(StoreError::no_segment(segment))
+    }
+
+    fn segment_mut(&mut self, session: SessionId, segment: SegmentId) -> Result<&mut Segment> {
+        let found = self.sessions.get_mut(&session).and_then(|found| found.segments.get_mut(&segment));
+        found.ok_or(StoreError::no_segment(segment))
+    }
+
+    fn facts_of(&self, segment: SegmentId) -> Option<SegmentFacts> {
+        let session = *self.session_of.get(&segment)?;
+        let found = self.sessions.get(&session)?.segments.get(&segment)?;
+        Some(SegmentFacts { session, entry_count: found.end().seq.0, origin: found.origin })
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn to_record(stored: &Stored) -> Result<Record> {
+    let entry = LogEntry::from_text(&stored.text).map_err(StoreError::backend)?;
+    Ok(Record { position: stored.position, key: stored.key.clone(), text: stored.text.clone(), entry })
+}
+
+impl Store for MemoryStore {
+    fn create_segment(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        _options: &CreateOptions,
+    ) -> Result<Vec<Position>> {
+        let prepared = call::prepare_create(session, entries)?;
+        let mut state = self.write();
+        if let Some(holder) = state.session_of.get(&segment) {
+            return Err(StoreError::AlreadyExists { session: *holder, segment });
+        }
+        let mut new = Segment::default();
+        let slots = new.resolve(&prepared)?;
+        if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
+            origin::check_origin(segment, start, |id| Ok(state.facts_of(id)))?;
+            new.origin = start.origin().copied();
+        }
+        let written = new.write(segment, &call::entries_to_write(&prepared, &slots));
+        state.sessions.entry(session).or_default().segments.insert(segment, new);
+        state.session_of.insert(segment, session);
+        state.changes.push(Change::Segment(session, segment));
+        Ok(call::answer(&slots, &written))
+    }
+
+    fn append_with(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &AppendOptions,
+    ) -> Result<Vec<Position>> {
+        let prepared = call::prepare_append(entries)?;
+        let mut state = self.write();
+        let found = state.segment_mut(session, segment)?;
+        let slots = found.resolve(&prepared)?;
+        let writes = call::entries_to_write(&prepared, &slots);
+        if writes.is_empty() {
+            return Ok(call::answer(&slots, &[]));
+        }
+        let actual = found.end();
+        if let Some(expected) = options.expected
+            && !expected.holds_at(actual)
+        {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        let written = found.write(segment, &writes);
+        state.changes.push(Change::Segment(session, segment));
+        Ok(call::answer(&slots, &written))
+    }
+
+    fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        let state = self.read();
+        let records = &state.segment(session, segment)?.records;
+        let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
+        records.iter().skip(skip).take(limit).map(to_record).collect()
+    }
+
+    fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
+        let state = self.read();
+        let records = &state.segment(session, segment)?.records;
+        records.iter().skip(records.len().saturating_sub(count)).map(to_record).collect()
+    }
+
+    fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
+        Ok(self.read().segment(session, segment)?.end().seq.0)
+    }
+
+    fn exists(&self, session: SessionId) -> Result<bool> {
+        Ok(self.read().sessions.contains_key(&session))
+    }
+
+    fn list_sessions(&self) -> Result<Vec<SessionId>> {
+        Ok(self.read().sessions.keys().rev().copied().collect())
+    }
+
+    fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
+        let state = self.read();
+        let found = state.sessions.get(&session);
+        Ok(found.map(|found| found.segments.keys().rev().copied().collect()).unwrap_or_default())
+    }
+
+    fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        Ok(self.read().session_of.get(&segment).copied())
+    }
+
+    fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {
+        call::prepare_trace(trace)?;
+        self.write().segment_mut(session, segment)?.traces.push(trace.clone());
+        Ok(())
+    }
+
+    fn read_traces(&self, session: SessionId, segment: SegmentId) -> Result<Vec<TraceEntry>> {
+        Ok(self.read().segment(session, segment)?.traces.clone())
+    }
+
+    fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
+        call::prepare_fact(fact)?;
+        let mut state = self.write();
+        match scope {
+            FactScope::Store => state.facts.push(fact.clone()),
+            FactScope::Session(id) => {
+                let session = state.sessions.get_mut(&id).ok_or(StoreError::no_session(id))?;
+                session.facts.push(fact.clone());
+                state.changes.push(Change::Session(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
+        let state = self.read();
+        match scope {
+            FactScope::Store => Ok(state.facts.clone()),
+            FactScope::Session(id) => {
+                let session = state.sessions.get(&id).ok_or(StoreError::no_session(id))?;
+                Ok(session.facts.clone())
+            }
+        }
+    }
+
+    fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
+        call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
+        let sha256 = chain::sha256_hex(bytes);
+        self.write().blobs.entry(sha256.clone()).or_insert_with(|| bytes.to_vec());
+        Ok(BlobGuard::new(BlobRef { sha256, bytes: bytes.len() as u64 }, None))
+    }
+
+    fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
+        let state = self.read();
+        let bytes = state.blobs.get(&reference.sha256);
+        let bytes = bytes.ok_or_else(|| StoreError::NotFound(Missing::Blob(reference.sha256.clone())))?;
+        call::check_blob(reference, bytes)?;
+        Ok(bytes.clone())
+    }
+
+    fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
+        let state = self.read();
+        let known = cursor.and_then(|cursor| cursor.0.parse::<usize>().ok()).filter(|at| *at <= state.changes.len());
+        let mut sessions = BTreeSet::new();
+        let mut segments = BTreeSet::new();
+        match known {
+            Some(at) => {
+                for change in &state.changes[at..] {
+                    match *change {
+                        Change::Session(id) => sessions.insert(id),
+                        Change::Segment(session, segment) => segments.insert((session, segment)),
+                    };
+                }
+            }
+            None => {
+                sessions.extend(state.sessions.keys());
+                segments.extend(state.session_of.iter().map(|(segment, session)| (*session, *segment)));
+            }
+        }
+        sessions.extend(segments.iter().map(|(session, _)| *session));
+        Ok(Changes {
+            sessions: sessions.into_iter().collect(),
+            segments: segments.into_iter().collect(),
+            cursor: ChangeCursor(state.changes.len().to_string()),
+        })
+    }
+
+    fn delete_session(&self, session: SessionId) -> Result<()> {
+        let mut state = self.write();
+        if !state.sessions.contains_key(&session) {
+            return Err(StoreError::no_session(session));
+        }
+        let others = state.sessions.iter().filter(|(id, _)| **id != session);
+        let by: Vec<SegmentId> = others
+            .flat_map(|(_, other)| &other.segments)
+            .filter(|(_, segment)| segment.origin.is_some_and(|origin| origin.session_id == session))
+            .map(|(id, _)| *id)
+            .collect();
+        if !by.is_empty() {
+            return Err(StoreError::Referenced { by });
+        }
+        if let Some(gone) = state.sessions.remove(&session) {
+            for segment in gone.segments.keys() {
+                state.session_of.remove(segment);
+            }
+        }
+        state.changes.push(Change::Session(session));
+        Ok(())
+    }
+}
+
+impl Backend for MemoryStore {
+    fn info(&self) -> BackendInfo {
+        BackendInfo {
+            scheme: "memory".to_owned(),
+            location: String::new(),
+            format_version: 1,
+            read_only: false,
+            projection_path: None,
+        }
+    }
+}
