@@ -1,0 +1,4 @@
+//! The checks, one module per part of the contract.
+
+pub(crate) mod create;
+mod fixture;

@@ -1,0 +1,113 @@
+//! What a backend gives to be checked, and what running a check answers.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use store_core::{Backend, MemoryStore};
+
+use crate::CHECKS;
+
+/// One empty store of a backend, and the ways to it.
+pub trait Harness: Send + Sync {
+    /// A new empty store that shares nothing with any other.
+    fn fresh() -> Self
+    where
+        Self: Sized;
+
+    /// The first handle.
+    fn store(&self) -> &dyn Backend;
+
+    /// Another handle on the same store, as another process would open it.
+    fn second_handle(&self) -> Box<dyn Backend>;
+
+    /// Closes the first handle and opens the same store again. A check drops its second handles before.
+    fn reopen(&mut self);
+}
+
+/// What a check answers.
+pub type Outcome = Result<(), Failure>;
+
+/// What a store did instead of what the contract says, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(String);
+
+impl Failure {
+    /// A failure with its words.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// One check of the suite.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// The part of the contract it belongs to.
+    pub group: &'static str,
+    /// What it holds, as a statement in snake_case.
+    pub name: &'static str,
+    run: fn(&mut dyn Harness) -> Outcome,
+}
+
+impl Check {
+    pub(crate) const fn new(group: &'static str, name: &'static str, run: fn(&mut dyn Harness) -> Outcome) -> Self {
+        Self { group, name, run }
+    }
+
+    /// Runs the check on a fresh store. A store that panics has failed it.
+    ///
+    /// # Errors
+    /// What the store did instead of what the contract says.
+    pub fn run(&self, harness: &mut dyn Harness) -> Outcome {
+        catch_unwind(AssertUnwindSafe(|| (self.run)(harness)))
+            .unwrap_or_else(|panic| Err(Failure(format!("the store panicked: {}", words_of(&*panic)))))
+    }
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// Runs one check of the list on a fresh store of `H`; what [`conformance_tests!`](crate::conformance_tests) calls.
+///
+/// # Panics
+/// The check fails, or the list has no such check.
+pub fn assert_conforms<H: Harness>(group: &str, name: &str) {
+    let check = CHECKS.iter().find(|check| check.group == group && check.name == name);
+    let Some(check) = check else { panic!("the list has no check {group}::{name}") };
+    if let Err(failure) = check.run(&mut H::fresh()) {
+        panic!("{group}::{name}: {failure}");
+    }
+}
+
+/// The reference: a store in memory.
+#[derive(Debug)]
+pub struct MemoryHarness(MemoryStore);
+
+impl Harness for MemoryHarness {
+    fn fresh() -> Self {
+        Self(MemoryStore::new())
+    }
+
+    fn store(&self) -> &dyn Backend {
+        &self.0
+    }
+
+    fn second_handle(&self) -> Box<dyn Backend> {
+        Box::new(self.0.clone())
+    }
+
+    /// A store in memory is gone with its last handle: what is opened again is a clone.
+    fn reopen(&mut self) {
+        self.0 = self.0.clone();
+    }
+}

@@ -1,0 +1,3 @@
+//! The suite on the reference, and the proof of what its checks can catch.
+
+mod memory;

@@ -1,0 +1,3 @@
+//! The reference keeps the contract.
+
+store_conformance::conformance_tests!(store_conformance::MemoryHarness);
