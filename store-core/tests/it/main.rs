@@ -1,0 +1,4 @@
+//! Tests of the crate from outside, and of the rules that hold the workspace together.
+
+mod calls;
+mod house;
