@@ -4,7 +4,7 @@ use store_core::call::{self, ENTRY_BYTES_MAX, KEY_BYTES_MAX};
 use store_core::{LogEntry, NewEntry, SegmentStart, SessionId, StoreError, TurnEnd};
 
 fn refusal(entry: NewEntry) -> String {
-    match call::prepare_append(&[entry]).unwrap_err() {
+    match call::prepare_append(&[entry]).expect_err("a refusal") {
         StoreError::InvalidEntry { index: 0, detail } => detail,
         other => panic!("{other}"),
     }
