@@ -1,1 +1,148 @@
-//! (being written)
+//! The leaves of a session, and which of them is the current one.
+//!
+//! A leaf is a segment whose last entry no other segment of the same session continues. A fork into another session
+//! takes nothing away: the conversation goes on there as another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError, TimestampMs};
+
+use crate::error::{LineageError, Result};
+use crate::facts::{CurrentLeaf, SessionFacts};
+
+/// What of a segment decides whether it is a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentNode {
+    /// The segment.
+    pub segment_id: SegmentId,
+    /// How many entries it has.
+    pub entry_count: u64,
+    /// The time of its last entry.
+    pub last_ts: TimestampMs,
+    /// What it continues.
+    pub origin: Option<SegmentOrigin>,
+}
+
+/// The segments of one session.
+#[derive(Clone, Debug)]
+pub struct SegmentTree {
+    nodes: BTreeMap<SegmentId, SegmentNode>,
+    /// By segment, those of the session that continue its last entry.
+    continued_by: BTreeMap<SegmentId, Vec<SegmentId>>,
+}
+
+impl SegmentTree {
+    /// The tree of a session's segments, in any order.
+    pub fn new(session: SessionId, segments: impl IntoIterator<Item = SegmentNode>) -> Self {
+        let nodes: BTreeMap<SegmentId, SegmentNode> =
+            segments.into_iter().map(|node| (node.segment_id, node)).collect();
+        let mut continued_by: BTreeMap<SegmentId, Vec<SegmentId>> = BTreeMap::new();
+        for node in nodes.values() {
+            if let Some(origin) = node.origin.filter(|origin| origin.session_id == session)
+                && nodes.get(&origin.segment_id).is_some_and(|parent| Seq(parent.entry_count) <= origin.seq)
+            {
+                continued_by.entry(origin.segment_id).or_default().push(node.segment_id);
+            }
+        }
+        Self { nodes, continued_by }
+    }
+
+    /// Reads the first and the last entry of each segment of a session.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session; `NoStart`; what the store fails with.
+    pub fn read(store: &dyn Store, session: SessionId) -> Result<Self> {
+        let segments = store.list_segments(session)?;
+        if segments.is_empty() {
+            return Err(StoreError::no_session(session).into());
+        }
+        let nodes: Vec<SegmentNode> =
+            segments.into_iter().map(|segment| read_node(store, session, segment)).collect::<Result<_>>()?;
+        Ok(Self::new(session, nodes))
+    }
+
+    /// The segments, oldest id first.
+    pub fn segments(&self) -> impl Iterator<Item = &SegmentNode> {
+        self.nodes.values()
+    }
+
+    /// Whether the segment is one of the session whose last entry no other one of it continues.
+    pub fn is_leaf(&self, segment: SegmentId) -> bool {
+        self.nodes.contains_key(&segment) && !self.continued_by.contains_key(&segment)
+    }
+
+    /// The leaves, oldest id first.
+    pub fn leaves(&self) -> Vec<SegmentId> {
+        self.nodes.keys().copied().filter(|segment| self.is_leaf(*segment)).collect()
+    }
+
+    /// The leaf that the session goes on from; `None` for a tree without segments.
+    ///
+    /// The one that the `current_leaf` fact names; if that was continued at its end, the one that continues it, and so
+    /// on. Without such a fact, or if it names nothing that counts, the leaf with the latest last entry, of several the
+    /// one with the greatest id. Superseded segments count only where there is nothing else.
+    pub fn current(&self, named: Option<&CurrentLeaf>, superseded: &BTreeSet<SegmentId>) -> Option<SegmentId> {
+        named
+            .filter(|leaf| self.nodes.contains_key(&leaf.segment_id))
+            .map(|leaf| self.passed_on(leaf.segment_id, superseded))
+            .filter(|segment| !superseded.contains(segment))
+            .or_else(|| self.latest(self.leaves().iter(), superseded))
+    }
+
+    /// Follows the continuations at the end of a segment.
+    fn passed_on(&self, named: SegmentId, superseded: &BTreeSet<SegmentId>) -> SegmentId {
+        let mut at = named;
+        // Origins do not form cycles; a damaged store may, and each step there is one of so many.
+        for _ in 0..self.nodes.len() {
+            let next = self.continued_by.get(&at).and_then(|next| self.latest(next.iter(), superseded));
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        at
+    }
+
+    fn latest<'a>(
+        &self,
+        among: impl Iterator<Item = &'a SegmentId>,
+        superseded: &BTreeSet<SegmentId>,
+    ) -> Option<SegmentId> {
+        let nodes = among.filter_map(|segment| self.nodes.get(segment));
+        let rank = |node: &&SegmentNode| (!superseded.contains(&node.segment_id), node.last_ts, node.segment_id);
+        nodes.max_by_key(rank).map(|node| node.segment_id)
+    }
+}
+
+fn read_node(store: &dyn Store, session: SessionId, segment: SegmentId) -> Result<SegmentNode> {
+    let first = store.read_range(session, segment, Seq::START, 1)?.into_iter().next().map(|record| record.entry);
+    let Some(LogEntry::SegmentStart(start)) = first else {
+        return Err(LineageError::NoStart { segment }.into());
+    };
+    let last = store.read_tail(session, segment, 1)?.into_iter().next();
+    let last = last.ok_or(LineageError::NoStart { segment })?;
+    Ok(SegmentNode {
+        segment_id: segment,
+        entry_count: last.position.seq.0,
+        last_ts: last.entry.ts(),
+        origin: start.origin().copied(),
+    })
+}
+
+/// The leaves of a session, oldest id first.
+///
+/// # Errors
+/// As [`SegmentTree::read`].
+pub fn leaves(store: &dyn Store, session: SessionId) -> Result<Vec<SegmentId>> {
+    Ok(SegmentTree::read(store, session)?.leaves())
+}
+
+/// The leaf that a session goes on from.
+///
+/// # Errors
+/// As [`SegmentTree::read`].
+pub fn current_leaf(store: &dyn Store, session: SessionId) -> Result<SegmentId> {
+    let facts = SessionFacts::read(store, session)?;
+    let current = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+    Ok(current.ok_or(StoreError::no_session(session))?)
+}

@@ -1,9 +1,7 @@
 //! Sessions: what conversations are made of, on top of any store.
-//!
-//! Placeholder prose is replaced by the owner of this file.
 
 mod backend;
-mod blob;
+pub mod blob;
 mod compact;
 mod error;
 mod facts;
@@ -12,10 +10,20 @@ mod fork;
 #[cfg(feature = "index")]
 pub mod import;
 #[cfg(feature = "index")]
-mod index;
+pub mod index;
 mod leaf;
-mod lineage;
+pub mod lineage;
 mod restore;
 mod segment;
 mod state;
 mod transcript;
+
+pub use error::{LineageError, Result, SessionError};
+pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
+pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, UsageTotals, usage_size};
+pub use leaf::{SegmentNode, SegmentTree, current_leaf, leaves};
+pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
+pub use restore::{
+    INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
+};
+pub use segment::SegmentLocation;

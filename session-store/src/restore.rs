@@ -1,1 +1,322 @@
-//! (being written)
+//! Restoring: from the entries of a branch to the state that a model and a runtime go on with.
+//!
+//! [`collect_state`] is pure; [`restore`] reads the branch, calls it and reads back what had been moved out of the
+//! entries. What of the branch a model is given: everything said so far, but behind a compaction exactly the
+//! `history` of the compacted segment and what followed.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store_core::{
+    HistoryItem, HistoryRef, Item, LlmUsage, LogEntry, Part, Position, Role, SegmentId, SegmentMeta, Seq,
+    SessionConfig, SessionId, Store, StoreError, TimestampMs, UserInput,
+};
+
+use crate::blob;
+use crate::error::Result;
+use crate::fold::{ConfigFold, TurnFold, UsageFold};
+use crate::lineage::{self, LineageEntries};
+
+/// What a conversation is at the end of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestoredState {
+    /// The segment's session; `None` for a state without entries.
+    pub session_id: Option<SessionId>,
+    /// The segment; `None` for a state without entries.
+    pub segment_id: Option<SegmentId>,
+    /// The segment's last entry: what a writer that goes on expects to find. Seq 0 for a state without entries.
+    pub position: Position,
+    /// What a model would be given, in order.
+    pub history: Vec<Item>,
+    /// How many turns the branch has.
+    pub turn_count: u64,
+    /// Whether the last turn ended with a run that says it was interrupted. A turn that is still open was not.
+    pub last_run_interrupted: bool,
+    /// How many entries the segment itself has.
+    pub entries_count: u64,
+    /// The usage of each request of the branch, the largest that was recorded for it.
+    pub usage_history: Vec<LlmUsage>,
+    /// The extensions of the branch, in order, by domain.
+    pub extensions: Vec<(String, Value)>,
+    /// What was typed on the branch, in order.
+    pub user_inputs: Vec<UserInput>,
+    /// The calls in `history` that have no result, in order.
+    pub open_tool_calls: Vec<String>,
+    /// The settings that hold at the end.
+    pub config: SessionConfig,
+    /// Where the segment comes from. What it leaves open is filled in from the segments of its own session that it continues.
+    pub meta: SegmentMeta,
+    /// The system prompt that holds at the end, if the runtime keeps it in the log.
+    pub system_prompt: Option<String>,
+    /// The turns of the branch: what a writer goes on counting with.
+    pub turns: TurnFold,
+}
+
+/// Reads the state at the end of a segment.
+///
+/// # Errors
+/// `NotFound`; [`LineageError`](crate::LineageError); what the store fails with.
+pub fn restore(store: &dyn Store, session: SessionId, segment: SegmentId) -> Result<RestoredState> {
+    let mut state = collect_state(&lineage::load(store, session, segment)?);
+    for item in &mut state.history {
+        blob::resolve(store, item)?;
+    }
+    for input in &mut state.user_inputs {
+        blob::resolve_parts(store, &mut input.content)?;
+    }
+    for (_, payload) in &mut state.extensions {
+        blob::resolve_value(store, payload)?;
+    }
+    Ok(state)
+}
+
+/// Reads the state at the end of a segment whose session is not known.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_by_segment(store: &dyn Store, segment: SegmentId) -> Result<RestoredState> {
+    let session = store.lookup_session_of(segment)?.ok_or(StoreError::no_segment(segment))?;
+    restore(store, session, segment)
+}
+
+/// The state at the end of a branch, root first.
+///
+/// A reference of a history that does not lie within the branch stands for nothing; [`lineage::load`] refuses such
+/// a branch.
+pub fn collect_state(parts: &[LineageEntries]) -> RestoredState {
+    let mut turns = TurnFold::default();
+    let mut config = ConfigFold::default();
+    let mut usage = UsageFold::default();
+    let mut system_prompt = None;
+    let mut extensions = Vec::new();
+    let mut user_inputs = Vec::new();
+    let own = parts.last();
+    for part in parts {
+        let inherited = own.is_some_and(|own| own.session_id != part.session_id);
+        for entry in &part.entries {
+            turns.apply(entry);
+            config.apply(entry);
+            usage.apply(entry, inherited);
+            match entry {
+                LogEntry::SegmentStart(start) if start.system_prompt.is_some() => {
+                    system_prompt.clone_from(&start.system_prompt);
+                }
+                LogEntry::UserInput(input) => user_inputs.push(input.clone()),
+                LogEntry::Extension(extension) => {
+                    extensions.push((extension.domain.clone(), extension.payload.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
+    let history: Vec<Item> = model_history(parts).into_iter().map(|placed| placed.item).collect();
+    RestoredState {
+        session_id: own.map(|own| own.session_id),
+        segment_id: own.map(|own| own.segment_id),
+        position: own.map_or(Position { seq: Seq::START, crc32c: 0 }, |own| own.position),
+        open_tool_calls: open_calls(&history),
+        history,
+        turn_count: turns.turn_count(),
+        last_run_interrupted: turns.last_run_interrupted(),
+        entries_count: own.map(|own| own.entries.len() as u64).unwrap_or_default(),
+        usage_history: usage.into_history(),
+        extensions,
+        user_inputs,
+        config: config.into_config(),
+        meta: collect_meta(parts),
+        system_prompt,
+        turns,
+    }
+}
+
+/// The segment's own meta, completed from the segments of its session that it continues, nearest first.
+pub(crate) fn collect_meta(parts: &[LineageEntries]) -> SegmentMeta {
+    let Some(own) = parts.last() else { return SegmentMeta::default() };
+    let mut meta = own.start().map(|start| start.meta.clone()).unwrap_or_default();
+    let ancestors = parts.iter().rev().skip(1).take_while(|part| part.session_id == own.session_id);
+    for start in ancestors.filter_map(LineageEntries::start) {
+        meta.agent = meta.agent.or_else(|| start.meta.agent.clone());
+        meta.native_id = meta.native_id.or_else(|| start.meta.native_id.clone());
+        meta.parent_session_id = meta.parent_session_id.or(start.meta.parent_session_id);
+        meta.parent_call_id = meta.parent_call_id.or_else(|| start.meta.parent_call_id.clone());
+        meta.source = meta.source.or_else(|| start.meta.source.clone());
+    }
+    meta
+}
+
+/// An item that a model is given, and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PlacedItem {
+    pub(crate) session_id: SessionId,
+    pub(crate) segment_id: SegmentId,
+    pub(crate) seq: Seq,
+    pub(crate) turn: u64,
+    pub(crate) ts: TimestampMs,
+    pub(crate) item: Item,
+    /// Put in by the program, not part of what a person reads.
+    pub(crate) injected: bool,
+    /// Stands in a segment's history instead of an entry of its own.
+    pub(crate) in_history: bool,
+}
+
+/// Where an item is to be taken from: part, entry, and for a segment's start the place in its history.
+#[derive(Clone, Copy)]
+struct Source {
+    part: usize,
+    entry: usize,
+    history: Option<usize>,
+}
+
+/// What a model is given at the end of a branch, in order.
+pub(crate) fn model_history(parts: &[LineageEntries]) -> Vec<PlacedItem> {
+    let mut sources = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        for entry in 0..part.entries.len() {
+            if let LogEntry::SegmentStart(start) = &part.entries[entry]
+                && start.compacted_from.is_some()
+            {
+                sources.clear();
+            }
+            push_entry(parts, at, entry, &mut sources);
+        }
+    }
+    let turns = turns_of(parts);
+    sources.into_iter().filter_map(|source| place(parts, &turns, source)).collect()
+}
+
+fn push_entry(parts: &[LineageEntries], part: usize, entry: usize, sources: &mut Vec<Source>) {
+    match &parts[part].entries[entry] {
+        LogEntry::SegmentStart(start) => {
+            for (at, item) in start.history.iter().enumerate() {
+                match item {
+                    HistoryItem::Item(_) => sources.push(Source { part, entry, history: Some(at) }),
+                    HistoryItem::Reference(reference) => push_reference(parts, part, reference, sources),
+                }
+            }
+        }
+        LogEntry::UserInput(_) | LogEntry::AssistantItem(_) | LogEntry::ToolResult(_) | LogEntry::SystemItem(_) => {
+            sources.push(Source { part, entry, history: None });
+        }
+        _ => {}
+    }
+}
+
+/// The items of the referenced entries; a `segment_start` among them stands for its own history. A history only
+/// reaches back to segments before its own, so this comes to an end.
+fn push_reference(parts: &[LineageEntries], of: usize, reference: &HistoryRef, sources: &mut Vec<Source>) {
+    let Some(part) = lineage::find_reference(&parts[..of], reference) else { return };
+    let entries = parts[part].numbered().map(|(seq, _)| seq).enumerate();
+    for (entry, seq) in entries.skip_while(|(_, seq)| *seq < reference.from) {
+        if seq > reference.through {
+            break;
+        }
+        push_entry(parts, part, entry, sources);
+    }
+}
+
+/// The turn that each entry belongs to.
+fn turns_of(parts: &[LineageEntries]) -> Vec<Vec<u64>> {
+    let mut fold = TurnFold::default();
+    let mut turn_after = |entry: &LogEntry| {
+        fold.apply(entry);
+        fold.turn()
+    };
+    parts.iter().map(|part| part.entries.iter().map(&mut turn_after).collect()).collect()
+}
+
+fn place(parts: &[LineageEntries], turns: &[Vec<u64>], source: Source) -> Option<PlacedItem> {
+    let part = &parts[source.part];
+    let entry = &part.entries[source.entry];
+    let (item, injected) = match (entry, source.history) {
+        (LogEntry::SegmentStart(start), Some(at)) => match start.history.get(at)? {
+            HistoryItem::Item(item) => (item.clone(), false),
+            HistoryItem::Reference(_) => return None,
+        },
+        (LogEntry::SystemItem(system), _) => (system.item.clone(), system.injected),
+        _ => (entry_item(entry)?, false),
+    };
+    Some(PlacedItem {
+        session_id: part.session_id,
+        segment_id: part.segment_id,
+        seq: Seq(source.entry as u64 + 1),
+        turn: turns[source.part][source.entry],
+        ts: entry.ts(),
+        item,
+        injected,
+        in_history: source.history.is_some(),
+    })
+}
+
+/// The item that an entry puts into the history; `None` for an entry that puts none, and for a segment's start.
+pub fn entry_item(entry: &LogEntry) -> Option<Item> {
+    match entry {
+        LogEntry::UserInput(input) => Some(Item::Message { role: Role::User, parts: input.content.clone() }),
+        LogEntry::AssistantItem(entry) | LogEntry::ToolResult(entry) => Some(entry.item.clone()),
+        LogEntry::SystemItem(entry) => Some(entry.item.clone()),
+        _ => None,
+    }
+}
+
+/// The calls without a result, in order.
+fn open_calls(history: &[Item]) -> Vec<String> {
+    let open = open_call_places(history.iter());
+    open.into_iter().map(|(_, call_id)| call_id.to_owned()).collect()
+}
+
+/// The calls without a result and their places, in order. A result answers the earliest open call of its id.
+fn open_call_places<'a>(history: impl Iterator<Item = &'a Item>) -> Vec<(usize, &'a str)> {
+    let mut open: Vec<Option<(usize, &str)>> = Vec::new();
+    let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, item) in history.enumerate() {
+        match item {
+            Item::ToolCall { call_id, .. } => {
+                by_id.entry(call_id).or_default().push(open.len());
+                open.push(Some((at, call_id)));
+            }
+            Item::ToolResult { call_id, .. } => {
+                if let Some(calls) = by_id.get_mut(call_id.as_str()).filter(|calls| !calls.is_empty()) {
+                    open[calls.remove(0)] = None;
+                }
+            }
+            _ => {}
+        }
+    }
+    open.into_iter().flatten().collect()
+}
+
+/// The text of the result that closes an open call.
+pub const INTERRUPTED: &str = "[interrupted]";
+
+/// The history with a result for every call that has none, as models demand it: an error that says it was
+/// interrupted, behind the results of the calls that were made together with it.
+pub fn close_open_calls(history: Vec<Item>) -> Vec<Item> {
+    let closing = closing_places(history.iter());
+    let mut closed = Vec::with_capacity(history.len() + closing.len());
+    let mut closing = closing.into_iter().peekable();
+    for (at, item) in history.into_iter().enumerate() {
+        while let Some((_, call_id)) = closing.next_if(|(place, _)| *place == at) {
+            closed.push(interrupted_result(call_id));
+        }
+        closed.push(item);
+    }
+    closed.extend(closing.map(|(_, call_id)| interrupted_result(call_id)));
+    closed
+}
+
+/// The result that closes an open call.
+pub(crate) fn interrupted_result(call_id: String) -> Item {
+    Item::ToolResult { call_id, parts: vec![Part::text(INTERRUPTED)], is_error: true }
+}
+
+/// Before which item of a history the result of which open call is missing, in order.
+pub(crate) fn closing_places<'a>(history: impl Iterator<Item = &'a Item> + Clone) -> Vec<(usize, String)> {
+    let items: Vec<&Item> = history.clone().collect();
+    let behind = |call: usize| {
+        let calls = items[call..].iter().take_while(|item| matches!(item, Item::ToolCall { .. })).count();
+        let results = items[call + calls..].iter().take_while(|item| matches!(item, Item::ToolResult { .. })).count();
+        call + calls + results
+    };
+    let open = open_call_places(history);
+    open.into_iter().map(|(at, call_id)| (behind(at), call_id.to_owned())).collect()
+}
