@@ -1,1 +1,30 @@
+//! The SQLite backend of the conversation store: one database file that keeps the promises of
+//! [`store_core::Store`].
 //!
+//! [`SqliteStore`] is the store; [`OpenOptions`] says how it is opened. The tables, what their columns mean and what a
+//! commit promises stand in `docs/SQLITE.md`.
+//!
+//! Every call that writes is one `BEGIN IMMEDIATE` transaction on the handle's one writer connection, in WAL mode; every
+//! call that reads is one read transaction on a connection of its own. That is the whole atomicity argument:
+//! a transaction is there for every reader at once, or never. Its price is that writers of one database wait for
+//! each other, also when they write to different segments.
+
+mod append;
+mod blobs;
+mod changes;
+mod connection;
+mod create;
+mod delete;
+mod disk;
+mod error;
+mod facts;
+mod open;
+mod read;
+mod row;
+mod schema;
+mod side;
+mod store;
+mod traces;
+
+pub use open::{OpenMode, OpenOptions};
+pub use store::SqliteStore;

@@ -1,0 +1,101 @@
+//! Appending entries to a segment that exists: one transaction a call.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use store_core::call::{self, Prepared, Slot};
+use store_core::{AppendOptions, Durability, NewEntry, Position, SegmentId, Seq, SessionId, StoreError};
+
+use crate::changes;
+use crate::connection::Connections;
+use crate::error::{Result, damage};
+use crate::read;
+use crate::row::{self, EntryRow};
+
+pub(crate) fn append_with(
+    connections: &Connections,
+    session: SessionId,
+    segment: SegmentId,
+    entries: &[NewEntry],
+    options: &AppendOptions,
+) -> Result<Vec<Position>> {
+    let prepared = call::prepare_append(entries)?;
+    let durability = options.durability.unwrap_or_else(|| call::durability_by_policy(&prepared));
+    let (slots, written) = connections.write(durability, |transaction| {
+        let found = read::segment_of(transaction, session, segment)?;
+        read::check_end(transaction, segment, found.entry_count)?;
+        let slots = resolve(transaction, segment, &prepared)?;
+        let writes = call::entries_to_write(&prepared, &slots);
+        if writes.is_empty() {
+            return Ok((slots, Vec::new()));
+        }
+        if let Some(expected) = options.expected {
+            let actual = end(transaction, segment, found.entry_count)?;
+            if !expected.holds_at(actual) {
+                return Err(StoreError::Conflict { expected, actual }.into());
+            }
+        }
+        let written = insert(transaction, segment, found.entry_count, &writes)?;
+        let change = changes::next(transaction)?;
+        let mut statement = transaction
+            .prepare_cached("UPDATE segments SET entry_count = entry_count + ?2, change = ?3 WHERE segment_id = ?1")?;
+        statement.execute((segment.as_bytes(), row::to_sql(written.len() as u64), row::to_sql(change)))?;
+        Ok((slots, written))
+    })?;
+    if written.is_empty() && durability == Durability::Synced {
+        // What stands there already may have been written without a sync.
+        connections.place().sync_log()?;
+    }
+    Ok(call::answer(&slots, &written))
+}
+
+/// Where the keys of a call stand in the segment.
+fn resolve(connection: &Connection, segment: SegmentId, entries: &[Prepared]) -> Result<Vec<Slot>> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND key = ?2")?;
+    Ok(call::resolve_keys(entries, |key| {
+        let mut look_up = || -> Result<_> {
+            let mut rows = statement.query((segment.as_bytes(), key))?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let found = EntryRow::read(segment, row)?;
+            Ok(Some((found.position, found.text)))
+        };
+        Ok(look_up()?)
+    })?)
+}
+
+/// The position of the last entry.
+fn end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
+    let mut statement = connection.prepare_cached("SELECT crc32c FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
+    let crc32c: Option<i64> =
+        statement.query_row((segment.as_bytes(), row::to_sql(entry_count)), |row| row.get(0)).optional()?;
+    let crc32c = crc32c.and_then(|crc| u32::try_from(crc).ok());
+    let crc32c = crc32c.ok_or_else(|| damage(Some(segment), Some(entry_count), "the row has no checksum"))?;
+    Ok(Position { seq: Seq(entry_count), crc32c })
+}
+
+/// Writes entries behind the first `entry_count` ones.
+pub(crate) fn insert(
+    transaction: &Transaction<'_>,
+    segment: SegmentId,
+    entry_count: u64,
+    entries: &[&Prepared],
+) -> Result<Vec<Position>> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO entries (segment_id, seq, kind, ts, key, body, crc32c) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let mut written = Vec::with_capacity(entries.len());
+    for (seq, entry) in (entry_count + 1..).zip(entries) {
+        let key = entry.key.as_deref();
+        let crc32c = row::entry_checksum(segment, seq, key.map(str::as_bytes), entry.text.as_bytes());
+        statement.execute((
+            segment.as_bytes(),
+            row::to_sql(seq),
+            &entry.kind,
+            row::to_sql(entry.ts),
+            key,
+            &entry.text,
+            crc32c,
+        ))?;
+        written.push(Position { seq: Seq(seq), crc32c });
+    }
+    Ok(written)
+}

@@ -1,0 +1,369 @@
+//! The connections of one handle: one that writes, behind a lock, and a few that read beside it.
+//!
+//! A handle that is open for reading only has none that writes, and its reading ones write nothing either, not even the
+//! index that SQLite keeps beside a write-ahead log; how they do that depends on whether somebody else has the
+//! database open ([`Stillness`]).
+
+use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use store_core::{Durability, StoreError};
+
+use crate::disk::{FileId, Place, Stillness, StoreLock, not_a_store};
+use crate::error::{Error, Result};
+
+/// Statements kept prepared per connection: more than this crate has.
+const STATEMENTS_MAX: usize = 64;
+/// The size that the write-ahead log is cut back to when it starts over, in bytes.
+const LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// How often a read of a database that others change under it is tried.
+const READ_ATTEMPTS_MAX: usize = 16;
+
+/// All connections of one handle.
+pub(crate) struct Connections {
+    place: Place,
+    busy_timeout: Duration,
+    access: Access,
+}
+
+enum Access {
+    Writing(Box<Writing>),
+    Reading { idle: Mutex<Vec<Snapshot>>, idle_max: usize },
+}
+
+struct Writing {
+    file: FileId,
+    writer: Mutex<Writer>,
+    readers: Pool,
+    /// Last, so that it is given up when the connections are closed.
+    lock: Arc<StoreLock>,
+}
+
+struct Writer {
+    connection: Connection,
+    /// What `PRAGMA synchronous` is set to; `None` if that is not known.
+    durability: Option<Durability>,
+}
+
+impl Connections {
+    /// The connections of a handle that holds the store's lock.
+    pub(crate) fn writing(
+        place: Place,
+        lock: StoreLock,
+        writer: Connection,
+        busy_timeout: Duration,
+        readers_max: usize,
+    ) -> Result<Self> {
+        let file = place.file_id()?.ok_or_else(|| place.missing())?;
+        let writing = Writing {
+            lock: Arc::new(lock),
+            file,
+            writer: Mutex::new(Writer { connection: writer, durability: None }),
+            readers: Pool::new(readers_max),
+        };
+        Ok(Self { place, busy_timeout, access: Access::Writing(Box::new(writing)) })
+    }
+
+    /// The connections of a handle that writes nothing.
+    pub(crate) fn reading(place: Place, busy_timeout: Duration, idle_max: usize) -> Self {
+        Self { place, busy_timeout, access: Access::Reading { idle: Mutex::default(), idle_max } }
+    }
+
+    /// Where the database stands.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether nothing can be written.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self.access, Access::Reading { .. })
+    }
+
+    /// The hold on the store's lock, which keeps those out who need the store for themselves.
+    pub(crate) fn lock(&self) -> Result<Arc<StoreLock>> {
+        match &self.access {
+            Access::Writing(writing) => Ok(Arc::clone(&writing.lock)),
+            Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
+        }
+    }
+
+    /// Runs `work` in one write transaction and commits it with this durability. If `work` fails nothing is written.
+    pub(crate) fn write<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let Access::Writing(writing) = &self.access else { return Err(StoreError::ReadOnly.into()) };
+        let mut writer = guard(&writing.writer);
+        self.refuse_replaced(writing.file)?;
+        let at = |error: Error| error.at(self.place.path());
+        writer.set(durability).map_err(at)?;
+        let begun = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(|error| at(error.into()))?;
+        let done = work(&transaction).map_err(at)?;
+        transaction.commit().map_err(|error| at(error.into()))?;
+        Ok(done)
+    }
+
+    /// Runs `work` in one read transaction. It may run more than once.
+    pub(crate) fn read<T>(&self, work: impl Fn(&Connection) -> Result<T>) -> Result<T> {
+        match &self.access {
+            Access::Writing(writing) => {
+                let reader = writing.readers.take(|| open_reader(&self.place, self.busy_timeout))?;
+                in_read_transaction(&reader, &work)
+            }
+            Access::Reading { idle, idle_max } => self.read_still(idle, *idle_max, &work),
+        }
+        .map_err(|error| error.at(self.place.path()))
+    }
+
+    /// A file that was put in the database's place, or a database that was removed, does not get the write.
+    fn refuse_replaced(&self, file: FileId) -> Result<()> {
+        match self.place.file_id()? {
+            Some(found) if found == file => Ok(()),
+            Some(_) => {
+                Err(not_a_store(self.place.path(), "another file was put in its place while it was open").into())
+            }
+            None => Err(self.place.missing().into()),
+        }
+    }
+
+    /// Reads without writing: what a closed database answers counts only if nobody changed it meanwhile.
+    fn read_still<T>(
+        &self,
+        idle: &Mutex<Vec<Snapshot>>,
+        idle_max: usize,
+        work: &impl Fn(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let file = self.place.file_id()?.ok_or_else(|| self.place.missing())?;
+            let stillness = self.place.stillness()?;
+            let same = |snapshot: &Snapshot| snapshot.file == file && snapshot.stillness == stillness;
+            let known = {
+                let mut idle = guard(idle);
+                idle.retain(same);
+                idle.pop()
+            };
+            let opened = match known {
+                Some(snapshot) => Ok(snapshot),
+                None => Snapshot::open(&self.place, file, stillness, self.busy_timeout),
+            };
+            let (answer, snapshot) = match opened {
+                Ok(snapshot) => (in_read_transaction(snapshot.connection(), work), Some(snapshot)),
+                Err(error) => (Err(error), None),
+            };
+            let undisturbed = self.place.stillness()? == stillness && self.place.file_id()? == Some(file);
+            if undisturbed || (stillness == Stillness::Live && answer.is_ok()) {
+                let mut idle = guard(idle);
+                if idle.len() < idle_max {
+                    idle.extend(snapshot);
+                }
+                return answer;
+            }
+        }
+        let holder = format!("writers of {}", self.place.path().display());
+        Err(StoreError::Busy { holder, host: None, since: None }.into())
+    }
+}
+
+impl Writer {
+    fn set(&mut self, durability: Durability) -> Result<()> {
+        if self.durability != Some(durability) {
+            self.durability = None;
+            let level = match durability {
+                Durability::Synced => "FULL",
+                Durability::Buffered => "NORMAL",
+            };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.durability = Some(durability);
+        }
+        Ok(())
+    }
+}
+
+fn in_read_transaction<T>(connection: &Connection, work: &impl Fn(&Connection) -> Result<T>) -> Result<T> {
+    let transaction = connection.unchecked_transaction()?;
+    work(&transaction)
+}
+
+/// A thread that panicked while it held the lock left its transaction to be rolled back, so what it left is whole.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the connection that writes. Nothing is written by opening it.
+pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    configure(&connection, busy_timeout)?;
+    if connection.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(StoreError::ReadOnly.into());
+    }
+    Ok(connection)
+}
+
+/// Puts the database into write-ahead mode, which it keeps.
+pub(crate) fn use_write_ahead_log(connection: &Connection) -> Result<()> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::Unsupported { what: "a write-ahead log" }.into());
+    }
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
+    Ok(())
+}
+
+fn open_reader(place: &Place, busy_timeout: Duration) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(place.path(), flags)?;
+    configure(&connection, busy_timeout)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection, busy_timeout: Duration) -> Result<()> {
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // A database file is data from elsewhere: its schema may call nothing, and nobody edits its pages through SQL.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    Ok(())
+}
+
+/// A connection that writes nothing, as good as what it was opened on.
+pub(crate) struct Snapshot {
+    file: FileId,
+    stillness: Stillness,
+    connection: Option<Connection>,
+}
+
+impl Snapshot {
+    /// Opens the database file without its log: good for its head alone.
+    pub(crate) fn open_head(place: &Place, file: FileId) -> Result<Self> {
+        Self::open(place, file, Stillness::HeadOnly, Duration::ZERO)
+    }
+
+    /// Opens the database as it stands now.
+    pub(crate) fn open(place: &Place, file: FileId, stillness: Stillness, busy_timeout: Duration) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
+            | OpenFlags::SQLITE_OPEN_URI;
+        let path = uri_path(place.path());
+        let opened = match stillness {
+            Stillness::Live => Connection::open_with_flags(format!("file:{path}?mode=ro&readonly_shm=1"), flags),
+            Stillness::Still(_) | Stillness::HeadOnly => {
+                Connection::open_with_flags(format!("file:{path}?mode=ro&immutable=1"), flags)
+            }
+            Stillness::Unindexed(_) => {
+                // In exclusive mode SQLite keeps the log's index in its own memory. That mode wants a lock that a
+                // read-only descriptor cannot have, and there is nobody to lock out: whoever writes makes an index.
+                Connection::open_with_flags_and_vfs(format!("file:{path}?mode=ro"), flags, c"unix-none")
+            }
+        };
+        let snapshot = Self { file, stillness, connection: Some(opened?) };
+        let connection = snapshot.connection();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        configure(connection, busy_timeout)?;
+        if matches!(stillness, Stillness::Unindexed(_)) {
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        }
+        Ok(snapshot)
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&self) -> &Connection {
+        // Taken only by `drop`.
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("a snapshot keeps its connection while it lives"))
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if matches!(self.stillness, Stillness::Unindexed(_)) {
+            // Without locks SQLite closes the file at once, which would drop the locks that this process's other
+            // connections hold on it. The descriptor is left to the end of the process instead.
+            std::mem::forget(self.connection.take());
+        }
+    }
+}
+
+/// A path as it stands in a `file:` URI.
+fn uri_path(path: &Path) -> String {
+    use std::fmt::Write as _;
+    let mut uri = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(uri, "%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+/// Connections that read, at most so many at a time; who finds all in use waits for one.
+struct Pool {
+    state: Mutex<PoolState>,
+    freed: Condvar,
+    open_max: usize,
+}
+
+#[derive(Default)]
+struct PoolState {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+impl Pool {
+    fn new(open_max: usize) -> Self {
+        Self { state: Mutex::default(), freed: Condvar::new(), open_max: open_max.max(1) }
+    }
+
+    fn take(&self, open: impl FnOnce() -> Result<Connection>) -> Result<Pooled<'_>> {
+        let mut state = guard(&self.state);
+        loop {
+            if let Some(connection) = state.idle.pop() {
+                return Ok(Pooled { pool: self, connection: Some(connection) });
+            }
+            if state.open < self.open_max {
+                state.open += 1;
+                break;
+            }
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        let mut pooled = Pooled { pool: self, connection: None };
+        pooled.connection = Some(open()?);
+        Ok(pooled)
+    }
+}
+
+/// A connection that goes back to its pool.
+struct Pooled<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl Deref for Pooled<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("a pooled connection is open while it is lent"))
+    }
+}
+
+impl Drop for Pooled<'_> {
+    fn drop(&mut self) {
+        let mut state = guard(&self.pool.state);
+        match self.connection.take() {
+            Some(connection) => state.idle.push(connection),
+            None => state.open -= 1,
+        }
+        drop(state);
+        self.pool.freed.notify_one();
+    }
+}

@@ -1,0 +1,41 @@
+//! Deleting a session: one transaction takes its segments, entries, traces and facts, and leaves its id in the changes.
+
+use store_core::{Durability, SessionId, StoreError};
+
+use crate::connection::Connections;
+use crate::error::Result;
+use crate::{changes, read, row};
+
+/// In the order that the references between the tables want.
+const STATEMENTS: [&str; 5] = [
+    "DELETE FROM entries WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
+    "DELETE FROM traces WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
+    "DELETE FROM segments WHERE session_id = ?1",
+    "DELETE FROM facts WHERE scope = ?1",
+    "DELETE FROM sessions WHERE session_id = ?1",
+];
+
+pub(crate) fn delete_session(connections: &Connections, session: SessionId) -> Result<()> {
+    connections.write(Durability::Synced, |transaction| {
+        if !read::has_session(transaction, session)? {
+            return Err(StoreError::no_session(session).into());
+        }
+        let mut statement = transaction.prepare_cached(
+            "SELECT segment_id FROM segments WHERE origin_session_id = ?1 AND session_id <> ?1
+             ORDER BY session_id, segment_id",
+        )?;
+        let by: Vec<_> =
+            statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect::<Result<_>>()?;
+        if !by.is_empty() {
+            return Err(StoreError::Referenced { by }.into());
+        }
+        for sql in STATEMENTS {
+            transaction.prepare_cached(sql)?.execute([session.as_bytes()])?;
+        }
+        let change = changes::next(transaction)?;
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO deleted_sessions (session_id, change) VALUES (?1, ?2)")?
+            .execute((session.as_bytes(), row::to_sql(change)))?;
+        Ok(())
+    })
+}
