@@ -73,6 +73,7 @@ macro_rules! for_each_check {
                 an_entry_without_kind_or_time_is_refused,
                 an_entry_with_two_kinds_is_refused,
                 an_entry_on_several_lines_is_refused,
+                a_control_character_in_an_entry_is_refused,
                 white_space_around_an_entry_is_refused,
                 a_known_kind_in_a_wrong_shape_is_refused,
                 a_name_that_belongs_to_the_line_is_refused,

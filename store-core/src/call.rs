@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::chain;
-use crate::entry::{BlobRef, LogEntry, SegmentStart};
+use crate::entry::{BlobRef, LogEntry, SegmentStart, UnknownEntry};
 use crate::error::{Damage, Result, StoreError};
 use crate::id::{Position, SessionId, TimestampMs};
 use crate::json;
@@ -40,6 +40,16 @@ pub enum NewBody {
     Typed(LogEntry),
     /// An entry's text, written byte for byte.
     Text(String),
+}
+
+impl NewBody {
+    /// How many bytes of text are handed in; 0 for an entry that is yet to be serialised.
+    const fn text_bytes(&self) -> u64 {
+        match self {
+            Self::Text(text) | Self::Typed(LogEntry::Unknown(UnknownEntry { text, .. })) => text.len() as u64,
+            Self::Typed(_) => 0,
+        }
+    }
 }
 
 /// One entry of a call.
@@ -140,6 +150,11 @@ fn prepare(entries: &[NewEntry]) -> Result<Vec<Prepared>> {
     if entries.is_empty() {
         return Err(invalid(0, "the call has no entries"));
     }
+    // Sizes first: nothing large is copied or parsed only to be refused.
+    for entry in entries {
+        check_size(entry.body.text_bytes(), ENTRY_BYTES_MAX)?;
+    }
+    check_size(entries.iter().map(|entry| entry.body.text_bytes()).sum(), CALL_BYTES_MAX)?;
     let mut bytes = 0_u64;
     let mut prepared = Vec::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
@@ -221,7 +236,8 @@ fn check_object(index: usize, text: &str) -> Result<ObjectHead> {
     if !text.starts_with('{') || !text.ends_with('}') {
         return Err(invalid(index, "an entry is one JSON object, without white space around it"));
     }
-    if text.bytes().any(|byte| byte < 0x20) {
+    // The other control characters are refused by the parser, wherever they stand.
+    if ['\n', '\r', '\t'].into_iter().any(|control| text.contains(control)) {
         return Err(invalid(index, "an entry is one line, without control characters"));
     }
     let head: ObjectHead = json::from_str(text).map_err(|error| invalid(index, error.to_string()))?;

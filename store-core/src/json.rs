@@ -12,28 +12,44 @@ pub const DEPTH_MAX: usize = 128;
 
 /// The deepest nesting of arrays and objects in a JSON text. Brackets inside strings do not count.
 pub fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
-    for byte in text.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    let mut rest = text;
+    while let Some((outside, behind)) = rest.split_once('"') {
+        nest(outside, &mut depth, &mut deepest);
+        rest = behind_string(behind);
+    }
+    nest(rest, &mut depth, &mut deepest);
+    deepest
+}
+
+/// Counts the brackets of a stretch that has no strings.
+fn nest(outside: &str, depth: &mut usize, deepest: &mut usize) {
+    for byte in outside.bytes() {
         match byte {
-            b'"' => in_string = true,
             b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
+                *depth += 1;
+                *deepest = (*deepest).max(*depth);
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'}' | b']' => *depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    deepest
+}
+
+/// What follows the string whose opening quote stands before the text; nothing if it is never closed.
+///
+/// Looks for quotes, not at every byte: most of a long entry is one long string.
+fn behind_string(text: &str) -> &str {
+    let mut from = 0;
+    while let Some(found) = text[from..].find('"') {
+        let quote = from + found;
+        let escapes = text[..quote].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if escapes % 2 == 0 {
+            return &text[quote + 1..];
+        }
+        from = quote + 1;
+    }
+    ""
 }
 
 /// Parses one JSON text of at most [`DEPTH_MAX`] levels.
@@ -49,4 +65,44 @@ pub fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::
     let value = T::deserialize(&mut parser)?;
     parser.end()?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The depth of a parsed value, counted the obvious way.
+    fn depth_of(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(depth_of).max().unwrap_or(0),
+            Value::Object(fields) => 1 + fields.values().map(depth_of).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = "[\\[\\]{}\"\\\\a-c]{0,6}".prop_map(Value::from);
+        leaf.prop_recursive(5, 40, 4, |inner| {
+            let fields = proptest::collection::vec(("[\\[{\"\\\\]{0,3}", inner.clone()), 0..4);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..4).prop_map(Value::from),
+                fields.prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_depth_of_a_text_is_that_of_its_value(value in values()) {
+            prop_assert_eq!(depth(&value.to_string()), depth_of(&value));
+        }
+    }
+
+    #[test]
+    fn a_string_that_is_never_closed_ends_the_count() {
+        assert_eq!([depth("[[\"[[["), depth("[\"\\\"["), depth("[\"\\\\\"["), depth("")], [2, 1, 2, 0]);
+    }
 }

@@ -68,8 +68,8 @@ impl Segment {
         let mut written = Vec::with_capacity(entries.len());
         for entry in entries {
             let seq = self.end().seq.next();
-            let bytes = format!("{seq} {:?} {}", entry.key, entry.text);
-            let position = Position { seq, crc32c: LogContext::segment(id).checksum(bytes.as_bytes()) };
+            let head = LogContext::segment(id).checksum(format!("{seq} {:?} ", entry.key).as_bytes());
+            let position = Position { seq, crc32c: crc32c::crc32c_append(head, entry.text.as_bytes()) };
             if let Some(key) = &entry.key {
                 self.keys.insert(key.clone(), self.records.len());
             }

@@ -160,6 +160,12 @@ pub(crate) fn an_entry_on_several_lines_is_refused(harness: &mut dyn Harness) ->
     are_refused(harness.store(), &texts.map(str::to_owned))
 }
 
+pub(crate) fn a_control_character_in_an_entry_is_refused(harness: &mut dyn Harness) -> Outcome {
+    let texts =
+        ["{\"kind\":\"note\",\"ts\":1,\"text\":\"\u{1b}[31m\"}", "{\"kind\":\"note\",\"ts\":1,\"a\":[{\"\u{0}\":1}]}"];
+    are_refused(harness.store(), &texts.map(str::to_owned))
+}
+
 pub(crate) fn white_space_around_an_entry_is_refused(harness: &mut dyn Harness) -> Outcome {
     let texts = [" {\"kind\":\"note\",\"ts\":1}", "{\"kind\":\"note\",\"ts\":1} ", "{\"kind\":\"note\",\"ts\":1}\n"];
     are_refused(harness.store(), &texts.map(str::to_owned))

@@ -134,7 +134,7 @@ pub(crate) fn of_creations_at_once_one_wins(harness: &mut dyn Harness) -> Outcom
 pub(crate) fn of_appends_at_the_same_end_one_wins(harness: &mut dyn Harness) -> Outcome {
     create_first(harness.store(), 1)?;
     for round in 1..=ROUNDS as u64 {
-        let answers = at_once(harness, |store, n| append_at(store, &[note(&n.to_string())], Count(round)))?;
+        let answers = at_once(harness, |store, n| append_at(store, &[note(&format!("{round} {n}"))], Count(round)))?;
         one_winner("an append", &answers, |error| matches!(error, StoreError::Conflict { .. }))?;
     }
     same("the entries of the segment", count(harness.store())?, 1 + ROUNDS as u64)

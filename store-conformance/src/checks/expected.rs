@@ -1,8 +1,8 @@
 //! `expected`: an append only where the caller believes the log to end.
 
 use store_core::Expected::{At, Count};
+use store_core::Position;
 use store_core::StoreError::Conflict;
-use store_core::{Position, StoreError};
 
 use super::fixture::{Works as _, append, append_at, count, create_first, note, notes, records, refused, same};
 use crate::{Failure, Harness, Outcome};
@@ -68,6 +68,6 @@ pub(crate) fn a_conflict_writes_nothing(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
     create_first(store, 2)?;
     let answer = append_at(store, &notes(2), Count(1));
-    same("a stale append was refused", matches!(answer, Err(StoreError::Conflict { .. })), true)?;
+    same("a stale append was refused", matches!(answer, Err(Conflict { .. })), true)?;
     same("the entries after the conflict", count(store)?, 2)
 }

@@ -15,9 +15,11 @@ const MIB: usize = 1024 * 1024;
 
 /// An entry whose text has this many bytes.
 fn entry_of(bytes: usize) -> String {
-    let frame = r#"{"kind":"note","ts":1,"text":""}"#;
-    let filling = "x".repeat(bytes.saturating_sub(frame.len()));
-    frame.replace(r#""""#, &format!("\"{filling}\""))
+    let (head, tail) = (r#"{"kind":"note","ts":1,"text":""#, r#""}"#);
+    let mut text = "x".repeat(bytes);
+    text.replace_range(..head.len(), head);
+    text.replace_range(bytes - tail.len().., tail);
+    text
 }
 
 fn entry_bytes_max() -> Result<usize, Failure> {
