@@ -45,6 +45,14 @@ pub fn resolve(store: &dyn Store, item: &mut Item) -> Result<()> {
     walk_item(item, &mut Get { store })
 }
 
+/// Reads back the texts that were moved out of an item; pictures and files stay where they are.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_texts(store: &dyn Store, item: &mut Item) -> Result<()> {
+    walk_item(item, &mut GetTexts(Get { store }))
+}
+
 /// Reads back what was moved out of parts.
 ///
 /// # Errors
@@ -64,6 +72,10 @@ pub fn resolve_value(store: &dyn Store, value: &mut Value) -> Result<()> {
 /// What happens to each text of an entry.
 trait Visit {
     fn content(&mut self, content: &mut Content) -> Result<()>;
+    /// The data of a picture or a file.
+    fn data(&mut self, data: &mut Content) -> Result<()> {
+        self.content(data)
+    }
     /// Called for texts and objects; answers whether it dealt with the value.
     fn value(&mut self, value: &mut Value) -> Result<bool>;
 }
@@ -81,7 +93,7 @@ fn walk_parts(parts: &mut [Part], visit: &mut dyn Visit) -> Result<()> {
     for part in parts {
         match part {
             Part::Text { text } => visit.content(text)?,
-            Part::Image { data: Some(data), .. } | Part::File { data: Some(data), .. } => visit.content(data)?,
+            Part::Image { data: Some(data), .. } | Part::File { data: Some(data), .. } => visit.data(data)?,
             Part::Other(value) => walk_value(value, visit)?,
             Part::Image { .. } | Part::File { .. } => {}
         }
@@ -168,6 +180,22 @@ impl Visit for Get<'_> {
             Err(error) => return Err(error.into()),
         }
         Ok(true)
+    }
+}
+
+struct GetTexts<'a>(Get<'a>);
+
+impl Visit for GetTexts<'_> {
+    fn content(&mut self, content: &mut Content) -> Result<()> {
+        self.0.content(content)
+    }
+
+    fn data(&mut self, _data: &mut Content) -> Result<()> {
+        Ok(())
+    }
+
+    fn value(&mut self, value: &mut Value) -> Result<bool> {
+        self.0.value(value)
     }
 }
 

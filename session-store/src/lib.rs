@@ -16,6 +16,7 @@ pub mod lineage;
 mod restore;
 mod segment;
 mod state;
+mod time;
 mod transcript;
 
 pub use error::{LineageError, Result, SessionError};
@@ -27,3 +28,7 @@ pub use restore::{
     INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
 };
 pub use segment::SegmentLocation;
+pub use transcript::{
+    ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
+    transcript,
+};

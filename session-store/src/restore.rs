@@ -156,8 +156,8 @@ pub(crate) struct PlacedItem {
     pub(crate) item: Item,
     /// Put in by the program, not part of what a person reads.
     pub(crate) injected: bool,
-    /// Stands in a segment's history instead of an entry of its own.
-    pub(crate) in_history: bool,
+    /// The place in its segment's history, for an item that has no entry of its own.
+    pub(crate) in_history: Option<usize>,
 }
 
 /// Where an item is to be taken from: part, entry, and for a segment's start the place in its history.
@@ -244,7 +244,7 @@ fn place(parts: &[LineageEntries], turns: &[Vec<u64>], source: Source) -> Option
         ts: entry.ts(),
         item,
         injected,
-        in_history: source.history.is_some(),
+        in_history: source.history,
     })
 }
 
