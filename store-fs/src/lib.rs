@@ -1,1 +1,26 @@
+//! The filesystem backend: one append-only log of checksummed lines a segment, and nothing that cannot be rebuilt
+//! or proven from those lines.
 //!
+//! * [`FsStore`] keeps the contract of [`store_core::Store`] on a folder whose bytes `docs/FORMAT.md` describes.
+//! * [`disk`] is the only door to the operating system, small enough to put a lying disk behind it.
+//!
+//! The decision that shapes the rest: a line carries its own number and checksum, so the log needs no index, no
+//! header and no footer, and a reader needs no lock. The price is that finding an entry costs a few reads.
+
+mod blobs;
+mod create;
+mod delete;
+pub mod disk;
+mod error;
+mod facts;
+mod layout;
+mod live;
+mod logs;
+mod open;
+mod record_log;
+mod store;
+mod traces;
+
+pub use layout::FORMAT_VERSION;
+pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
+pub use store::FsStore;

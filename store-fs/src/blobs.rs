@@ -1,0 +1,103 @@
+//! Bytes by content: a file each, written once, verified whenever they are read.
+//!
+//! All guards of a handle hold one shared lock on `blobs/LOCK`, so that whoever collects what nobody refers to, and
+//! holds it exclusively, cannot come between a blob and the append that refers to it.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use store_core::{BlobGuard, BlobRef, Damage, Missing, Result, StoreError, call, chain};
+
+use crate::disk::{DiskFile, LockKind, OpenMode};
+use crate::error::{At as _, found};
+use crate::layout::Layout;
+use crate::open::write_whole;
+use crate::record_log::lock_mutex;
+use crate::store::{FsStore, ensure_folder};
+
+impl FsStore {
+    pub(crate) fn keep_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
+        self.check_writable()?;
+        call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
+        ensure_folder(&*self.disk, &self.layout.blobs())?;
+        let hold = self.hold_blobs()?;
+        let reference = BlobRef { sha256: chain::sha256_hex(bytes), bytes: bytes.len() as u64 };
+        let folder = self.layout.blob_folder(&reference.sha256);
+        // Bytes that went bad are put anew, by the one who has the good ones.
+        match self.read_blob(&reference) {
+            Ok(_) => {}
+            Err(StoreError::NotFound(_) | StoreError::Corrupt(_)) => {
+                ensure_folder(&*self.disk, &folder)?;
+                let path = self.layout.blob(&reference.sha256);
+                write_whole(&*self.disk, &self.layout.new_blob(), &path, bytes)?;
+            }
+            Err(error) => return Err(error),
+        }
+        // Also where the file stood already: whoever made it may not have come to syncing its name.
+        self.disk.sync_folder(&folder).at("sync", &folder)?;
+        Ok(BlobGuard::new(reference, Some(Box::new(hold))))
+    }
+
+    fn hold_blobs(&self) -> Result<Arc<dyn DiskFile>> {
+        let mut held = lock_mutex(&self.blob_hold);
+        if let Some(hold) = held.as_ref().and_then(Weak::upgrade) {
+            return Ok(hold);
+        }
+        let path = self.layout.blobs_lock();
+        let file = self.disk.open(&path, OpenMode::AppendOrCreate).at("open", &path)?;
+        file.lock(LockKind::Shared).at("lock", &path)?;
+        let hold: Arc<dyn DiskFile> = Arc::from(file);
+        *held = Some(Arc::downgrade(&hold));
+        Ok(hold)
+    }
+
+    pub(crate) fn read_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
+        let missing = || StoreError::NotFound(Missing::Blob(reference.sha256.clone()));
+        if !chain::is_sha256_hex(&reference.sha256) {
+            return Err(missing());
+        }
+        let path = self.layout.blob(&reference.sha256);
+        let file = found(self.disk.open(&path, OpenMode::Read)).at("open", &path)?.ok_or_else(missing)?;
+        let stored = file.stat().at("stat", &path)?.bytes;
+        let length = usize::try_from(reference.bytes).ok().filter(|_| stored == reference.bytes);
+        let Some(length) = length else { return Err(wrong_length(reference, stored)) };
+        let mut bytes = vec![0; length];
+        let mut done = 0;
+        while done < length {
+            match file.read_at(&mut bytes[done..], done as u64) {
+                Ok(0) => return Err(wrong_length(reference, done as u64)),
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::io("read", &path, error)),
+            }
+        }
+        call::check_blob(reference, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Clears away what a stopped put left, unless somebody is putting blobs now.
+    pub(crate) fn clear_new_blobs(&self) -> Result<()> {
+        let folder = self.layout.blobs();
+        let Some(names) = found(self.disk.list(&folder)).at("list", &folder)? else { return Ok(()) };
+        let mut leftovers =
+            names.iter().filter_map(|name| name.to_str()).filter(|name| Layout::is_new(name)).peekable();
+        if leftovers.peek().is_none() {
+            return Ok(());
+        }
+        let path = self.layout.blobs_lock();
+        let lock = self.disk.open(&path, OpenMode::AppendOrCreate).at("open", &path)?;
+        if !lock.try_lock(LockKind::Exclusive).at("lock", &path)? {
+            return Ok(());
+        }
+        for name in leftovers {
+            let path = Layout::listed(&folder, name);
+            found(self.disk.remove_file(&path)).at("remove", &path)?;
+        }
+        Ok(())
+    }
+}
+
+fn wrong_length(reference: &BlobRef, stored: u64) -> StoreError {
+    let detail = format!("blob {} has {stored} bytes, not {}", reference.sha256, reference.bytes);
+    StoreError::Corrupt(Damage { segment: None, part: 1, offset: 0, seq: None, detail })
+}

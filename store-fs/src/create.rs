@@ -1,0 +1,323 @@
+//! Making a segment: everything that must be true before its log appears, and then the log, by one rename.
+//!
+//! The order is what makes it safe. The handle's `live/` entry, the look-up entry and the entry of who continues what
+//! are on stable storage before the log has its name. A crash in between leaves entries without a log, which say
+//! nothing and which the next creation takes over; it never leaves a log that nobody finds.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard};
+
+use store_core::call::{self, Prepared};
+use store_core::origin::{self, SegmentFacts};
+use store_core::{LogEntry, Position, Result, SegmentId, SegmentOrigin, Seq, SessionId, Store as _, StoreError};
+
+use crate::disk::{DiskFile, FileKind, LockKind, OpenMode};
+use crate::error::{At as _, found};
+use crate::layout::{Layout, LogName};
+use crate::live::Touched;
+use crate::logs::{LogKey, Purpose};
+use crate::open::{read_small, write_whole};
+use crate::record_log::{NewLine, RecordLog, View, lock_mutex};
+use crate::store::{FsStore, ensure_folder};
+
+/// The lock `CREATE`: whoever has one makes and deletes logs, and nobody else does.
+pub(crate) struct CreateLock<'a>(MutexGuard<'a, Option<Box<dyn DiskFile>>>);
+
+impl Drop for CreateLock<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = &*self.0 {
+            // The lock goes with the descriptor at the latest; there is nobody to tell.
+            let _ = file.unlock();
+        }
+    }
+}
+
+/// What an entry in `by-segment/` says.
+enum LookUp {
+    None,
+    Session(SessionId),
+    /// An entry that was cut short, or that is damaged.
+    Unreadable,
+}
+
+impl FsStore {
+    /// Waits for the lock `CREATE`.
+    pub(crate) fn lock_create(&self) -> Result<CreateLock<'_>> {
+        let path = self.layout.create_lock();
+        let file = self.create_file()?;
+        if let Some(file) = &*file {
+            file.lock(LockKind::Exclusive).at("lock", &path)?;
+        }
+        Ok(CreateLock(file))
+    }
+
+    fn create_file(&self) -> Result<MutexGuard<'_, Option<Box<dyn DiskFile>>>> {
+        let path = self.layout.create_lock();
+        let mut file = lock_mutex(&self.create);
+        if file.is_none() {
+            *file = Some(self.disk.open(&path, OpenMode::AppendOrCreate).at("open", &path)?);
+        }
+        Ok(file)
+    }
+
+    pub(crate) fn create_prepared(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        prepared: &[Prepared],
+    ) -> Result<Vec<Position>> {
+        let slots = call::resolve_keys(prepared, |_| Ok(None))?;
+        let writes = call::entries_to_write(prepared, &slots);
+        let _create = self.lock_create()?;
+        if let Some(session) = self.holder_of(session, segment)? {
+            return Err(StoreError::AlreadyExists { session, segment });
+        }
+        let start = prepared.first().and_then(|first| first.start.as_deref());
+        if let Some(start) = start {
+            origin::check_origin(segment, start, |id| self.segment_facts(id))?;
+        }
+        let origin = start.and_then(|start| start.origin().copied());
+        self.touch(Touched::segment(session, segment))?;
+        self.write_look_up(session, segment)?;
+        if let Some(origin) = &origin {
+            self.sync_origin(origin)?;
+            self.write_by_origin(origin.segment_id, segment)?;
+        }
+        let lines: Vec<NewLine<'_>> =
+            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
+        let written = self.write_new_log(session, segment, &lines)?;
+        Ok(call::answer(&slots, &written))
+    }
+
+    /// The session that has a segment of this id, also where its look-up entry is lost.
+    fn holder_of(&self, session: SessionId, segment: SegmentId) -> Result<Option<SessionId>> {
+        if let Some(holder) = self.session_of(segment)? {
+            return Ok(Some(holder));
+        }
+        Ok(self.has_log(session, segment)?.then_some(session))
+    }
+
+    fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
+        let path = self.layout.log(session, segment);
+        Ok(found(self.disk.stat(&path)).at("stat", &path)?.is_some())
+    }
+
+    fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
+        ensure_folder(&*self.disk, &self.layout.by_segment_root())?;
+        let folder = self.layout.by_segment_folder(segment);
+        ensure_folder(&*self.disk, &folder)?;
+        let path = self.layout.by_segment(segment);
+        // What stands here belongs to no log, or the creation would have been refused: a leftover.
+        found(self.disk.remove_file(&path)).at("remove", &path)?;
+        let file = self.disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
+        let text = format!("{session}\n");
+        crate::record_log::append_all_or_nothing(&*file, 0, text.as_bytes()).at("write", &path)?;
+        file.sync_file().at("sync", &path)?;
+        self.disk.sync_folder(&folder).at("sync", &folder)
+    }
+
+    fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
+        ensure_folder(&*self.disk, &self.layout.by_origin_root())?;
+        let folder = self.layout.by_origin_folder(segment);
+        ensure_folder(&*self.disk, &folder)?;
+        write_whole(&*self.disk, &self.layout.new_name(), &self.layout.by_origin(segment, child), b"")?;
+        self.disk.sync_folder(&folder).at("sync", &folder)
+    }
+
+    /// What a segment continues must not be lost while the segment stays.
+    fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
+        let key = LogKey::Segment(origin.session_id, origin.segment_id);
+        self.logs.on(key, Purpose::Append, |log| {
+            let Some(bytes) = log.read(|view| Ok(view.end()?.bytes))? else { return Ok(None) };
+            log.sync_through(bytes).map(Some)
+        })?;
+        Ok(())
+    }
+
+    fn write_new_log(&self, session: SessionId, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
+        let temporary = self.layout.new_name();
+        let written = if self.exists(session)? {
+            self.write_log(&temporary, segment, lines).and_then(|written| {
+                let folder = self.layout.session(session);
+                self.disk.rename(&temporary, &self.layout.log(session, segment)).at("rename", &temporary)?;
+                self.disk.sync_folder(&folder).at("sync", &folder)?;
+                Ok(written)
+            })
+        } else {
+            self.write_session(&temporary, session, segment, lines)
+        };
+        if written.is_err() {
+            // What stays is a leftover, and is cleared away with the others.
+            let _ = self.clear_away(&temporary);
+        }
+        written
+    }
+
+    fn write_session(
+        &self,
+        temporary: &Path,
+        session: SessionId,
+        segment: SegmentId,
+        lines: &[NewLine<'_>],
+    ) -> Result<Vec<Position>> {
+        self.disk.create_folder(temporary).at("create", temporary)?;
+        let written = self.write_log(&Layout::log_in(temporary, segment), segment, lines)?;
+        self.disk.sync_folder(temporary).at("sync", temporary)?;
+        self.disk.rename(temporary, &self.layout.session(session)).at("rename", temporary)?;
+        self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
+        Ok(written)
+    }
+
+    /// Writes a log under a name of its own and returns when its bytes are on stable storage.
+    fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
+        let file = self.disk.open(path, OpenMode::CreateNew).at("create", path)?;
+        let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file)?;
+        let written = log.with_lock(|log| Ok((log.write(lines)?, log.bytes())))?;
+        let (positions, bytes) = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
+        log.sync_through(bytes)?;
+        Ok(positions)
+    }
+
+    fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
+        let context = store_core::codec::LogContext::segment(segment);
+        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new() }
+    }
+
+    /// The session of a segment that has a log.
+    pub(crate) fn session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        match self.look_up(segment)? {
+            LookUp::None => Ok(None),
+            LookUp::Session(session) => Ok(self.has_log(session, segment)?.then_some(session)),
+            // The entry is only a way to the log; where it is lost, the log is looked for.
+            LookUp::Unreadable => {
+                for session in self.list_sessions()? {
+                    if self.has_log(session, segment)? {
+                        return Ok(Some(session));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn look_up(&self, segment: SegmentId) -> Result<LookUp> {
+        let path = self.layout.by_segment(segment);
+        let Some(file) = found(self.disk.open(&path, OpenMode::Read)).at("open", &path)? else {
+            return Ok(LookUp::None);
+        };
+        let bytes = read_small(&*file).at("read", &path)?;
+        let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
+        Ok(text.and_then(|text| text.parse().ok()).map_or(LookUp::Unreadable, LookUp::Session))
+    }
+
+    fn segment_facts(&self, segment: SegmentId) -> Result<Option<SegmentFacts>> {
+        let Some(session) = self.session_of(segment)? else { return Ok(None) };
+        let (entry_count, origin) =
+            self.read_segment(session, segment, |view| Ok((view.end()?.seq.0, read_origin(view)?)))?;
+        Ok(Some(SegmentFacts { session, entry_count, origin }))
+    }
+
+    /// The point that a segment continues.
+    pub(crate) fn origin_of(&self, session: SessionId, segment: SegmentId) -> Result<Option<SegmentOrigin>> {
+        self.read_segment(session, segment, read_origin)
+    }
+
+    /// Clears away what stopped creations and deletions left, unless somebody is at it now.
+    pub(crate) fn clear_leftovers(&self) -> Result<()> {
+        self.clear_new_blobs()?;
+        let root = self.layout.root();
+        let names = self.disk.list(root).at("list", root)?;
+        let mut leftovers =
+            names.iter().filter_map(|name| name.to_str()).filter(|name| Layout::is_new(name)).peekable();
+        if leftovers.peek().is_none() {
+            return Ok(());
+        }
+        let file = self.create_file()?;
+        let path = self.layout.create_lock();
+        let free = file.as_ref().map(|file| file.try_lock(LockKind::Exclusive)).transpose().at("lock", &path)?;
+        if free != Some(true) {
+            return Ok(());
+        }
+        let _create = CreateLock(file);
+        leftovers.try_for_each(|name| self.clear_away(&Layout::listed(root, name)))
+    }
+
+    /// Removes a file or folder that has no name in the store any more, or not yet. The caller holds `CREATE`.
+    pub(crate) fn clear_away(&self, path: &Path) -> Result<()> {
+        match found(self.disk.stat(path)).at("stat", path)?.map(|stat| stat.kind) {
+            None => Ok(()),
+            Some(FileKind::Folder) => self.clear_folder(path),
+            Some(_) => self.disk.remove_file(path).at("remove", path),
+        }
+    }
+
+    fn clear_folder(&self, folder: &Path) -> Result<()> {
+        let names = self.disk.list(folder).at("list", folder)?;
+        let names: Vec<&str> = names.iter().filter_map(|name| name.to_str()).collect();
+        for (segment, part) in names.iter().filter_map(|name| Layout::parse_log(name)) {
+            if part == 1 {
+                self.forget_segment(&Layout::log_in(folder, segment), segment)?;
+            }
+        }
+        for name in names {
+            self.clear_away(&Layout::listed(folder, name))?;
+        }
+        found(self.disk.remove_folder(folder)).at("remove", folder)?;
+        Ok(())
+    }
+
+    /// Removes the entries that led to a log which is going away, unless a log of this id stands in the store.
+    fn forget_segment(&self, log: &Path, segment: SegmentId) -> Result<()> {
+        if self.session_of(segment)?.is_some() {
+            return Ok(());
+        }
+        if let Some(origin) = self.read_lone_origin(log, segment)? {
+            let path = self.layout.by_origin(origin.segment_id, segment);
+            found(self.disk.remove_file(&path)).at("remove", &path)?;
+        }
+        let folder = self.layout.by_origin_folder(segment);
+        for child in self.children_of(segment)? {
+            let path = self.layout.by_origin(segment, child);
+            found(self.disk.remove_file(&path)).at("remove", &path)?;
+        }
+        found(self.disk.remove_folder(&folder)).at("remove", &folder)?;
+        let path = self.layout.by_segment(segment);
+        found(self.disk.remove_file(&path)).at("remove", &path)?;
+        Ok(())
+    }
+
+    fn read_lone_origin(&self, path: &Path, segment: SegmentId) -> Result<Option<SegmentOrigin>> {
+        let Some(file) = found(self.disk.open(path, OpenMode::Read)).at("open", path)? else { return Ok(None) };
+        let bytes = file.stat().at("stat", path)?.bytes;
+        let name = Self::new_log_name(path, segment);
+        match read_origin(&View::new(&*file, &name, bytes)) {
+            // A log that was never finished, or is damaged: an entry that nothing stands behind says nothing.
+            Err(StoreError::Corrupt(_)) => Ok(None),
+            done => done,
+        }
+    }
+
+    /// The segments that say, or once said, that they continue a segment.
+    pub(crate) fn children_of(&self, segment: SegmentId) -> Result<Vec<SegmentId>> {
+        let folder = self.layout.by_origin_folder(segment);
+        let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| Layout::parse_child(name.to_str()?)).collect())
+    }
+}
+
+/// The point that a log continues, as its first entry says.
+fn read_origin(view: &View<'_>) -> Result<Option<SegmentOrigin>> {
+    let end = view.end()?;
+    let mut origin = None;
+    if end.seq == Seq::START {
+        return Ok(None);
+    }
+    view.forward(&end, 0, Seq(1), |offset, line| {
+        match LogEntry::from_text(&line.text()) {
+            Ok(LogEntry::SegmentStart(start)) => origin = start.origin().copied(),
+            _ => return Err(view.corrupt(offset, Some(Seq(1)), "the first entry is not segment_start")),
+        }
+        Ok(std::ops::ControlFlow::Break(()))
+    })?;
+    Ok(origin)
+}

@@ -1,0 +1,57 @@
+//! Deleting a session: one rename takes all of it out of the store; clearing away comes after.
+//!
+//! Whoever has a log of it open notices that the log's name is gone, because every write asks what the name stands
+//! for. A crash after the rename leaves a folder that the next opening clears away.
+
+use store_core::{Result, SegmentId, SessionId, Store as _, StoreError};
+
+use crate::disk::{LockKind, OpenMode};
+use crate::error::At as _;
+use crate::live::Touched;
+use crate::store::FsStore;
+
+impl FsStore {
+    pub(crate) fn delete_whole_session(&self, session: SessionId) -> Result<()> {
+        let _create = self.lock_create()?;
+        if !self.exists(session)? {
+            return Err(StoreError::no_session(session));
+        }
+        let lock_path = self.layout.session_lock(session);
+        let lock = self.disk.open(&lock_path, OpenMode::AppendOrCreate).at("open", &lock_path)?;
+        lock.lock(LockKind::Exclusive).at("lock", &lock_path)?;
+        let by = self.referring_to(session)?;
+        if !by.is_empty() {
+            return Err(StoreError::Referenced { by });
+        }
+        self.touch(Touched::session(session))?;
+        let (folder, gone) = (self.layout.session(session), self.layout.new_name());
+        self.disk.rename(&folder, &gone).at("rename", &folder)?;
+        self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
+        // The session is deleted. What cannot be cleared away now is cleared away by the next opening.
+        let _ = self.clear_away(&gone);
+        Ok(())
+    }
+
+    /// The segments of other sessions that continue a segment of this one.
+    fn referring_to(&self, session: SessionId) -> Result<Vec<SegmentId>> {
+        let mut by = Vec::new();
+        for segment in self.list_segments(session)? {
+            for child in self.children_of(segment)? {
+                let Some(holder) = self.session_of(child)?.filter(|holder| *holder != session) else { continue };
+                // The entry may be older than the child: what counts is what the child says. If it cannot be
+                // read, nothing is deleted that it may need.
+                let refers = match self.origin_of(holder, child) {
+                    Ok(origin) => origin.is_some_and(|origin| origin.segment_id == segment),
+                    Err(StoreError::Corrupt(_)) => true,
+                    Err(error) => return Err(error),
+                };
+                if refers {
+                    by.push(child);
+                }
+            }
+        }
+        by.sort_unstable();
+        by.dedup();
+        Ok(by)
+    }
+}

@@ -1,0 +1,338 @@
+//! The door to the operating system: the only place that touches files.
+//!
+//! [`Disk`] is the whole of what the store asks of a medium. It is object-safe and small on purpose: a disk that
+//! tears a write, loses what was not synced or runs full is a few dozen lines, and everything above it can be
+//! tested against that. Nothing here knows what a file is for.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// How a file is opened. No mode follows a symbolic link in the last place of a path, and none truncates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading; it must exist.
+    Read,
+    /// For reading and appending; it must exist.
+    Append,
+    /// For reading and appending; it is made (mode 0600) if it does not exist.
+    AppendOrCreate,
+    /// For reading and appending; it must not exist and is made (mode 0600).
+    CreateNew,
+}
+
+/// Who else may hold a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockKind {
+    /// Other holders of a shared lock.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+/// Which file it is, whatever its name: a renamed file keeps it, a replaced one has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The device.
+    pub device: u64,
+    /// The file's number on it, which is not given away while the file is open.
+    pub inode: u64,
+}
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link, a pipe, a device.
+    Other,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    /// Which file.
+    pub id: FileId,
+    /// Its kind.
+    pub kind: FileKind,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Where a folder's bytes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// On this machine: locks and syncs do what they say.
+    Local,
+    /// Behind a network or a user-space filesystem: locks and syncs may not do what they say.
+    Remote,
+}
+
+/// An open file.
+pub trait DiskFile: Debug + Send + Sync {
+    /// One write at the end of the file; answers with how many of the bytes were taken.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn append(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// One read at a place; 0 bytes at the end of the file.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// What the open file is now, whatever its name stands for.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn stat(&self) -> io::Result<FileStat>;
+
+    /// Cuts the file to a length.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Returns when everything that was written to the file, through any descriptor, is on stable storage.
+    ///
+    /// # Errors
+    /// Those of the medium; what was written since the last sync is then lost or not, nobody knows.
+    fn sync_file(&self) -> io::Result<()>;
+
+    /// Waits for a lock on this descriptor. Two descriptors exclude each other, in one process too; the lock goes
+    /// with the descriptor.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn lock(&self, kind: LockKind) -> io::Result<()>;
+
+    /// Takes the lock if it is free, and says whether it did.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
+
+    /// Gives the lock back.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn unlock(&self) -> io::Result<()>;
+}
+
+/// A medium that holds folders and files.
+pub trait Disk: Debug + Send + Sync {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// Those of the medium; a symbolic link and anything that is not a regular file is refused.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
+
+    /// What the name stands for, without following a symbolic link.
+    ///
+    /// # Errors
+    /// Those of the medium; `NotFound` if there is nothing.
+    fn stat(&self, path: &Path) -> io::Result<FileStat>;
+
+    /// The names in a folder, in no order.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
+
+    /// Makes one folder (mode 0700); its parent exists.
+    ///
+    /// # Errors
+    /// Those of the medium; `AlreadyExists`.
+    fn create_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file or folder another name, at once, in place of a file of that name.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the names in the folder are on stable storage.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Where an existing folder is kept.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn medium_of(&self, folder: &Path) -> io::Result<Medium>;
+}
+
+/// The operating system's own files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+#[derive(Debug)]
+struct OsFile(File);
+
+fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
+    let kind = if metadata.is_file() {
+        FileKind::File
+    } else if metadata.is_dir() {
+        FileKind::Folder
+    } else {
+        FileKind::Other
+    };
+    FileStat { id: FileId { device: metadata.dev(), inode: metadata.ino() }, kind, bytes: metadata.len() }
+}
+
+impl DiskFile for OsFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.0).write(bytes)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        Ok(stat_of(&self.0.metadata()?))
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn sync_file(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn lock(&self, kind: LockKind) -> io::Result<()> {
+        loop {
+            let locked = match kind {
+                LockKind::Shared => self.0.lock_shared(),
+                LockKind::Exclusive => self.0.lock(),
+            };
+            match locked {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        let locked = match kind {
+            LockKind::Shared => self.0.try_lock_shared(),
+            LockKind::Exclusive => self.0.try_lock(),
+        };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+}
+
+/// No symbolic link in the last place, and no waiting for the other end of a pipe that stands in a file's place.
+fn open_flags() -> i32 {
+    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
+}
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).mode(0o600).custom_flags(open_flags());
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Append => _ = options.append(true),
+            OpenMode::AppendOrCreate => _ = options.append(true).create(true),
+            OpenMode::CreateNew => _ = options.append(true).create_new(true),
+        }
+        let file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        Ok(stat_of(&std::fs::symlink_metadata(path)?))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
+        let remote = is_remote(&rustix::fs::statfs(folder)?);
+        Ok(if remote { Medium::Remote } else { Medium::Local })
+    }
+}
+
+/// The filesystem types whose locks and syncs depend on somebody else, by their numbers in statfs(2).
+#[cfg(target_os = "linux")]
+fn is_remote(stat: &rustix::fs::StatFs) -> bool {
+    const NFS: u64 = 0x6969;
+    const SMB: u64 = 0x517B;
+    const CIFS: u64 = 0xFF53_4D42;
+    const SMB2: u64 = 0xFE53_4D42;
+    const FUSE: u64 = 0x6573_5546;
+    const PLAN9: u64 = 0x0102_1997;
+    const AFS: u64 = 0x5346_414F;
+    const CODA: u64 = 0x7375_7245;
+    const CEPH: u64 = 0x00C3_6400;
+    // The number is 32 bits wide; some architectures widen it with its sign.
+    let number = u64::try_from(i128::from(stat.f_type) & 0xFFFF_FFFF).unwrap_or_default();
+    [NFS, SMB, CIFS, SMB2, FUSE, PLAN9, AFS, CODA, CEPH].contains(&number)
+}
+
+/// The filesystem types whose locks and syncs depend on somebody else, by their names in statfs(2).
+#[cfg(target_os = "macos")]
+fn is_remote(stat: &rustix::fs::StatFs) -> bool {
+    let name: String =
+        stat.f_fstypename.iter().map(|byte| char::from(byte.cast_unsigned())).take_while(|c| *c != '\0').collect();
+    ["nfs", "smbfs", "cifs", "afpfs", "webdav", "ftp"].contains(&name.as_str()) || name.contains("fuse")
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn is_remote(_stat: &rustix::fs::StatFs) -> bool {
+    false
+}

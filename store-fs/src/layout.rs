@@ -1,0 +1,271 @@
+//! Where everything of a store lies: the only place that joins paths and parses names.
+//!
+//! `docs/FORMAT.md` describes the same tree for people. Names are made of typed ids, of content addresses that
+//! were checked, and of fixed words; no text of a caller becomes part of a path.
+
+use std::path::{Path, PathBuf};
+
+use store_core::codec::LogContext;
+use store_core::{SegmentId, SessionId};
+use uuid::Uuid;
+
+/// The version of the format that this crate writes.
+// Persisted: never renumber or reuse.
+pub const FORMAT_VERSION: u32 = 1;
+
+// Persisted: never rename.
+const STORE_JSON: &str = "store.json";
+const LOCK: &str = "LOCK";
+const CREATE: &str = "CREATE";
+const FACTS: &str = "facts.jsonl";
+const CHANGES: &str = "changes.jsonl";
+const LIVE: &str = "live";
+const BY_SEGMENT: &str = "by-segment";
+const BY_ORIGIN: &str = "by-origin";
+const BLOBS: &str = "blobs";
+const QUARANTINE: &str = "quarantine";
+const INDEX: &str = "index.db";
+const NEW: &str = ".new-";
+
+/// A log's place, and what its checksums are taken over.
+#[derive(Clone, Debug)]
+pub(crate) struct LogName {
+    pub(crate) path: PathBuf,
+    pub(crate) context: LogContext,
+    /// Whose log it is; `None` for the logs beside the segments.
+    pub(crate) segment: Option<SegmentId>,
+    /// Where the bytes go that recovery takes out.
+    pub(crate) quarantine: PathBuf,
+}
+
+impl LogName {
+    /// The folder that the log stands in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// A place for the bytes that recovery takes out from `offset` on; `attempt` tells later ones apart.
+    pub(crate) fn quarantined(&self, offset: u64, attempt: u32) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.quarantine.join(format!("{name}.{offset}.{attempt}"))
+    }
+}
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn store_json(&self) -> PathBuf {
+        self.root.join(STORE_JSON)
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join(LOCK)
+    }
+
+    pub(crate) fn create_lock(&self) -> PathBuf {
+        self.root.join(CREATE)
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join(INDEX)
+    }
+
+    /// A name for something that is being made, or that is going away: it belongs to whoever holds `CREATE`.
+    pub(crate) fn new_name(&self) -> PathBuf {
+        self.root.join(format!("{NEW}{}", Uuid::new_v4()))
+    }
+
+    /// The log inside a session folder that is being made.
+    pub(crate) fn log_in(folder: &Path, segment: SegmentId) -> PathBuf {
+        folder.join(format!("{segment}.jsonl"))
+    }
+
+    /// The lock of whoever maintains a session: made when it is first needed.
+    pub(crate) fn session_lock(&self, session: SessionId) -> PathBuf {
+        self.session(session).join(LOCK)
+    }
+
+    pub(crate) fn by_segment_root(&self) -> PathBuf {
+        self.root.join(BY_SEGMENT)
+    }
+
+    pub(crate) fn by_segment_folder(&self, segment: SegmentId) -> PathBuf {
+        self.by_segment_root().join(format!("{:02x}", segment.as_bytes()[15]))
+    }
+
+    pub(crate) fn by_segment(&self, segment: SegmentId) -> PathBuf {
+        self.by_segment_folder(segment).join(segment.to_string())
+    }
+
+    pub(crate) fn by_origin_root(&self) -> PathBuf {
+        self.root.join(BY_ORIGIN)
+    }
+
+    pub(crate) fn by_origin_folder(&self, segment: SegmentId) -> PathBuf {
+        self.by_origin_root().join(segment.to_string())
+    }
+
+    pub(crate) fn by_origin(&self, segment: SegmentId, child: SegmentId) -> PathBuf {
+        self.by_origin_folder(segment).join(child.to_string())
+    }
+
+    pub(crate) fn live_root(&self) -> PathBuf {
+        self.root.join(LIVE)
+    }
+
+    pub(crate) fn live(&self, handle: Uuid) -> PathBuf {
+        self.live_root().join(handle.to_string())
+    }
+
+    pub(crate) fn live_context(handle: Uuid) -> LogContext {
+        LogContext::path(&format!("{LIVE}/{handle}"))
+    }
+
+    pub(crate) fn session(&self, session: SessionId) -> PathBuf {
+        self.root.join(session.to_string())
+    }
+
+    pub(crate) fn log(&self, session: SessionId, segment: SegmentId) -> PathBuf {
+        Self::log_in(&self.session(session), segment)
+    }
+
+    /// A later part of a log; a log of one part has none.
+    pub(crate) fn second_part(&self, session: SessionId, segment: SegmentId) -> PathBuf {
+        self.session(session).join(format!("{segment}.2.jsonl"))
+    }
+
+    pub(crate) fn log_name(&self, session: SessionId, segment: SegmentId) -> LogName {
+        LogName {
+            path: self.log(session, segment),
+            context: LogContext::segment(segment),
+            segment: Some(segment),
+            quarantine: self.session(session).join(QUARANTINE),
+        }
+    }
+
+    pub(crate) fn trace_name(&self, session: SessionId, segment: SegmentId) -> LogName {
+        self.session_side_log(session, &format!("{segment}.trace.jsonl"))
+    }
+
+    pub(crate) fn session_facts_name(&self, session: SessionId) -> LogName {
+        self.session_side_log(session, FACTS)
+    }
+
+    fn session_side_log(&self, session: SessionId, name: &str) -> LogName {
+        let folder = self.session(session);
+        LogName {
+            path: folder.join(name),
+            context: LogContext::path(&format!("{session}/{name}")),
+            segment: None,
+            quarantine: folder.join(QUARANTINE),
+        }
+    }
+
+    pub(crate) fn facts_name(&self) -> LogName {
+        self.root_log(FACTS)
+    }
+
+    pub(crate) fn changes_name(&self) -> LogName {
+        self.root_log(CHANGES)
+    }
+
+    fn root_log(&self, name: &str) -> LogName {
+        LogName {
+            path: self.root.join(name),
+            context: LogContext::path(name),
+            segment: None,
+            quarantine: self.root.join(QUARANTINE),
+        }
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join(BLOBS)
+    }
+
+    pub(crate) fn blobs_lock(&self) -> PathBuf {
+        self.blobs().join(LOCK)
+    }
+
+    pub(crate) fn new_blob(&self) -> PathBuf {
+        self.blobs().join(format!("{NEW}{}", Uuid::new_v4()))
+    }
+
+    /// The folder of a blob whose address was checked to be one.
+    pub(crate) fn blob_folder(&self, sha256: &str) -> PathBuf {
+        self.blobs().join(sha256.get(..2).unwrap_or(sha256))
+    }
+
+    pub(crate) fn blob(&self, sha256: &str) -> PathBuf {
+        self.blob_folder(sha256).join(sha256)
+    }
+
+    /// Whether the name of a file or folder is one that is being made or goes away.
+    pub(crate) fn is_new(name: &str) -> bool {
+        name.starts_with(NEW)
+    }
+
+    /// Whether a folder of only such names may become a store: what a first open leaves when it is cut short.
+    pub(crate) fn is_of_unfinished_store(name: &str) -> bool {
+        name == LOCK || name == CREATE || Self::is_new(name)
+    }
+
+    /// What a name in the root says, if it is a session's.
+    pub(crate) fn parse_session(name: &str) -> Option<SessionId> {
+        name.parse().ok()
+    }
+
+    /// What a name in a session's folder says, if it is a log's: the segment and the part, from 1.
+    pub(crate) fn parse_log(name: &str) -> Option<(SegmentId, u32)> {
+        let stem = name.strip_suffix(".jsonl")?;
+        let Some((segment, part)) = stem.split_once('.') else { return Some((stem.parse().ok()?, 1)) };
+        let number: u32 = part.parse().ok().filter(|number| *number >= 2)?;
+        if number.to_string() != part {
+            return None;
+        }
+        Some((segment.parse().ok()?, number))
+    }
+
+    /// What a name in `live/` says.
+    pub(crate) fn parse_live(name: &str) -> Option<Uuid> {
+        Uuid::try_parse(name).ok().filter(|id| id.to_string() == name)
+    }
+
+    /// What a name in `by-origin/<segment>/` says.
+    pub(crate) fn parse_child(name: &str) -> Option<SegmentId> {
+        name.parse().ok()
+    }
+
+    /// The path of something that was listed in a folder.
+    pub(crate) fn listed(folder: &Path, name: &str) -> PathBuf {
+        folder.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_store_writes_are_logs() {
+        let id = SegmentId::derive(7, b"log");
+        assert_eq!(Layout::parse_log(&format!("{id}.jsonl")), Some((id, 1)));
+        assert_eq!(Layout::parse_log(&format!("{id}.2.jsonl")), Some((id, 2)));
+        for bad in ["1.jsonl", "02.jsonl", "+2.jsonl", "trace.jsonl", "checkpoints.jsonl", "lease", "jsonl.bak"] {
+            assert_eq!(Layout::parse_log(&format!("{id}.{bad}")), None, "{bad}");
+        }
+        assert_eq!(Layout::parse_log("facts.jsonl"), None);
+        assert_eq!(Layout::parse_log(".jsonl"), None);
+    }
+}

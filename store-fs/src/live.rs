@@ -1,0 +1,278 @@
+//! What changed, and for whom: the entries of writing handles in `live/`, and `changes.jsonl`.
+//!
+//! A handle lists a segment or session in an entry of its own, on stable storage, before it writes there for the
+//! first time. When the handle is closed, or found dead because nobody holds its entry's lock, the list moves to
+//! the end of `changes.jsonl`. Whoever asks for changes reads all of `live/` first and `changes.jsonl` after it, so that
+//! a list that moves in between is seen twice rather than not at all.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+use store_core::codec::{LineFields, LogContext, encode_line};
+use store_core::{ChangeCursor, Changes, Position, Result, SegmentId, Seq, SessionId, Store as _, StoreError};
+use uuid::Uuid;
+
+use crate::disk::{Disk, DiskFile, LockKind, OpenMode};
+use crate::error::{At as _, found};
+use crate::layout::{Layout, LogName};
+use crate::logs::{LogKey, Logs, Purpose};
+use crate::record_log::{NewLine, View, append_all_or_nothing, lock_mutex};
+use crate::store::{FsStore, ensure_folder};
+
+/// Something that a handle writes to.
+// Persisted: never rename a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Touched {
+    session: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    segment: Option<SegmentId>,
+}
+
+impl Touched {
+    pub(crate) const fn session(session: SessionId) -> Self {
+        Self { session, segment: None }
+    }
+
+    pub(crate) const fn segment(session: SessionId, segment: SegmentId) -> Self {
+        Self { session, segment: Some(segment) }
+    }
+}
+
+/// This handle's entry in `live/`: none until its first write.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    entry: Mutex<Option<LiveEntry>>,
+}
+
+#[derive(Debug)]
+struct LiveEntry {
+    id: Uuid,
+    context: LogContext,
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    last: Seq,
+    touched: HashSet<Touched>,
+}
+
+impl Live {
+    /// Lists what is about to be written to, and returns when that is on stable storage.
+    pub(crate) fn touch(&self, disk: &dyn Disk, layout: &Layout, touched: Touched) -> Result<()> {
+        let mut entry = lock_mutex(&self.entry);
+        let entry = match &mut *entry {
+            Some(entry) => entry,
+            none => none.insert(LiveEntry::create(disk, layout)?),
+        };
+        if entry.touched.contains(&touched) {
+            return Ok(());
+        }
+        let path = layout.live(entry.id);
+        let seq = entry.last.next();
+        let mut line = Vec::new();
+        let text = serde_json::to_string(&touched).map_err(StoreError::backend)?;
+        encode_line(&mut line, &entry.context, &LineFields { seq, ..LineFields::default() }, &text);
+        append_all_or_nothing(&*entry.file, entry.bytes, &line).at("append to", &path)?;
+        entry.bytes += line.len() as u64;
+        entry.last = seq;
+        entry.file.sync_file().at("sync", &path)?;
+        entry.touched.insert(touched);
+        Ok(())
+    }
+
+    /// Moves the list to `changes.jsonl` and gives the entry up.
+    pub(crate) fn close(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
+        let Some(entry) = lock_mutex(&self.entry).take() else { return Ok(()) };
+        let touched: BTreeSet<Touched> = entry.touched.into_iter().collect();
+        publish(logs, &touched)?;
+        remove(disk, layout, entry.id)
+    }
+}
+
+impl LiveEntry {
+    fn create(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
+        let folder = layout.live_root();
+        ensure_folder(disk, &folder)?;
+        loop {
+            let id = Uuid::new_v4();
+            let path = layout.live(id);
+            let file = disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
+            file.lock(LockKind::Exclusive).at("lock", &path)?;
+            // Between the two calls somebody may have found the entry unlocked and cleared it away as a dead one's.
+            let id_of_file = file.stat().at("stat", &path)?.id;
+            if found(disk.stat(&path)).at("stat", &path)?.is_some_and(|stat| stat.id == id_of_file) {
+                disk.sync_folder(&folder).at("sync", &folder)?;
+                let context = Layout::live_context(id);
+                return Ok(Self { id, context, file, bytes: 0, last: Seq::START, touched: HashSet::new() });
+            }
+        }
+    }
+}
+
+fn remove(disk: &dyn Disk, layout: &Layout, id: Uuid) -> Result<()> {
+    let path = layout.live(id);
+    found(disk.remove_file(&path)).at("remove", &path)?;
+    Ok(())
+}
+
+/// Appends a list to `changes.jsonl` and returns when it is on stable storage.
+fn publish(logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
+    if touched.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> =
+        touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
+    let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text }).collect();
+    logs.on(LogKey::Changes, Purpose::Create, |log| {
+        let written = log.with_lock(|log| {
+            log.write(&lines)?;
+            Ok(log.bytes())
+        })?;
+        let Some(bytes) = written else { return Ok(None) };
+        log.sync_through(bytes).map(Some)
+    })?;
+    Ok(())
+}
+
+/// The list in an entry of `live/`, as far as it was written.
+fn read_entry(file: &dyn DiskFile, name: &LogName) -> Result<BTreeSet<Touched>> {
+    let bytes = file.stat().at("stat", &name.path)?.bytes;
+    let view = View::new(file, name, bytes);
+    let end = view.end()?;
+    let mut touched = BTreeSet::new();
+    view.forward(&end, 0, Seq(1), |_, line| {
+        touched.insert(parse(&line.text())?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(touched)
+}
+
+fn parse(text: &str) -> Result<Touched> {
+    serde_json::from_str(text).map_err(|error| crate::error::corrupt(None, 0, None, error.to_string()))
+}
+
+fn live_name(layout: &Layout, id: Uuid) -> LogName {
+    LogName { path: layout.live(id), context: Layout::live_context(id), segment: None, quarantine: layout.live_root() }
+}
+
+fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
+    let folder = layout.live_root();
+    let names = found(disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
+    Ok(names.iter().filter_map(|name| Layout::parse_live(name.to_str()?)).collect())
+}
+
+impl FsStore {
+    pub(crate) fn touch(&self, touched: Touched) -> Result<()> {
+        self.live.touch(&*self.disk, &self.layout, touched)
+    }
+
+    /// Moves the lists of dead handles to `changes.jsonl`.
+    pub(crate) fn collect_dead(&self) -> Result<()> {
+        for id in list_live(&*self.disk, &self.layout)? {
+            let name = live_name(&self.layout, id);
+            let Some(file) = found(self.disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? else {
+                continue;
+            };
+            if !file.try_lock(LockKind::Exclusive).at("lock", &name.path)? {
+                continue;
+            }
+            if found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_none() {
+                continue;
+            }
+            publish(&self.logs, &read_entry(&*file, &name)?)?;
+            remove(&*self.disk, &self.layout, id)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn changes_since(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
+        if self.check_writable().is_ok() {
+            // Who is not collected now is listed as living, which says the same.
+            let _ = self.collect_dead();
+        }
+        let known = match cursor.and_then(parse_cursor) {
+            Some(cursor) => self.changes_after(cursor),
+            None => Ok(None),
+        };
+        match known {
+            Ok(Some((touched, end))) => Ok(to_changes(touched, write_cursor(end))),
+            // What is damaged here was only ever derived, so it costs time and nothing else.
+            Ok(None) | Err(StoreError::Corrupt(_)) => self.everything(),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn changes_after(&self, cursor: Position) -> Result<Option<(BTreeSet<Touched>, Position)>> {
+        let mut touched = BTreeSet::new();
+        for id in list_live(&*self.disk, &self.layout)? {
+            let name = live_name(&self.layout, id);
+            let Some(file) = found(self.disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? else {
+                continue;
+            };
+            touched.append(&mut read_entry(&*file, &name)?);
+        }
+        let read = self.logs.on(LogKey::Changes, Purpose::Read, |log| log.read(|view| read_changes(view, cursor)))?;
+        let start = Position { seq: Seq::START, crc32c: 0 };
+        let Some((mut moved, end)) = read.unwrap_or((cursor == start).then(|| (BTreeSet::new(), start))) else {
+            return Ok(None);
+        };
+        touched.append(&mut moved);
+        Ok(Some((touched, end)))
+    }
+
+    fn everything(&self) -> Result<Changes> {
+        // The cursor is taken first: what happens while the store is listed is then told again.
+        let end = self.logs.on(LogKey::Changes, Purpose::Read, |log| log.read(|view| Ok(view.end()?.position())));
+        let cursor = match end {
+            Ok(end) => write_cursor(end.unwrap_or(Position { seq: Seq::START, crc32c: 0 })),
+            Err(StoreError::Corrupt(_)) => ChangeCursor(String::new()),
+            Err(error) => return Err(error),
+        };
+        let mut touched = BTreeSet::new();
+        for session in self.list_sessions()? {
+            touched.insert(Touched::session(session));
+            touched.extend(self.list_segments(session)?.into_iter().map(|segment| Touched::segment(session, segment)));
+        }
+        Ok(to_changes(touched, cursor))
+    }
+}
+
+/// What stands behind a cursor, and where that ends; `None` if the cursor is not one of this log.
+fn read_changes(view: &View<'_>, cursor: Position) -> Result<Option<(BTreeSet<Touched>, Position)>> {
+    let end = view.end()?;
+    let mut touched = BTreeSet::new();
+    if cursor.seq > end.seq {
+        return Ok(None);
+    }
+    let mut genuine = cursor == Position { seq: Seq::START, crc32c: 0 };
+    let first = cursor.seq.max(Seq(1));
+    if end.seq < first {
+        return Ok(genuine.then_some((touched, end.position())));
+    }
+    let offset = view.locate(&end, first)?;
+    view.forward(&end, offset, first, |_, line| {
+        if line.seq > cursor.seq {
+            touched.insert(parse(&line.text())?);
+        } else {
+            genuine = line.crc32c == cursor.crc32c;
+        }
+        Ok(if genuine { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(genuine.then_some((touched, end.position())))
+}
+
+fn to_changes(touched: BTreeSet<Touched>, cursor: ChangeCursor) -> Changes {
+    let sessions: BTreeSet<SessionId> = touched.iter().map(|touched| touched.session).collect();
+    let segments = touched.into_iter().filter_map(|touched| Some((touched.session, touched.segment?))).collect();
+    Changes { sessions: sessions.into_iter().collect(), segments, cursor }
+}
+
+fn write_cursor(position: Position) -> ChangeCursor {
+    ChangeCursor(position.to_string())
+}
+
+fn parse_cursor(cursor: &ChangeCursor) -> Option<Position> {
+    let (seq, crc32c) = cursor.0.split_once(':')?;
+    let position = Position { seq: Seq(seq.parse().ok()?), crc32c: u32::from_str_radix(crc32c, 16).ok()? };
+    (position.to_string() == cursor.0).then_some(position)
+}

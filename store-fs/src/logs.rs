@@ -1,0 +1,192 @@
+//! The logs that a handle has open: a bounded number of descriptors, the least recently used closed first.
+//!
+//! Closing one loses nothing but what the handle remembered of the log. Two descriptors of one log exclude each
+//! other like two processes do, so a log that is closed while a thread still works on it is no danger.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
+
+use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
+use crate::error::{At as _, found};
+use crate::layout::{Layout, LogName};
+use crate::record_log::{RecordLog, lock_mutex};
+
+/// Which log of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LogKey {
+    Segment(SessionId, SegmentId),
+    Trace(SessionId, SegmentId),
+    Facts(FactScope),
+    Changes,
+}
+
+impl LogKey {
+    fn name(self, layout: &Layout) -> LogName {
+        match self {
+            Self::Segment(session, segment) => layout.log_name(session, segment),
+            Self::Trace(session, segment) => layout.trace_name(session, segment),
+            Self::Facts(FactScope::Session(session)) => layout.session_facts_name(session),
+            Self::Facts(FactScope::Store) => layout.facts_name(),
+            Self::Changes => layout.changes_name(),
+        }
+    }
+
+    fn session_folder(self, layout: &Layout) -> Option<PathBuf> {
+        match self {
+            Self::Segment(session, _) | Self::Trace(session, _) | Self::Facts(FactScope::Session(session)) => {
+                Some(layout.session(session))
+            }
+            Self::Facts(FactScope::Store) | Self::Changes => None,
+        }
+    }
+}
+
+/// What a log is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Reading only.
+    Read,
+    /// Appending to a log that exists.
+    Append,
+    /// Appending; the log is made if it does not exist.
+    Create,
+}
+
+#[derive(Debug)]
+struct Slot {
+    log: Arc<RecordLog>,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    open: HashMap<LogKey, Slot>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Logs {
+    disk: Arc<dyn Disk>,
+    layout: Layout,
+    writable: bool,
+    open_max: usize,
+    slots: Mutex<Slots>,
+}
+
+impl Logs {
+    pub(crate) fn new(disk: Arc<dyn Disk>, layout: Layout, writable: bool, open_max: usize) -> Self {
+        Self { disk, layout, writable, open_max: open_max.max(1), slots: Mutex::default() }
+    }
+
+    /// Does `work` on a log; `None` if there is no such log. `work` answers `None` if the log's name does not stand for
+    /// the file any more that was open: then it is opened again.
+    pub(crate) fn on<T>(
+        &self,
+        key: LogKey,
+        purpose: Purpose,
+        mut work: impl FnMut(&RecordLog) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        loop {
+            let Some(log) = self.get(key, purpose)? else { return Ok(None) };
+            match work(&log) {
+                Ok(Some(done)) => return Ok(Some(done)),
+                Ok(None) => self.forget(key, &log),
+                Err(error) => {
+                    if matches!(error, StoreError::Io { .. } | StoreError::NoSpace { .. }) {
+                        self.forget(key, &log);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn get(&self, key: LogKey, purpose: Purpose) -> Result<Option<Arc<RecordLog>>> {
+        {
+            let mut slots = lock_mutex(&self.slots);
+            slots.clock += 1;
+            let now = slots.clock;
+            if let Some(slot) = slots.open.get_mut(&key) {
+                slot.used = now;
+                return Ok(Some(Arc::clone(&slot.log)));
+            }
+        }
+        let Some((log, keep)) = self.open(key, purpose)? else { return Ok(None) };
+        let log = Arc::new(log);
+        if keep {
+            self.keep(key, &log);
+        }
+        Ok(Some(log))
+    }
+
+    fn keep(&self, key: LogKey, log: &Arc<RecordLog>) {
+        let mut slots = lock_mutex(&self.slots);
+        while slots.open.len() >= self.open_max {
+            let idle = slots.open.iter().min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
+            let Some(key) = idle.map(|(key, _)| *key) else { break };
+            slots.open.remove(&key);
+        }
+        let used = slots.clock;
+        slots.open.insert(key, Slot { log: Arc::clone(log), used });
+    }
+
+    fn forget(&self, key: LogKey, log: &Arc<RecordLog>) {
+        let mut slots = lock_mutex(&self.slots);
+        if slots.open.get(&key).is_some_and(|slot| Arc::ptr_eq(&slot.log, log)) {
+            slots.open.remove(&key);
+        }
+    }
+
+    /// Opens a log; and whether it serves every purpose, so that it may be kept.
+    fn open(&self, key: LogKey, purpose: Purpose) -> Result<Option<(RecordLog, bool)>> {
+        if !self.is_session_folder(key)? {
+            return Ok(None);
+        }
+        let name = key.name(&self.layout);
+        let Some((file, keep)) = self.open_file(&name, purpose)? else { return Ok(None) };
+        self.refuse_parts(key)?;
+        RecordLog::new(Arc::clone(&self.disk), name, file).map(|log| Some((log, keep)))
+    }
+
+    fn open_file(&self, name: &LogName, purpose: Purpose) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
+        let path = &name.path;
+        let read =
+            || Ok(found(self.disk.open(path, OpenMode::Read)).at("open", path)?.map(|file| (file, !self.writable)));
+        if !self.writable {
+            return read();
+        }
+        match found(self.disk.open(path, OpenMode::Append)) {
+            Ok(Some(file)) => return Ok(Some((file, true))),
+            Ok(None) if purpose != Purpose::Create => return Ok(None),
+            Ok(None) => {}
+            Err(error) if purpose == Purpose::Read && error.kind() == io::ErrorKind::PermissionDenied => return read(),
+            Err(error) => return Err(error).at("open", path),
+        }
+        let Some(file) = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)? else {
+            return Ok(None);
+        };
+        self.disk.sync_folder(name.folder()).at("sync", name.folder())?;
+        Ok(Some((file, true)))
+    }
+
+    /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.
+    fn is_session_folder(&self, key: LogKey) -> Result<bool> {
+        let Some(folder) = key.session_folder(&self.layout) else { return Ok(true) };
+        let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
+        Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
+    }
+
+    /// Answering from the first part alone would be a shorter answer than the log's.
+    fn refuse_parts(&self, key: LogKey) -> Result<()> {
+        let LogKey::Segment(session, segment) = key else { return Ok(()) };
+        let second = self.layout.second_part(session, segment);
+        match found(self.disk.stat(&second)).at("stat", &second)? {
+            Some(_) => Err(StoreError::Unsupported { what: "a log of more than one part" }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Writing a call's lines: all of them or none, under the log's lock.
+//!
+//! One write takes the whole call. If the medium takes only a part, the part is taken back before the lock is given
+//! up; if the process dies in between, `more` and the checksum tell the next reader, and the next writer cleans up.
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use store_core::codec::{LineFields, encode_line};
+use store_core::{Position, Result, Seq};
+
+use super::read::View;
+use super::{End, FileLock, KeyAt, Known, RecordLog, Writer, lock_mutex};
+use crate::disk::{DiskFile, LockKind};
+use crate::error::At as _;
+
+/// A line that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewLine<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) text: &'a str,
+}
+
+/// A log whose lock is held: what may be done with it then.
+pub(crate) struct Locked<'a> {
+    log: &'a RecordLog,
+    writer: &'a mut Writer,
+    known: Known,
+}
+
+impl RecordLog {
+    /// Does `work` with the log's lock held; `None`, and nothing done, if the log's name no longer stands for this file.
+    pub(crate) fn with_lock<T>(&self, work: impl FnOnce(&mut Locked<'_>) -> Result<T>) -> Result<Option<T>> {
+        let mut writer = lock_mutex(&self.writer);
+        self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
+        let _lock = FileLock(&*self.file);
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let known = self.refresh(&mut writer, stat.bytes)?;
+        work(&mut Locked { log: self, writer: &mut writer, known }).map(Some)
+    }
+
+    /// Looks at what others did to the file since this handle looked last.
+    fn refresh(&self, writer: &mut Writer, bytes: u64) -> Result<Known> {
+        let before = writer.known.take();
+        if let Some(known) = before.filter(|known| known.bytes == bytes) {
+            writer.known = Some(known);
+            return Ok(known);
+        }
+        let view = self.view(bytes);
+        let end = view.end()?;
+        match before {
+            Some(known) if known.end.missing.is_empty() && known.end.bytes <= end.bytes => {
+                if let Some(keys) = &mut writer.keys
+                    && let Err(error) = collect_keys(&view, &end, known.end.bytes, known.end.next_seq(), keys)
+                {
+                    writer.keys = None;
+                    return Err(error);
+                }
+            }
+            Some(_) => {
+                writer.keys = None;
+                *lock_mutex(&self.synced) = 0;
+                self.written.store(0, Ordering::Release);
+            }
+            None => writer.keys = None,
+        }
+        let known = Known { bytes, end };
+        self.written.fetch_max(end.bytes, Ordering::AcqRel);
+        writer.known = Some(known);
+        Ok(known)
+    }
+
+    /// Returns when the first `bytes` bytes are on stable storage. Callers that wait at the same time share one sync.
+    pub(crate) fn sync_through(&self, bytes: u64) -> Result<()> {
+        let mut synced = lock_mutex(&self.synced);
+        if *synced >= bytes {
+            return Ok(());
+        }
+        let through = self.written.load(Ordering::Acquire).max(bytes);
+        self.file.sync_file().at("sync", &self.name.path)?;
+        *synced = through;
+        Ok(())
+    }
+}
+
+impl Locked<'_> {
+    /// Where the log ends.
+    pub(crate) const fn end(&self) -> Position {
+        self.known.end.position()
+    }
+
+    /// The length of what is valid: what has to be synced for the last entry to be safe.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.known.end.bytes
+    }
+
+    /// Where a key's entry stands and with which text. The first look reads the log once.
+    pub(crate) fn find_key(&mut self, key: &str) -> Result<Option<(Position, String)>> {
+        let view = self.log.view(self.known.bytes);
+        let end = self.known.end;
+        if self.writer.keys.is_none() {
+            let mut keys = HashMap::new();
+            collect_keys(&view, &end, 0, Seq(1), &mut keys)?;
+            self.writer.keys = Some(keys);
+        }
+        let Some(at) = self.writer.keys.as_ref().and_then(|keys| keys.get(key)).copied() else { return Ok(None) };
+        let mut text = String::new();
+        view.forward(&end, at.offset, at.position.seq, |_, line| {
+            text = line.text();
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(Some((at.position, text)))
+    }
+
+    /// Writes the lines of one call; there is at least one.
+    pub(crate) fn write(&mut self, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
+        self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
+        self.writer.known = Some(self.known);
+        let start = self.known.end.bytes;
+        let (buffer, written) = encode_call(&self.log.name.context, self.known.end.next_seq(), lines);
+        append_all_or_nothing(&*self.log.file, start, &buffer)
+            .inspect_err(|_| self.writer.known = None)
+            .at("append to", &self.log.name.path)?;
+        if let Some(keys) = &mut self.writer.keys {
+            for (line, at) in lines.iter().zip(&written) {
+                if let Some(key) = line.key {
+                    keys.insert(key.to_owned(), KeyAt { position: at.position, offset: start + at.offset });
+                }
+            }
+        }
+        let positions: Vec<Position> = written.iter().map(|at| at.position).collect();
+        let bytes = start + buffer.len() as u64;
+        let last = positions.last().copied().unwrap_or(self.known.end.position());
+        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing: b"" } };
+        self.writer.known = Some(self.known);
+        self.log.written.fetch_max(bytes, Ordering::AcqRel);
+        Ok(positions)
+    }
+}
+
+/// The bytes of one call, and where in them each line starts.
+fn encode_call(context: &store_core::codec::LogContext, first: Seq, lines: &[NewLine<'_>]) -> (Vec<u8>, Vec<KeyAt>) {
+    let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 64).sum());
+    let mut written = Vec::with_capacity(lines.len());
+    let mut seq = first;
+    for (line, more) in lines.iter().zip((0..lines.len() as u64).rev()) {
+        let offset = buffer.len() as u64;
+        let fields = LineFields { seq, more, key: line.key, synced: None };
+        let crc32c = encode_line(&mut buffer, context, &fields, line.text);
+        written.push(KeyAt { position: Position { seq, crc32c }, offset });
+        seq = seq.next();
+    }
+    (buffer, written)
+}
+
+/// Appends to a file that is `start` bytes long. If the medium does not take everything, the file is cut back.
+pub(crate) fn append_all_or_nothing(file: &dyn DiskFile, start: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let cause = match file.append(&bytes[done..]) {
+            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
+            // A short write is gone on with: only the next one says what is wrong.
+            Ok(count) => {
+                done += count;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        // If even this fails, the bytes are a torn tail, and the next writer takes them out.
+        let _ = file.truncate(start);
+        return Err(cause);
+    }
+    Ok(())
+}
+
+/// Notes the keys of the lines from `offset` on.
+fn collect_keys(view: &View<'_>, end: &End, offset: u64, first: Seq, keys: &mut HashMap<String, KeyAt>) -> Result<()> {
+    view.forward(end, offset, first, |offset, line| {
+        if let Some(key) = &line.key {
+            let position = Position { seq: line.seq, crc32c: line.crc32c };
+            keys.insert(key.clone().into_owned(), KeyAt { position, offset });
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}

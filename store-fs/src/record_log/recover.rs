@@ -1,0 +1,136 @@
+//! Where a log truly ends, and taking out what a crash left behind that point.
+//!
+//! Only the end of the file is looked at, so the cost does not follow the log's length. A stopped write leaves
+//! bytes without a complete checksum, or a call whose `more` was never fulfilled; both are uncounted by readers and
+//! moved to quarantine by the next writer. Whatever else does not fit is damage, and nobody touches it.
+
+use std::path::PathBuf;
+
+use store_core::Result;
+use store_core::Seq;
+use store_core::StoreError;
+use store_core::codec::{Line, Tail, decode_line, decode_tail};
+
+use super::append::append_all_or_nothing;
+use super::read::{View, copy_range};
+use super::{Known, RecordLog};
+use crate::disk::OpenMode;
+use crate::error::At as _;
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The last entry's seq; 0 if there is none.
+    pub(crate) seq: Seq,
+    /// Its checksum.
+    pub(crate) crc32c: u32,
+    /// The length of what is valid.
+    pub(crate) bytes: u64,
+    /// What the last line lacks to be one.
+    pub(crate) missing: &'static [u8],
+}
+
+impl End {
+    pub(crate) const EMPTY: Self = Self { seq: Seq::START, crc32c: 0, bytes: 0, missing: b"" };
+}
+
+impl View<'_> {
+    /// Finds the end of the last complete call.
+    pub(crate) fn end(&self) -> Result<End> {
+        let end = self.find_end()?;
+        if end.seq == Seq::START && self.name.segment.is_some() {
+            // A segment appears with its first call or not at all, so this is no stopped write.
+            return Err(self.corrupt(0, Some(Seq(1)), "the log has lost its first entry"));
+        }
+        Ok(end)
+    }
+
+    fn find_end(&self) -> Result<End> {
+        let tail_start = self.line_start_before(self.bytes)?;
+        let mut follower = None;
+        if tail_start < self.bytes {
+            let tail = self.read_bytes(tail_start, self.bytes)?;
+            match decode_tail(&self.name.context, &tail) {
+                Tail::Complete { line, missing } if line.more == 0 => {
+                    return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: self.bytes, missing });
+                }
+                Tail::Complete { line, .. } => follower = Some((line.seq, line.more)),
+                Tail::Torn => {}
+                Tail::Damaged(error) => return Err(self.corrupt(tail_start, None, error.to_string())),
+            }
+        }
+        let mut at = tail_start;
+        while at > 0 {
+            let start = self.line_start_before(at - 1)?;
+            let bytes = self.read_bytes(start, at - 1)?;
+            let line = decode_line(&self.name.context, &bytes)
+                .map_err(|error| self.corrupt(start, None, error.to_string()))?;
+            self.check_followed(start, &line, follower)?;
+            if line.more == 0 {
+                return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: at, missing: b"" });
+            }
+            follower = Some((line.seq, line.more));
+            at = start;
+        }
+        Ok(End::EMPTY)
+    }
+
+    /// Lines of an unfinished call count down to its last one; before it stands the end of a finished call.
+    fn check_followed(&self, start: u64, line: &Line<'_>, follower: Option<(Seq, u64)>) -> Result<()> {
+        let Some((seq, more)) = follower else { return Ok(()) };
+        if line.seq.next() == seq && (line.more == 0 || line.more == more + 1) {
+            return Ok(());
+        }
+        Err(self.corrupt(start, Some(line.seq), format!("seq {seq} does not follow")))
+    }
+}
+
+impl RecordLog {
+    /// Makes the file end where its last complete call ends. The caller holds the log's lock.
+    pub(super) fn heal(&self, known: &Known) -> Result<Known> {
+        let End { bytes, missing, .. } = known.end;
+        if !missing.is_empty() {
+            append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
+            let bytes = bytes + missing.len() as u64;
+            return Ok(Known { bytes, end: End { bytes, missing: b"", ..known.end } });
+        }
+        if bytes < known.bytes {
+            self.quarantine(bytes, known.bytes)?;
+            self.file.truncate(bytes).at("truncate", &self.name.path)?;
+            self.file.sync_file().at("sync", &self.name.path)?;
+        }
+        Ok(Known { bytes, end: known.end })
+    }
+
+    /// Copies bytes out of the log and returns when the copy is on stable storage.
+    fn quarantine(&self, from: u64, to: u64) -> Result<()> {
+        let folder = &self.name.quarantine;
+        match self.disk.create_folder(folder) {
+            Ok(()) => {
+                let parent = folder.parent().unwrap_or(folder);
+                self.disk.sync_folder(parent).at("sync", parent)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::io("create", folder, error)),
+        }
+        let (path, copy) = self.create_quarantined(from)?;
+        let copied = copy_range(&self.view(to), from, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
+        if let Err(error) = copied {
+            // Half a copy is of no use to anybody; the log itself still holds the bytes.
+            let _ = self.disk.remove_file(&path);
+            return Err(error);
+        }
+        self.disk.sync_folder(folder).at("sync", folder)
+    }
+
+    fn create_quarantined(&self, offset: u64) -> Result<(PathBuf, Box<dyn crate::disk::DiskFile>)> {
+        let mut attempt = 1;
+        loop {
+            let path = self.name.quarantined(offset, attempt);
+            match self.disk.open(&path, OpenMode::CreateNew) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => attempt += 1,
+                opened => return Ok((path.clone(), opened.at("create", &path)?)),
+            }
+        }
+    }
+}

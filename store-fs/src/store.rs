@@ -1,0 +1,367 @@
+//! The store itself: a handle on a folder, and the calls of the contract.
+//!
+//! Each call is thin here: what it does stands in the module of its name. A handle may be used by many threads.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex, Weak};
+
+use store_core::call::{self, Prepared, Slot};
+use store_core::codec::Line;
+use store_core::{
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
+    FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
+};
+
+use crate::disk::{Disk, DiskFile, FileKind};
+use crate::error::{At as _, corrupt, found};
+use crate::layout::{FORMAT_VERSION, Layout};
+use crate::live::{Live, Touched};
+use crate::logs::{LogKey, Logs, Purpose};
+use crate::open::{DurabilityPolicy, FsOptions};
+use crate::record_log::{Locked, NewLine, View};
+
+/// What a handle may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Write,
+    ReadOnly,
+    /// The format is newer than this version may write.
+    TooNew {
+        found: u32,
+    },
+}
+
+/// A store in a folder.
+///
+/// Closing it (dropping the handle) makes known what it changed. A second handle on the same folder, in this or
+/// another process, is another [`FsStore`].
+pub struct FsStore {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) layout: Layout,
+    pub(crate) logs: Logs,
+    pub(crate) live: Live,
+    /// The file `CREATE` once it was opened. The thread that holds the mutex takes the file's lock.
+    pub(crate) create: Mutex<Option<Box<dyn DiskFile>>>,
+    /// The lock that all guards of blobs hold together.
+    pub(crate) blob_hold: Mutex<Option<Weak<dyn DiskFile>>>,
+    access: Access,
+    format: u32,
+    durability: DurabilityPolicy,
+    /// The lock on the store, which goes with the handle.
+    _lock: Option<Box<dyn DiskFile>>,
+}
+
+impl fmt::Debug for FsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FsStore")
+            .field("root", &self.layout.root())
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a folder of the store's own if it is not there; what else stands in its place is refused.
+pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    match disk.create_folder(folder) {
+        Ok(()) => {
+            let parent = folder.parent().unwrap_or(folder);
+            disk.sync_folder(parent).at("sync", parent)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let kind = disk.stat(folder).at("stat", folder)?.kind;
+            if kind == FileKind::Folder { Ok(()) } else { Err(StoreError::io("create", folder, error)) }
+        }
+        Err(error) => Err(StoreError::io("create", folder, error)),
+    }
+}
+
+impl FsStore {
+    pub(crate) fn assemble(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        access: Access,
+        format: u32,
+        lock: Option<Box<dyn DiskFile>>,
+        options: &FsOptions,
+    ) -> Self {
+        let logs = Logs::new(Arc::clone(&disk), layout.clone(), access == Access::Write, options.open_logs_max);
+        Self {
+            disk,
+            layout,
+            logs,
+            live: Live::default(),
+            create: Mutex::default(),
+            blob_hold: Mutex::default(),
+            access,
+            format,
+            durability: options.durability,
+            _lock: lock,
+        }
+    }
+
+    pub(crate) const fn check_writable(&self) -> Result<()> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::ReadOnly => Err(StoreError::ReadOnly),
+            Access::TooNew { found } => Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION }),
+        }
+    }
+
+    fn durability_of(&self, asked: Option<Durability>, entries: &[Prepared]) -> Durability {
+        match (asked, self.durability) {
+            (Some(asked), _) => asked,
+            (None, DurabilityPolicy::Turn) => call::durability_by_policy(entries),
+            (None, DurabilityPolicy::Always(durability)) => durability,
+        }
+    }
+
+    /// Whether facts, which a person would miss, are synced.
+    pub(crate) fn syncs_facts(&self) -> bool {
+        self.durability != DurabilityPolicy::Always(Durability::Buffered)
+    }
+
+    /// Appends one text without a key to a log beside the segments.
+    pub(crate) fn append_side_line(&self, key: LogKey, text: &str, durability: Durability) -> Result<Option<()>> {
+        self.logs.on(key, Purpose::Create, |log| {
+            let written = log.with_lock(|log| {
+                log.write(&[NewLine { key: None, text }])?;
+                Ok(log.bytes())
+            })?;
+            match (written, durability) {
+                (Some(bytes), Durability::Synced) => log.sync_through(bytes).map(Some),
+                (written, _) => Ok(written.map(|_| ())),
+            }
+        })
+    }
+
+    /// Every text of a log beside the segments; none if there is no such log.
+    pub(crate) fn read_side_texts(&self, key: LogKey) -> Result<Vec<String>> {
+        let texts = self.logs.on(key, Purpose::Read, |log| {
+            log.read(|view| {
+                let end = view.end()?;
+                let mut texts = Vec::new();
+                view.forward(&end, 0, Seq(1), |_, line| {
+                    texts.push(line.text());
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                Ok(texts)
+            })
+        })?;
+        Ok(texts.unwrap_or_default())
+    }
+
+    /// Reads something of a segment's log.
+    pub(crate) fn read_segment<T>(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        read: impl Fn(&View<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let key = LogKey::Segment(session, segment);
+        self.logs.on(key, Purpose::Read, |log| log.read(&read))?.ok_or(StoreError::no_segment(segment))
+    }
+
+    fn append_locked(
+        &self,
+        (session, segment): (SessionId, SegmentId),
+        prepared: &[Prepared],
+        options: &AppendOptions,
+        log: &mut Locked<'_>,
+    ) -> Result<(Vec<Position>, u64)> {
+        let slots = if prepared.iter().any(|entry| entry.key.is_some()) {
+            call::resolve_keys(prepared, |key| log.find_key(key))?
+        } else {
+            (0..prepared.len()).map(Slot::Write).collect()
+        };
+        let writes = call::entries_to_write(prepared, &slots);
+        if writes.is_empty() {
+            return Ok((call::answer(&slots, &[]), log.bytes()));
+        }
+        let actual = log.end();
+        if let Some(expected) = options.expected
+            && !expected.holds_at(actual)
+        {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        self.touch(Touched::segment(session, segment))?;
+        let lines: Vec<NewLine<'_>> =
+            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
+        let written = log.write(&lines)?;
+        Ok((call::answer(&slots, &written), log.bytes()))
+    }
+}
+
+/// A line as a record.
+fn to_record(segment: SegmentId, offset: u64, line: &Line<'_>) -> Result<Record> {
+    let text = line.text();
+    let entry = LogEntry::from_text(&text)
+        .map_err(|error| corrupt(Some(segment), offset, Some(line.seq), format!("not an entry: {error}")))?;
+    let position = Position { seq: line.seq, crc32c: line.crc32c };
+    Ok(Record { position, key: line.key.as_deref().map(str::to_owned), text, entry })
+}
+
+/// At most `limit` records from `first`, whose line stands at or a little behind `offset`.
+fn read_records(
+    view: &View<'_>,
+    end: &crate::record_log::End,
+    segment: SegmentId,
+    (offset, first): (u64, Seq),
+    limit: usize,
+) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    view.forward(end, offset, first, |offset, line| {
+        records.push(to_record(segment, offset, line)?);
+        Ok(if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(records)
+}
+
+impl Store for FsStore {
+    fn create_segment(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        _options: &CreateOptions,
+    ) -> Result<Vec<Position>> {
+        self.check_writable()?;
+        let prepared = call::prepare_create(session, entries)?;
+        self.create_prepared(session, segment, &prepared)
+    }
+
+    fn append_with(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &AppendOptions,
+    ) -> Result<Vec<Position>> {
+        self.check_writable()?;
+        let prepared = call::prepare_append(entries)?;
+        let durability = self.durability_of(options.durability, &prepared);
+        let appended = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
+            let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
+            let Some((positions, bytes)) = done else { return Ok(None) };
+            if durability == Durability::Synced {
+                log.sync_through(bytes)?;
+            }
+            Ok(Some(positions))
+        })?;
+        appended.ok_or(StoreError::no_segment(segment))
+    }
+
+    fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        self.read_segment(session, segment, |view| {
+            let end = view.end()?;
+            if limit == 0 || after >= end.seq {
+                return Ok(Vec::new());
+            }
+            let first = after.next();
+            let offset = if after == Seq::START { 0 } else { view.locate(&end, first)? };
+            read_records(view, &end, segment, (offset, first), limit)
+        })
+    }
+
+    fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
+        self.read_segment(session, segment, |view| {
+            let end = view.end()?;
+            let count = u64::try_from(count).unwrap_or(u64::MAX).min(end.seq.0);
+            if count == 0 {
+                return Ok(Vec::new());
+            }
+            let first = Seq(end.seq.0 - count + 1);
+            let offset = if count == end.seq.0 { 0 } else { view.tail_start(&end, count)? };
+            read_records(view, &end, segment, (offset, first), usize::MAX)
+        })
+    }
+
+    fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
+        self.read_segment(session, segment, |view| Ok(view.end()?.seq.0))
+    }
+
+    fn exists(&self, session: SessionId) -> Result<bool> {
+        let folder = self.layout.session(session);
+        let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
+        Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
+    }
+
+    fn list_sessions(&self) -> Result<Vec<SessionId>> {
+        let root = self.layout.root();
+        let names = self.disk.list(root).at("list", root)?;
+        let mut sessions: Vec<SessionId> =
+            names.iter().filter_map(|name| Layout::parse_session(name.to_str()?)).collect();
+        sessions.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(sessions)
+    }
+
+    fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
+        if !self.exists(session)? {
+            return Ok(Vec::new());
+        }
+        let folder = self.layout.session(session);
+        let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
+        let logs: BTreeSet<SegmentId> =
+            names.iter().filter_map(|name| Layout::parse_log(name.to_str()?)).map(|(segment, _)| segment).collect();
+        Ok(logs.into_iter().rev().collect())
+    }
+
+    fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        self.session_of(segment)
+    }
+
+    fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {
+        self.append_trace_line(session, segment, trace)
+    }
+
+    fn read_traces(&self, session: SessionId, segment: SegmentId) -> Result<Vec<TraceEntry>> {
+        self.read_trace_lines(session, segment)
+    }
+
+    fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
+        self.append_fact(scope, fact)
+    }
+
+    fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
+        self.read_facts(scope)
+    }
+
+    fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
+        self.keep_blob(bytes)
+    }
+
+    fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
+        self.read_blob(reference)
+    }
+
+    fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
+        self.changes_since(cursor)
+    }
+
+    fn delete_session(&self, session: SessionId) -> Result<()> {
+        self.check_writable()?;
+        self.delete_whole_session(session)
+    }
+}
+
+impl Backend for FsStore {
+    fn info(&self) -> BackendInfo {
+        let read_only = self.access != Access::Write;
+        BackendInfo {
+            scheme: "fs".to_owned(),
+            location: self.layout.root().display().to_string(),
+            format_version: self.format,
+            read_only,
+            projection_path: (!read_only).then(|| self.layout.index()),
+        }
+    }
+}
+
+impl Drop for FsStore {
+    fn drop(&mut self) {
+        // A list that cannot be moved stays in `live/` without its lock, and the next handle moves it.
+        let _ = self.live.close(&*self.disk, &self.layout, &self.logs);
+    }
+}
