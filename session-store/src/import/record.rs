@@ -1,5 +1,6 @@
 //! The neutral form between the agents' files and the store: what a reader makes of a file's records.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,10 @@ pub struct FileHead {
     pub archived: bool,
     /// Settings that stand in the head.
     pub config: SessionConfig,
+    /// The system prompt, where the head holds it.
+    pub system_prompt: Option<String>,
+    /// What else of the head is kept in the meta of the conversation's first segment, such as the agent's version.
+    pub other: BTreeMap<String, Value>,
 }
 
 /// One whole JSON value of a file.
@@ -107,6 +112,8 @@ pub enum Parent {
     Previous,
     /// Behind the named record. If that is not the end of the current branch, a branch begins there.
     Record(String),
+    /// Behind nothing, although records came before it: a branch that begins with the conversation's settings alone.
+    Root,
 }
 
 /// What a reader says of a conversation, in the order of the file.
