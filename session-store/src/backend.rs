@@ -1,1 +1,217 @@
-//! (being written)
+//! Which backend a URL means. The only file that names one.
+//!
+//! A URL is `scheme:location`. `fs:PATH` and `sqlite:PATH` come with the cargo features of the same name, `memory:NAME` is
+//! always there, and a program may [`register`] schemes of its own before it opens them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use store_core::{Backend, MemoryStore, TimestampMs};
+
+use crate::error::{Result, SessionError};
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OpenMode {
+    /// Reading and writing, beside any number of others.
+    #[default]
+    ReadWrite,
+    /// Reading: opening writes nothing anywhere, and the store refuses every write. In memory it is the same as
+    /// [`OpenMode::ReadWrite`], because such a store is its process's own.
+    ReadOnly,
+    /// Reading and writing while nobody else writes. In memory it is the same as [`OpenMode::ReadWrite`].
+    Exclusive,
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// What for.
+    pub mode: OpenMode,
+    /// The present time, in milliseconds since the epoch.
+    pub now: TimestampMs,
+    /// Whether a store that is not there is made. Never with [`OpenMode::ReadOnly`].
+    pub create: bool,
+}
+
+impl OpenOptions {
+    /// Reading and writing at the given time; what is not there is made.
+    pub const fn at(now: TimestampMs) -> Self {
+        Self { mode: OpenMode::ReadWrite, now, create: true }
+    }
+
+    /// The same in another mode.
+    #[must_use]
+    pub const fn with_mode(mut self, mode: OpenMode) -> Self {
+        self.mode = mode;
+        self
+    }
+}
+
+/// Opens the store at the location behind a URL's scheme.
+#[derive(Clone)]
+pub struct OpenFn(Arc<Opener>);
+
+type Opener = dyn Fn(&str, &OpenOptions) -> Result<Arc<dyn Backend>> + Send + Sync;
+
+impl OpenFn {
+    /// A function that gets the location, which is everything behind the first colon of the URL.
+    pub fn new(open: impl Fn(&str, &OpenOptions) -> Result<Arc<dyn Backend>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+}
+
+impl fmt::Debug for OpenFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenFn")
+    }
+}
+
+type OpenBuiltIn = fn(&str, &OpenOptions) -> Result<Arc<dyn Backend>>;
+
+/// A backend that comes with this crate.
+struct BuiltIn {
+    scheme: &'static str,
+    /// `None`: built without it.
+    open: Option<OpenBuiltIn>,
+}
+
+const BUILT_IN: [BuiltIn; 3] = [
+    BuiltIn { scheme: "fs", open: fs::OPEN },
+    BuiltIn { scheme: "memory", open: Some(open_memory) },
+    BuiltIn { scheme: "sqlite", open: sqlite::OPEN },
+];
+
+static REGISTERED: RwLock<BTreeMap<String, OpenFn>> = RwLock::new(BTreeMap::new());
+static NAMED_IN_MEMORY: Mutex<Option<HashMap<String, MemoryStore>>> = Mutex::new(None);
+
+/// Opens the store that a URL names.
+///
+/// # Errors
+/// `BadUrl`; `UnknownScheme`, also for a backend that this program was built without; what the backend fails with.
+pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+    let bad = |detail: &str| SessionError::BadUrl { url: url.to_owned(), detail: detail.to_owned() };
+    let (scheme, location) = url.split_once(':').ok_or_else(|| bad("it wants the form scheme:location"))?;
+    if !is_scheme(scheme) {
+        return Err(bad("a scheme has lower-case letters, digits, '+', '-' and '.', a letter first"));
+    }
+    let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.scheme == scheme) else {
+        let open = REGISTERED.read().unwrap_or_else(PoisonError::into_inner).get(scheme).cloned();
+        let OpenFn(open) = open.ok_or_else(|| unknown(scheme, None))?;
+        return open(location, options);
+    };
+    let open = built_in.open.ok_or_else(|| unknown(scheme, Some(built_in.scheme)))?;
+    if location.is_empty() && scheme != "memory" {
+        return Err(bad("it wants a path behind the colon"));
+    }
+    open(location, options)
+}
+
+/// Gives a scheme a backend, for the life of the process.
+///
+/// # Errors
+/// `BadUrl` if it is not a scheme; `SchemeTaken` if it has a backend, or is the name of one that this program was built
+/// without.
+pub fn register(scheme: &str, open: OpenFn) -> Result<()> {
+    if !is_scheme(scheme) {
+        let detail = "a scheme has lower-case letters, digits, '+', '-' and '.', a letter first".to_owned();
+        return Err(SessionError::BadUrl { url: scheme.to_owned(), detail });
+    }
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    if BUILT_IN.iter().any(|built_in| built_in.scheme == scheme) || registered.contains_key(scheme) {
+        return Err(SessionError::SchemeTaken { scheme: scheme.to_owned() });
+    }
+    registered.insert(scheme.to_owned(), open);
+    Ok(())
+}
+
+/// The schemes that [`open`] knows, sorted.
+pub fn schemes() -> Vec<String> {
+    let built_in =
+        BUILT_IN.iter().filter(|built_in| built_in.open.is_some()).map(|built_in| built_in.scheme.to_owned());
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    let mut schemes: Vec<String> = built_in.chain(registered.keys().cloned()).collect();
+    schemes.sort_unstable();
+    schemes
+}
+
+fn unknown(scheme: &str, feature: Option<&'static str>) -> SessionError {
+    SessionError::UnknownScheme { scheme: scheme.to_owned(), known: schemes(), feature }
+}
+
+fn is_scheme(text: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(rest)
+}
+
+/// A store under a name lives as long as the process; one without a name as long as its handles.
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside the openers that can fail")]
+fn open_memory(name: &str, _options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+    if name.is_empty() {
+        return Ok(Arc::new(MemoryStore::new()));
+    }
+    let mut named = NAMED_IN_MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Arc::new(named.get_or_insert_default().entry(name.to_owned()).or_default().clone()))
+}
+
+#[cfg(feature = "fs")]
+mod fs {
+    use std::sync::Arc;
+
+    use store_core::Backend;
+    use store_fs::{FsOptions, FsStore};
+
+    use super::{OpenBuiltIn, OpenMode, OpenOptions};
+    use crate::error::Result;
+
+    pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+        let fs = FsOptions::at(options.now);
+        if !options.create && options.mode != OpenMode::ReadOnly {
+            // Opening for reading makes nothing, and says so if there is nothing.
+            FsStore::open_read_only(path, &fs)?;
+        }
+        Ok(Arc::new(match options.mode {
+            OpenMode::ReadWrite => FsStore::open(path, &fs)?,
+            OpenMode::ReadOnly => FsStore::open_read_only(path, &fs)?,
+            OpenMode::Exclusive => FsStore::open_exclusive(path, &fs)?,
+        }))
+    }
+}
+
+#[cfg(not(feature = "fs"))]
+mod fs {
+    pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::Arc;
+
+    use store_core::Backend;
+    use store_sqlite::SqliteStore;
+
+    use super::{OpenBuiltIn, OpenMode, OpenOptions};
+    use crate::error::Result;
+
+    pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+        if !options.create && options.mode != OpenMode::ReadOnly {
+            // Opening for reading makes nothing, and says so if there is nothing.
+            SqliteStore::open_read_only(path)?;
+        }
+        Ok(Arc::new(match options.mode {
+            OpenMode::ReadWrite => SqliteStore::open(path)?,
+            OpenMode::ReadOnly => SqliteStore::open_read_only(path)?,
+            OpenMode::Exclusive => SqliteStore::open_exclusive(path)?,
+        }))
+    }
+}
+
+#[cfg(not(feature = "sqlite"))]
+mod sqlite {
+    pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+}

@@ -1,4 +1,23 @@
-//! Sessions: what conversations are made of, on top of any store.
+//! Sessions: conversations on top of any store.
+//!
+//! A store keeps logs and knows nothing of what they mean. This crate gives them meaning: a *session* is a
+//! conversation as a person knows it, a tree of *segments*; a segment continues another one by reference, as a fork or
+//! as a compaction; the state of a conversation is the fold of the entries from the root of its branch.
+//! `docs/SESSIONS.md` tells the same with an example.
+//!
+//! * [`open`] turns a URL into a store; [`register`] adds schemes.
+//! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
+//! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
+//! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
+//! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
+//!   over it, for projections too.
+//! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
+#![cfg_attr(
+    feature = "index",
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents."
+)]
+//!
+//! Nothing here prints, reads the environment or a clock.
 
 mod backend;
 pub mod blob;
@@ -19,15 +38,22 @@ mod state;
 mod time;
 mod transcript;
 
+pub use backend::{OpenFn, OpenMode, OpenOptions, open, register, schemes};
+pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
 pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, UsageTotals, usage_size};
+pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
 pub use restore::{
     INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
 };
-pub use segment::SegmentLocation;
+pub use segment::{
+    NewSegment, SegmentLocation, append_entry, create_segment, create_segment_with_ids, save_config_changed,
+    save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
+};
+pub use state::{SegmentHead, SegmentState};
 pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,

@@ -1,1 +1,162 @@
-//! (being written)
+//! Where a writer stands: its segment, the end of the log as it saw it, and the turns so far.
+//!
+//! Everybody who holds the state sees segment, end and turns of the same moment, because they are swapped as one value;
+//! reading takes no lock. Writers of one state wait for each other.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use store_core::{AppendOptions, Expected, LogEntry, Position, Store, StoreError, TimestampMs};
+
+use crate::compact;
+use crate::error::Result;
+use crate::fold::TurnFold;
+use crate::fork::{self, ForkPoint};
+use crate::lineage;
+use crate::restore::RestoredState;
+use crate::segment::{self, NewSegment, SegmentLocation};
+
+/// Where a writer stood at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentHead {
+    /// The segment that is written to.
+    pub location: SegmentLocation,
+    /// Its last entry, as the writer knows it; the seq is the number of entries.
+    pub position: Position,
+    /// The turns of the branch.
+    pub turns: TurnFold,
+}
+
+/// The state of one writer. Share it by reference or in an `Arc`.
+#[derive(Debug)]
+pub struct SegmentState {
+    head: ArcSwap<SegmentHead>,
+    writing: Mutex<()>,
+}
+
+impl SegmentState {
+    /// A writer that stands at `head`.
+    pub fn new(head: SegmentHead) -> Self {
+        Self { head: ArcSwap::from_pointee(head), writing: Mutex::new(()) }
+    }
+
+    /// A writer at the end of a segment; reads its branch.
+    ///
+    /// # Errors
+    /// `NotFound`; [`LineageError`](crate::LineageError); what the store fails with.
+    pub fn open(store: &dyn Store, location: SegmentLocation) -> Result<Self> {
+        Ok(Self::new(read_head(store, location)?))
+    }
+
+    /// A writer that goes on from a restored state; `None` for a state without entries.
+    pub fn from_restored(state: &RestoredState) -> Option<Self> {
+        let location = SegmentLocation { session_id: state.session_id?, segment_id: state.segment_id? };
+        Some(Self::new(SegmentHead { location, position: state.position, turns: state.turns.clone() }))
+    }
+
+    /// Where the writer stands: segment, end and turns of one moment.
+    pub fn head(&self) -> Arc<SegmentHead> {
+        self.head.load_full()
+    }
+
+    /// The segment that is written to.
+    pub fn location(&self) -> SegmentLocation {
+        self.head.load().location
+    }
+
+    /// Appends entries in one call, behind the last one that this writer knows.
+    ///
+    /// # Errors
+    /// `Conflict` if somebody else wrote to the log: nothing was written, and
+    /// [`ensure_head_or_fork`](Self::ensure_head_or_fork) finds a place to go on; what the store fails with.
+    pub fn append(&self, store: &dyn Store, entries: Vec<LogEntry>) -> Result<Vec<Position>> {
+        let writing = self.lock();
+        self.append_locked(&writing, store, entries)
+    }
+
+    /// Appends one entry, behind the last one that this writer knows.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_one(&self, store: &dyn Store, entry: LogEntry) -> Result<Position> {
+        self.append_built(store, |_| entry)
+    }
+
+    /// Appends the entry that `build` makes of where the writer stands.
+    pub(crate) fn append_built(
+        &self,
+        store: &dyn Store,
+        build: impl FnOnce(&SegmentHead) -> LogEntry,
+    ) -> Result<Position> {
+        let writing = self.lock();
+        let entry = build(&self.head.load());
+        let positions = self.append_locked(&writing, store, vec![entry])?;
+        let last = positions.into_iter().next_back();
+        Ok(last.ok_or_else(|| StoreError::backend("the store gave no position for an entry"))?)
+    }
+
+    fn append_locked(
+        &self,
+        _writing: &MutexGuard<'_, ()>,
+        store: &dyn Store,
+        entries: Vec<LogEntry>,
+    ) -> Result<Vec<Position>> {
+        let mut head = SegmentHead::clone(&self.head.load());
+        for entry in &entries {
+            head.turns.apply(entry);
+        }
+        let options = AppendOptions::expecting(Expected::At(head.position));
+        let positions = segment::append_all(store, head.location, entries, &options)?;
+        if let Some(last) = positions.last() {
+            head.position = *last;
+            self.head.store(Arc::new(head));
+        }
+        Ok(positions)
+    }
+
+    /// Makes sure that the writer may go on: if the log does not end where it saw it end, it goes on in a new
+    /// segment of the same session that was forked there. Answers with the segment that is written to from now on.
+    ///
+    /// # Errors
+    /// As [`ensure_head_or_fork`](crate::ensure_head_or_fork).
+    pub fn ensure_head_or_fork(&self, store: &dyn Store, now: TimestampMs) -> Result<SegmentLocation> {
+        let _writing = self.lock();
+        let head = self.head.load_full();
+        match fork::fork_unless_head(store, now, head.location, head.position)? {
+            None => Ok(head.location),
+            Some((location, position)) => {
+                let turns = head.turns.clone();
+                self.head.store(Arc::new(SegmentHead { location, position, turns }));
+                Ok(location)
+            }
+        }
+    }
+
+    /// Goes on in a new segment of the same session in which `new.history` stands for all that came before.
+    ///
+    /// # Errors
+    /// As [`create_compacted_segment`](crate::create_compacted_segment); `Conflict` if somebody else wrote to the log.
+    pub fn compact(&self, store: &dyn Store, now: TimestampMs, new: NewSegment) -> Result<SegmentLocation> {
+        let _writing = self.lock();
+        let head = self.head.load_full();
+        fork::expect_head(store, head.location, head.position)?;
+        let at = ForkPoint::Seq(head.position.seq);
+        let (location, position) = compact::compact_at(store, now, head.location, at, new)?;
+        self.head.store(Arc::new(SegmentHead { location, position, turns: head.turns.clone() }));
+        Ok(location)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_head(store: &dyn Store, location: SegmentLocation) -> Result<SegmentHead> {
+    let parts = lineage::load(store, location.session_id, location.segment_id)?;
+    let mut turns = TurnFold::default();
+    for entry in parts.iter().flat_map(|part| &part.entries) {
+        turns.apply(entry);
+    }
+    let position = parts.last().map(|own| own.position).ok_or(StoreError::no_segment(location.segment_id))?;
+    Ok(SegmentHead { location, position, turns })
+}
