@@ -38,8 +38,10 @@ enum Access {
 
 struct Writing {
     file: FileId,
-    writer: Mutex<Writer>,
+    /// Closed before the writer: the last connection brings the log into the database and removes it, which one that
+    /// only reads cannot.
     readers: Pool,
+    writer: Mutex<Writer>,
     /// Last, so that it is given up when the connections are closed.
     lock: Arc<StoreLock>,
 }
@@ -234,20 +236,15 @@ fn configure(connection: &Connection, busy_timeout: Duration) -> Result<()> {
 }
 
 /// A connection that writes nothing, as good as what it was opened on.
-pub(crate) struct Snapshot {
+struct Snapshot {
     file: FileId,
     stillness: Stillness,
     connection: Option<Connection>,
 }
 
 impl Snapshot {
-    /// Opens the database file without its log: good for its head alone.
-    pub(crate) fn open_head(place: &Place, file: FileId) -> Result<Self> {
-        Self::open(place, file, Stillness::HeadOnly, Duration::ZERO)
-    }
-
     /// Opens the database as it stands now.
-    pub(crate) fn open(place: &Place, file: FileId, stillness: Stillness, busy_timeout: Duration) -> Result<Self> {
+    fn open(place: &Place, file: FileId, stillness: Stillness, busy_timeout: Duration) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -255,9 +252,7 @@ impl Snapshot {
         let path = uri_path(place.path());
         let opened = match stillness {
             Stillness::Live => Connection::open_with_flags(format!("file:{path}?mode=ro&readonly_shm=1"), flags),
-            Stillness::Still(_) | Stillness::HeadOnly => {
-                Connection::open_with_flags(format!("file:{path}?mode=ro&immutable=1"), flags)
-            }
+            Stillness::Still(_) => Connection::open_with_flags(format!("file:{path}?mode=ro&immutable=1"), flags),
             Stillness::Unindexed(_) => {
                 // In exclusive mode SQLite keeps the log's index in its own memory. That mode wants a lock that a
                 // read-only descriptor cannot have, and there is nobody to lock out: whoever writes makes an index.
@@ -274,8 +269,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The connection.
-    pub(crate) fn connection(&self) -> &Connection {
+    fn connection(&self) -> &Connection {
         // Taken only by `drop`.
         self.connection.as_ref().unwrap_or_else(|| unreachable!("a snapshot keeps its connection while it lives"))
     }
@@ -365,5 +359,26 @@ impl Drop for Pooled<'_> {
         }
         drop(state);
         self.pool.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_synced_commit_syncs_the_log_and_a_buffered_one_does_not() {
+        let mut writer = Writer { connection: Connection::open_in_memory().unwrap(), durability: None };
+        // 1 is NORMAL, 2 is FULL: sqlite.org/pragma.html#pragma_synchronous.
+        for (durability, level) in [(Durability::Synced, 2), (Durability::Buffered, 1), (Durability::Synced, 2)] {
+            writer.set(durability).unwrap();
+            let found: i32 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            assert_eq!(found, level, "{durability:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_stands_in_a_uri_without_its_special_characters() {
+        assert_eq!(uri_path(Path::new("/a b/50%?#é.db")), "/a%20b/50%25%3F%23%C3%A9.db");
     }
 }

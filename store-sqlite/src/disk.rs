@@ -54,8 +54,6 @@ pub(crate) enum Stillness {
     Still(Stamp),
     /// Its write-ahead log holds commits, and no index of that log stands beside it.
     Unindexed(Stamp),
-    /// Whatever stands beside it, only its head is wanted.
-    HeadOnly,
 }
 
 /// What changes about the files when somebody writes to them.
@@ -69,7 +67,6 @@ pub(crate) struct Stamp {
 struct FileStamp {
     size_bytes: u64,
     modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl FileStamp {
@@ -77,7 +74,6 @@ impl FileStamp {
         Self {
             size_bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }
@@ -156,6 +152,17 @@ impl Place {
     /// The error for a database that is not there.
     pub(crate) fn missing(&self) -> StoreError {
         StoreError::io("open", &self.path, ErrorKind::NotFound.into())
+    }
+
+    /// A log that a lost database left may hold its commits, and would be played into a new one.
+    pub(crate) fn refuse_orphaned_log(&self) -> Result<()> {
+        for suffix in ["-wal", "-journal"] {
+            let path = self.beside(suffix);
+            if look(&path)?.is_some_and(|found| found.len() > 0) {
+                return Err(not_a_store(&path, "it is the log of a database that is missing"));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the empty file that a new database is built in, without anything that an earlier attempt left.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use store_core::{Result, StoreError};
 
-use crate::connection::{self, Connections, Snapshot};
+use crate::connection::{self, Connections};
 use crate::disk::{Hold, Occupant, Place, StoreLock, not_a_store};
 use crate::error::Error;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
@@ -50,16 +50,7 @@ impl Default for OpenOptions {
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<SqliteStore> {
     let connections = match options.mode {
         OpenMode::ReadOnly => open_read_only(path, options)?,
-        OpenMode::Create => {
-            let place = Place::resolve(path, true)?;
-            if place.occupant()? != Occupant::Nothing {
-                let taken = std::io::ErrorKind::AlreadyExists.into();
-                return Err(StoreError::io("create", place.path(), taken));
-            }
-            open_to_write(place, Hold::Shared, options)?
-        }
-        OpenMode::Shared => open_to_write(Place::resolve(path, true)?, Hold::Shared, options)?,
-        OpenMode::Exclusive => open_to_write(Place::resolve(path, true)?, Hold::Exclusive, options)?,
+        mode => open_to_write(Place::resolve(path, true)?, mode, options)?,
     };
     Ok(SqliteStore::new(connections))
 }
@@ -73,60 +64,73 @@ fn open_read_only(path: &Path, options: &OpenOptions) -> Result<Connections> {
     match place.occupant()? {
         Occupant::Nothing => return Err(place.missing()),
         Occupant::EmptyFile => return Err(not_a_store(place.path(), "the file is empty")),
-        Occupant::File => inspect(&place, Intent::Read)?,
+        Occupant::File => {}
     }
     let connections = Connections::reading(place, busy_timeout(options), options.readers_max);
-    // The head may have been changed by commits that stand in the log only.
-    let (format, readable) = connections.read(|connection| {
-        let format = schema::format(connection)?;
-        Ok((format, format.user_version <= VERSION || schema::lets_us_read(connection)?))
-    })?;
-    if readable { Ok(connections) } else { Err(unsupported(format)) }
+    let format = inspect(&connections)?;
+    if format.user_version > VERSION && !connections.read(schema::lets_us_read)? {
+        return Err(unsupported(format));
+    }
+    Ok(connections)
 }
 
-fn open_to_write(place: Place, hold: Hold, options: &OpenOptions) -> Result<Connections> {
+fn open_to_write(place: Place, mode: OpenMode, options: &OpenOptions) -> Result<Connections> {
+    if place.occupant()? != Occupant::Nothing && mode == OpenMode::Create {
+        return Err(already_there(&place));
+    }
     if place.occupant()? == Occupant::File {
-        inspect(&place, Intent::Write)?;
+        refuse_newer(inspect(&Connections::reading(place.clone(), busy_timeout(options), 1))?)?;
     }
+    let hold = if mode == OpenMode::Exclusive { Hold::Exclusive } else { Hold::Shared };
     let lock = StoreLock::open(&place)?;
-    lock.wait_for(|| take_and_make(&place, &lock, hold))?;
-    let mut writer = open_writer(&place, options)?;
-    if read_format(&place, &writer)?.user_version < VERSION {
-        if hold == Hold::Shared {
-            // The format changes only while nobody else has the store open.
-            lock.release()?;
-            lock.wait_for(|| Ok(lock.try_take(Hold::Exclusive)?.then_some(())))?;
-        }
-        schema::migrate(&mut writer, MIGRATIONS).map_err(|error| error.at(place.path()))?;
-        if hold == Hold::Shared {
-            lock.wait_for(|| Ok(lock.try_take(Hold::Shared)?.then_some(())))?;
-        }
+    let made = lock.wait_for(|| take_and_make(&place, &lock, hold))?;
+    if mode == OpenMode::Create && !made {
+        return Err(already_there(&place));
     }
-    connection::use_write_ahead_log(&writer).map_err(|error| error.at(place.path()))?;
+    let at = |error: Error| error.at(place.path());
+    let mut writer = connection::open_writer(place.path(), busy_timeout(options)).map_err(at)?;
+    // Somebody else may have changed it until the lock was taken.
+    let format = schema::format(&writer).map_err(at)?;
+    refuse_foreign(&place, format)?;
+    refuse_newer(format)?;
+    if format.user_version < VERSION {
+        migrate(&place, &lock, hold, &mut writer)?;
+    }
+    connection::use_write_ahead_log(&writer).map_err(at)?;
     Ok(Connections::writing(place, lock, writer, busy_timeout(options), options.readers_max)?)
 }
 
-/// Takes the lock; where no database stands yet, makes one while holding the lock alone. `None`: somebody else's hold
-/// is in the way.
-fn take_and_make(place: &Place, lock: &StoreLock, hold: Hold) -> Result<Option<()>> {
+/// Brings the database to the current version. Its format changes only while nobody else has it open.
+fn migrate(place: &Place, lock: &StoreLock, hold: Hold, writer: &mut Connection) -> Result<()> {
+    if hold == Hold::Shared {
+        lock.release()?;
+        lock.wait_for(|| Ok(lock.try_take(Hold::Exclusive)?.then_some(())))?;
+    }
+    schema::migrate(writer, MIGRATIONS).map_err(|error| error.at(place.path()))?;
+    lock.wait_for(|| Ok(lock.try_take(hold)?.then_some(())))
+}
+
+/// Takes the lock, and answers whether a database was made; that happens while the lock is held alone, where no
+/// database stands yet. `None`: somebody else's hold is in the way.
+fn take_and_make(place: &Place, lock: &StoreLock, hold: Hold) -> Result<Option<bool>> {
     if place.occupant()? == Occupant::File {
-        return Ok(lock.try_take(hold)?.then_some(()));
+        return Ok(lock.try_take(hold)?.then_some(false));
     }
     if !lock.try_take(Hold::Exclusive)? {
         return Ok(None);
     }
     // Whoever held the lock until now may have made it.
-    if place.occupant()? != Occupant::File {
-        let made = make(place);
-        if made.is_err() {
-            lock.release()?;
-        }
-        made?;
+    let missing = place.occupant()? != Occupant::File;
+    if missing {
+        make(place)?;
     }
-    Ok(lock.try_take(hold)?.then_some(()))
+    // Going over to a shared hold gives the other one up for a moment, in which somebody may take the store for himself.
+    lock.wait_for(|| Ok(lock.try_take(hold)?.then_some(missing))).map(Some)
 }
 
+/// Builds a database and puts it into its place.
 fn make(place: &Place) -> Result<()> {
+    place.refuse_orphaned_log()?;
     let new = place.begin_new()?;
     let build = || -> Result<(), Error> {
         let mut connection = connection::open_writer(&new, Duration::ZERO)?;
@@ -142,51 +146,36 @@ fn make(place: &Place) -> Result<()> {
     place.publish_new()
 }
 
-fn open_writer(place: &Place, options: &OpenOptions) -> Result<Connection> {
-    let writer = connection::open_writer(place.path(), busy_timeout(options));
-    let writer = writer.map_err(|error| error.at(place.path()))?;
-    // The head may have been changed by commits that stand in the log only.
-    check(place, read_format(place, &writer)?, Intent::Write)?;
-    Ok(writer)
-}
-
-fn read_format(place: &Place, connection: &Connection) -> Result<Format> {
-    Ok(schema::format(connection).map_err(|error| error.at(place.path()))?)
-}
-
-/// What a database is looked at for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intent {
-    Read,
-    Write,
-}
-
-/// Looks at the head of a file without writing anything anywhere.
-fn inspect(place: &Place, intent: Intent) -> Result<()> {
-    let file = place.file_id()?.ok_or_else(|| place.missing())?;
-    let format = Snapshot::open_head(place, file).and_then(|head| schema::format(head.connection()));
-    match format {
-        Ok(format) => check(place, format, intent),
-        Err(Error::Statement(error)) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+/// Reads the head of a file without writing anything anywhere, and refuses one that is not ours.
+fn inspect(connections: &Connections) -> Result<Format> {
+    let place = connections.place();
+    match connections.read(schema::format) {
+        Ok(format) => refuse_foreign(place, format).map(|()| format),
+        Err(Error::Database { source, .. }) if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             Err(not_a_store(place.path(), "it is not a SQLite database"))
         }
-        Err(error) => Err(error.at(place.path()).into()),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn check(place: &Place, format: Format, intent: Intent) -> Result<()> {
+fn refuse_foreign(place: &Place, format: Format) -> Result<()> {
     if format.application_id != APPLICATION_ID {
         return Err(not_a_store(place.path(), "it is a database that another program made"));
     }
     if format.user_version == 0 {
         return Err(not_a_store(place.path(), "its version is 0"));
     }
-    if format.user_version > VERSION && intent == Intent::Write {
-        return Err(unsupported(format));
-    }
     Ok(())
+}
+
+const fn refuse_newer(format: Format) -> Result<()> {
+    if format.user_version > VERSION { Err(unsupported(format)) } else { Ok(()) }
 }
 
 const fn unsupported(format: Format) -> StoreError {
     StoreError::UnsupportedVersion { found: format.user_version, known: VERSION }
+}
+
+fn already_there(place: &Place) -> StoreError {
+    StoreError::io("create", place.path(), std::io::ErrorKind::AlreadyExists.into())
 }
