@@ -1,0 +1,272 @@
+//! Who used what: each provider request counts once in the whole store.
+//!
+//! A request is owned by the session that holds it first: ancestors before descendants, then by birth, then by id. A
+//! session's id begins with its birth, so that the order of ids is both. Everywhere else it is inherited: where its
+//! entries stand again, and where a session continues a log that holds it. What counts is the largest of its repeats.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use rusqlite::{Connection, Row, params};
+use store_core::{LlmUsage, Record, SegmentId, Seq, SessionId};
+
+use super::decimal::Decimal;
+use super::lookup::record_of;
+use super::rows::{SegmentRow, read_id, to_db, to_u64};
+use crate::fold::{UsageTotals, usage_size};
+
+/// The name under which uses are of one request: the provider's id, which holds in the whole store; without one the
+/// record that it came from, which holds in its session; else the entry itself.
+pub(super) fn request_name(session: SessionId, segment: SegmentId, record: &Record, usage: &LlmUsage) -> String {
+    match (&usage.request_id, record.key.as_deref().and_then(record_of)) {
+        (Some(id), _) => format!("r:{id}"),
+        (None, Some(id)) => format!("k:{session}:{id}"),
+        (None, None) => format!("e:{segment}:{}", record.position.seq),
+    }
+}
+
+/// Notes a use of a request.
+pub(super) fn put_usage(
+    db: &Connection,
+    segment: i64,
+    seq: Seq,
+    request: &str,
+    usage: &LlmUsage,
+) -> rusqlite::Result<()> {
+    let mut put = db.prepare_cached(
+        "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    put.execute(params![
+        segment,
+        to_db(seq.0),
+        request,
+        to_db(usage.input_total_tokens),
+        to_db(usage.cache_read_tokens),
+        to_db(usage.cache_write_tokens),
+        to_db(usage.output_tokens),
+        usage.reasoning_tokens.map(to_db),
+        usage.cost,
+    ])
+    .map(drop)
+}
+
+/// What a session used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SessionUsage {
+    /// By requests that it owns.
+    pub(super) own: UsageTotals,
+    /// By requests that it continues or repeats.
+    pub(super) inherited: UsageTotals,
+    /// What its own cost, if there are any and every one of them says so.
+    pub(super) cost: Option<String>,
+    /// Its own, by the number of the segment that holds them first.
+    pub(super) by_segment: HashMap<i64, UsageTotals>,
+}
+
+#[derive(Default)]
+struct Request {
+    /// The largest of its uses.
+    largest: LlmUsage,
+    holders: BTreeSet<SessionId>,
+    segments: HashSet<i64>,
+}
+
+type Requests = BTreeMap<String, Request>;
+
+const USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
+  usage.cache_write, usage.output, usage.reasoning, usage.cost
+  FROM usage JOIN segment ON segment.no = usage.segment";
+
+/// Sums up a session, whose segments are given in their order.
+pub(super) fn of_session(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqlite::Result<SessionUsage> {
+    let mut requests = Requests::new();
+    let own = format!(
+        "{USES} WHERE usage.request IN (SELECT held.request FROM usage AS held
+         JOIN segment AS holder ON holder.no = held.segment WHERE holder.session = ?1)"
+    );
+    let mut query = db.prepare_cached(&own)?;
+    let mut uses = query.query([session.to_string()])?;
+    while let Some(row) = uses.next()? {
+        add_use(&mut requests, row)?;
+    }
+    for (segment, through) in continued(db, session, rows)? {
+        let inherited = format!(
+            "{USES} WHERE usage.request IN (SELECT held.request FROM usage AS held
+             WHERE held.segment = ?1 AND held.seq <= ?2)"
+        );
+        let mut query = db.prepare_cached(&inherited)?;
+        let mut uses = query.query(params![segment, to_db(through.0)])?;
+        while let Some(row) = uses.next()? {
+            add_use(&mut requests, row)?;
+        }
+    }
+    sum(db, session, rows, &requests)
+}
+
+fn sum(
+    db: &Connection,
+    session: SessionId,
+    rows: &[SegmentRow],
+    requests: &Requests,
+) -> rusqlite::Result<SessionUsage> {
+    let mut usage = SessionUsage::default();
+    let mut ancestors = HashMap::new();
+    let mut cost = None;
+    let mut owned = 0_u64;
+    for request in requests.values() {
+        if owner(db, &request.holders, &mut ancestors)? != Some(session) {
+            usage.inherited.add(&request.largest);
+            continue;
+        }
+        usage.own.add(&request.largest);
+        if let Some(first) = rows.iter().find(|row| request.segments.contains(&row.no)) {
+            usage.by_segment.entry(first.no).or_default().add(&request.largest);
+        }
+        let price = request.largest.cost.as_deref().and_then(Decimal::parse);
+        cost = match (owned, cost, price) {
+            (0, _, price) => price,
+            (_, Some(sum), Some(price)) => Decimal::checked_add(sum, price),
+            _ => None,
+        };
+        owned += 1;
+    }
+    usage.cost = cost.map(|cost| cost.to_string());
+    Ok(usage)
+}
+
+fn add_use(requests: &mut Requests, row: &Row<'_>) -> rusqlite::Result<()> {
+    let name = row.get_ref(0)?.as_str()?;
+    if !requests.contains_key(name) {
+        requests.insert(name.to_owned(), Request::default());
+    }
+    let Some(request) = requests.get_mut(name) else { return Ok(()) };
+    let usage = LlmUsage {
+        input_total_tokens: to_u64(row.get(3)?),
+        cache_read_tokens: to_u64(row.get(4)?),
+        cache_write_tokens: to_u64(row.get(5)?),
+        output_tokens: to_u64(row.get(6)?),
+        reasoning_tokens: row.get::<_, Option<i64>>(7)?.map(to_u64),
+        cost: row.get(8)?,
+        ..LlmUsage::default()
+    };
+    // The texts of the rest make one order of uses that are equally large, whichever was read first.
+    let rank = |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
+    if request.holders.is_empty() || rank(&usage) > rank(&request.largest) {
+        request.largest = usage;
+    }
+    request.holders.insert(read_id(row, 1)?);
+    request.segments.insert(row.get(2)?);
+    Ok(())
+}
+
+/// The segments of other sessions that a session continues, each with the last seq that it does.
+fn continued(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqlite::Result<BTreeMap<i64, Seq>> {
+    let mut parts: BTreeMap<i64, Seq> = BTreeMap::new();
+    for row in rows {
+        let mut next = row.own.origin().copied();
+        let mut passed = HashSet::from([row.id]);
+        while let Some(origin) = next {
+            if !passed.insert(origin.segment_id) {
+                break;
+            }
+            let Some(parent) = SegmentRow::find(db, origin.segment_id)? else { break };
+            if parent.session != session {
+                let through = parts.entry(parent.no).or_default();
+                *through = (*through).max(origin.seq);
+            }
+            next = parent.own.origin().copied();
+        }
+    }
+    Ok(parts)
+}
+
+/// Who holds a request first.
+fn owner(
+    db: &Connection,
+    holders: &BTreeSet<SessionId>,
+    ancestors: &mut HashMap<SessionId, BTreeSet<SessionId>>,
+) -> rusqlite::Result<Option<SessionId>> {
+    if holders.len() > 1 {
+        for holder in holders {
+            if !ancestors.contains_key(holder) {
+                ancestors.insert(*holder, related(db, ANCESTORS, *holder)?);
+            }
+            let before = ancestors.get(holder);
+            let follows = |other: &SessionId| before.is_some_and(|before| other != holder && before.contains(other));
+            if !holders.iter().any(follows) {
+                return Ok(Some(*holder));
+            }
+        }
+    }
+    Ok(holders.first().copied())
+}
+
+/// The sessions that a session continues, with those that they continue, and itself.
+const ANCESTORS: &str = "WITH RECURSIVE found (id) AS (
+    SELECT ?1 UNION SELECT segment.origin_session FROM found JOIN segment ON segment.session = found.id
+    WHERE segment.origin_session IS NOT NULL) SELECT id FROM found";
+
+/// The sessions that continue a session, with those that continue them, and itself.
+const DESCENDANTS: &str = "WITH RECURSIVE found (id) AS (
+    SELECT ?1 UNION SELECT segment.session FROM found JOIN segment ON segment.origin_session = found.id)
+    SELECT id FROM found";
+
+fn related(db: &Connection, query: &str, session: SessionId) -> rusqlite::Result<BTreeSet<SessionId>> {
+    db.prepare_cached(query)?.query_map([session.to_string()], |row| read_id(row, 0))?.collect()
+}
+
+/// What a refresh did that may change whose a request is.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Requests of which uses came or went.
+    pub(super) requests: HashSet<String>,
+    /// Sessions that began or ceased to continue another one.
+    pub(super) regrafted: BTreeSet<SessionId>,
+}
+
+impl Touched {
+    /// Notes the requests of a segment whose uses are about to go.
+    pub(super) fn note_segment(&mut self, db: &Connection, segment: i64) -> rusqlite::Result<()> {
+        let mut query = db.prepare_cached("SELECT request FROM usage WHERE segment = ?1")?;
+        for request in query.query_map([segment], |row| row.get(0))? {
+            self.requests.insert(request?);
+        }
+        Ok(())
+    }
+
+    /// The sessions whose usage may differ now, beside those that changed themselves.
+    pub(super) fn affected(&self, db: &Connection, changed: &BTreeSet<SessionId>) -> rusqlite::Result<BTreeSet<SessionId>> {
+        let mut affected = BTreeSet::new();
+        for session in &self.regrafted {
+            affected.extend(related(db, DESCENDANTS, *session)?);
+        }
+        let mut shared = BTreeSet::new();
+        let mut sharers = db.prepare_cached(
+            "SELECT DISTINCT other_segment.session FROM segment AS mine
+             JOIN usage ON usage.segment = mine.no JOIN usage AS other ON other.request = usage.request
+             JOIN segment AS other_segment ON other_segment.no = other.segment
+             WHERE mine.session = ?1 AND other_segment.session <> ?1",
+        )?;
+        for session in &affected {
+            for other in sharers.query_map([session.to_string()], |row| read_id::<SessionId>(row, 0))? {
+                shared.insert(other?);
+            }
+        }
+        let mut holders = db.prepare_cached(
+            "SELECT DISTINCT segment.session FROM usage JOIN segment ON segment.no = usage.segment
+             WHERE usage.request = ?1",
+        )?;
+        for request in &self.requests {
+            let found: BTreeSet<SessionId> =
+                holders.query_map([request], |row| read_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
+            if found.len() > 1 || !found.is_subset(changed) {
+                shared.extend(found);
+            }
+        }
+        for session in &shared {
+            affected.extend(related(db, DESCENDANTS, *session)?);
+        }
+        affected.extend(shared);
+        Ok(affected)
+    }
+}
