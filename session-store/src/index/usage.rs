@@ -24,14 +24,15 @@ pub(super) fn request_name(session: SessionId, segment: SegmentId, record: &Reco
     }
 }
 
-/// Notes a use of a request.
+/// Notes a use of a request; answers whether it had one before.
 pub(super) fn put_usage(
     db: &Connection,
     segment: i64,
     seq: Seq,
     request: &str,
     usage: &LlmUsage,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
+    let known = db.prepare_cached("SELECT 1 FROM usage WHERE request = ?1")?.exists([request])?;
     let mut put = db.prepare_cached(
         "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -46,8 +47,8 @@ pub(super) fn put_usage(
         to_db(usage.output_tokens),
         usage.reasoning_tokens.map(to_db),
         usage.cost,
-    ])
-    .map(drop)
+    ])?;
+    Ok(known)
 }
 
 /// What a session used.
@@ -218,7 +219,7 @@ fn related(db: &Connection, query: &str, session: SessionId) -> rusqlite::Result
 /// What a refresh did that may change whose a request is.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    /// Requests of which uses came or went.
+    /// Requests of which uses went, or came beside others.
     pub(super) requests: HashSet<String>,
     /// Sessions that began or ceased to continue another one.
     pub(super) regrafted: BTreeSet<SessionId>,
@@ -235,7 +236,7 @@ impl Touched {
     }
 
     /// The sessions whose usage may differ now, beside those that changed themselves.
-    pub(super) fn affected(&self, db: &Connection, changed: &BTreeSet<SessionId>) -> rusqlite::Result<BTreeSet<SessionId>> {
+    pub(super) fn affected(&self, db: &Connection) -> rusqlite::Result<BTreeSet<SessionId>> {
         let mut affected = BTreeSet::new();
         for session in &self.regrafted {
             affected.extend(related(db, DESCENDANTS, *session)?);
@@ -257,10 +258,8 @@ impl Touched {
              WHERE usage.request = ?1",
         )?;
         for request in &self.requests {
-            let found: BTreeSet<SessionId> =
-                holders.query_map([request], |row| read_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
-            if found.len() > 1 || !found.is_subset(changed) {
-                shared.extend(found);
+            for holder in holders.query_map([request], |row| read_id::<SessionId>(row, 0))? {
+                shared.insert(holder?);
             }
         }
         for session in &shared {

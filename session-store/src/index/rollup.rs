@@ -1,0 +1,201 @@
+//! From a session's segments and facts to its row in lists.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use store_core::{FactScope, SegmentId, SessionId, SessionKind, Store, TimestampMs};
+
+use super::branch::Branch;
+use super::rows::{Fault, SegmentRow, read_json, to_db, to_json};
+use super::scan::is_damage;
+use super::summary::{ForkedFrom, SegmentSummary, SessionSummary};
+use super::usage::{self, SessionUsage};
+use crate::facts::SessionFacts;
+use crate::leaf::{SegmentNode, SegmentTree};
+
+/// Sorts sessions without a title behind all others.
+const NO_TITLE: &str = "\u{10FFFF}";
+
+/// Reads the facts of a session. Facts that cannot be read are marked, and what was known of them stays.
+///
+/// Fails with `NotFound` for a session that does not exist.
+pub(super) fn read_facts(db: &Connection, store: &dyn Store, session: SessionId) -> Result<(), Fault> {
+    let mut facts = SessionFacts::default();
+    let damaged = match store.facts(FactScope::Session(session)) {
+        Ok(stored) => {
+            for fact in &stored {
+                facts.apply(fact);
+            }
+            // What importers remember is theirs, and long.
+            facts.cursors.clear();
+            false
+        }
+        Err(error) if is_damage(&error) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let mut put = db.prepare_cached(
+        "INSERT INTO session (id, facts, facts_damaged, summary, title_key, subagent, archived, trashed, created_ms, updated_ms)
+         VALUES (?1, ?2, ?3, '', '', 0, 0, 0, 0, 0)
+         ON CONFLICT (id) DO UPDATE SET facts_damaged = ?3, facts = CASE WHEN ?3 THEN facts ELSE ?2 END",
+    )?;
+    put.execute(params![session.to_string(), to_json(&facts)?, damaged])?;
+    Ok(())
+}
+
+/// A session's segments and what follows from all of them together.
+pub(super) struct Family {
+    session: SessionId,
+    rows: Vec<SegmentRow>,
+    facts: SessionFacts,
+    facts_damaged: bool,
+    tree: SegmentTree,
+    current: SegmentId,
+    usage: SessionUsage,
+}
+
+impl Family {
+    /// Loads a session; `None` if the index knows no segment of it.
+    pub(super) fn load(db: &Connection, session: SessionId) -> rusqlite::Result<Option<Self>> {
+        let mut query = db.prepare_cached("SELECT facts, facts_damaged FROM session WHERE id = ?1")?;
+        let found = query.query_row([session.to_string()], |row| Ok((read_json(row, 0)?, row.get(1)?))).optional()?;
+        let Some((facts, facts_damaged)): Option<(SessionFacts, bool)> = found else { return Ok(None) };
+        let rows = SegmentRow::of_session(db, session)?;
+        let tree = SegmentTree::new(session, counted(&rows, &facts.superseded).map(to_node));
+        let Some(current) = tree.current(facts.current_leaf.as_ref(), &facts.superseded) else { return Ok(None) };
+        let usage = usage::of_session(db, session, &rows)?;
+        Ok(Some(Self { session, rows, facts, facts_damaged, tree, current, usage }))
+    }
+
+    /// The rows of `pod segments`, in the order in which the segments began.
+    pub(super) fn segments(&self) -> Vec<SegmentSummary> {
+        self.rows.iter().map(|row| self.segment(row)).collect()
+    }
+
+    fn segment(&self, row: &SegmentRow) -> SegmentSummary {
+        let own = &row.own;
+        SegmentSummary {
+            segment_id: row.id,
+            native_id: own.native_id.clone(),
+            title: own.prompt.clone(),
+            entries: row.position.seq.0,
+            turns: own.turns_through.saturating_sub(own.turns_before),
+            usage: self.usage.by_segment.get(&row.no).copied().unwrap_or_default(),
+            created_at: row.created_ms(),
+            updated_at: row.updated_ms(),
+            forked_from: own.forked_from,
+            compacted_from: own.compacted_from,
+            leaf: self.tree.is_leaf(row.id),
+            current: row.id == self.current,
+            superseded: self.facts.superseded.contains(&row.id),
+            damaged: row.damaged,
+        }
+    }
+
+    /// The row of `pod list`, where `branch` is the fold of the current leaf.
+    fn session(&self, branch: &Branch) -> SessionSummary {
+        let first = self.first();
+        let current = self.rows.iter().find(|row| row.id == self.current);
+        let of_current = |name: fn(&SegmentRow) -> Option<String>| {
+            current.and_then(name).or_else(|| self.rows.iter().find_map(name))
+        };
+        let config = branch.config.config();
+        SessionSummary {
+            session_id: self.session,
+            segment_id: self.current,
+            title: self.facts.title().map(str::to_owned).or_else(|| branch.prompt.clone()),
+            agent: of_current(|row| row.own.agent.clone()),
+            native_id: of_current(|row| row.own.native_id.clone()),
+            cwd: config.cwd.clone(),
+            branch: config.branch.clone(),
+            model: config.model.clone(),
+            kind: first.map(|row| row.own.kind).unwrap_or_default(),
+            parent_session_id: self.rows.iter().find_map(|row| row.own.parent_session_id),
+            forked_from: first.and_then(|row| row.own.origin()).map(ForkedFrom::from),
+            created_at: self.rows.iter().map(SegmentRow::created_ms).min().unwrap_or_default(),
+            updated_at: self.rows.iter().map(SegmentRow::updated_ms).max().unwrap_or_default(),
+            last_message_at: branch.last_message_ms,
+            segments: self.rows.len() as u64,
+            entries: self.rows.iter().map(|row| row.position.seq.0).sum(),
+            messages: branch.transcript.messages(),
+            turns: branch.turns.turn_count(),
+            usage: self.usage.own,
+            usage_inherited: self.usage.inherited,
+            cost_usd: self.usage.cost.clone(),
+            live: None,
+            damaged: self.facts_damaged || self.rows.iter().any(|row| row.damaged),
+            archived: self.facts.archived,
+            trashed: self.facts.trashed,
+            pinned: self.facts.pinned,
+            tags: self.facts.tags.clone(),
+        }
+    }
+
+    /// The segment that the session began with: the oldest that continues none of the session.
+    fn first(&self) -> Option<&SegmentRow> {
+        let continues_own =
+            |row: &&SegmentRow| row.own.origin().is_some_and(|origin| origin.session_id == self.session);
+        counted(&self.rows, &self.facts.superseded).find(|row| !continues_own(row)).or(self.rows.first())
+    }
+}
+
+/// The segments that no other one took the place of; all of them if that leaves none.
+fn counted<'a>(rows: &'a [SegmentRow], superseded: &'a BTreeSet<SegmentId>) -> impl Iterator<Item = &'a SegmentRow> {
+    let all = rows.iter().all(|row| superseded.contains(&row.id));
+    rows.iter().filter(move |row| all || !superseded.contains(&row.id))
+}
+
+fn to_node(row: &SegmentRow) -> SegmentNode {
+    SegmentNode {
+        segment_id: row.id,
+        entry_count: row.position.seq.0,
+        last_ts: row.own.end_ms,
+        origin: row.own.origin().copied(),
+    }
+}
+
+/// Makes a session's row in lists anew. A session without segments has none.
+pub(super) fn roll_up(db: &Connection, session: SessionId) -> rusqlite::Result<()> {
+    let id = session.to_string();
+    db.prepare_cached("DELETE FROM folder WHERE session = ?1")?.execute([&id])?;
+    let Some(family) = Family::load(db, session)? else {
+        db.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([&id])?;
+        return Ok(());
+    };
+    let mut current = Branch::default();
+    let mut folders = BTreeSet::new();
+    for row in &family.rows {
+        let branch = row.branch(db)?;
+        folders.extend(branch.folders.iter().cloned());
+        if row.id == family.current {
+            current = branch;
+        }
+        db.prepare_cached("UPDATE segment SET superseded = ?2 WHERE no = ?1 AND superseded <> ?2")?
+            .execute(params![row.no, family.facts.superseded.contains(&row.id)])?;
+    }
+    for folder in &folders {
+        db.prepare_cached("INSERT INTO folder (session, path) VALUES (?1, ?2)")?.execute(params![id, folder])?;
+    }
+    put_summary(db, &family.session(&current))
+}
+
+fn put_summary(db: &Connection, summary: &SessionSummary) -> rusqlite::Result<()> {
+    let time = |ms: Option<TimestampMs>| ms.map(to_db);
+    let mut update = db.prepare_cached(
+        "UPDATE session SET summary = ?2, title = ?3, title_key = ?4, agent = ?5, subagent = ?6, archived = ?7,
+         trashed = ?8, created_ms = ?9, updated_ms = ?10, last_message_ms = ?11 WHERE id = ?1",
+    )?;
+    update.execute(params![
+        summary.session_id.to_string(),
+        to_json(summary)?,
+        summary.title,
+        summary.title.as_deref().map_or_else(|| NO_TITLE.to_owned(), str::to_lowercase),
+        summary.agent,
+        summary.kind == SessionKind::Subagent,
+        summary.archived,
+        summary.trashed,
+        time(Some(summary.created_at)),
+        time(Some(summary.updated_at)),
+        time(summary.last_message_at),
+    ])?;
+    Ok(())
+}

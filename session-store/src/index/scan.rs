@@ -1,0 +1,371 @@
+//! Reading logs into the tables, each only behind where it was read before.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rusqlite::Connection;
+use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError};
+
+use super::branch::{Branch, prompt_title};
+use super::lookup::{put_record, record_of};
+use super::plan::Wanted;
+use super::rows::{Fault, SegmentRow, read_id};
+use super::usage::{Touched, put_usage, request_name};
+
+/// How many records are read at once.
+const BATCH_RECORDS: usize = 256;
+
+/// Whether the failure is about one log, not about the store as a whole.
+pub(super) fn is_damage(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Corrupt(_) | StoreError::Io { .. } | StoreError::Backend { .. } | StoreError::NotAStore { .. }
+    )
+}
+
+/// One pass over changed segments.
+pub(super) struct Scan<'a> {
+    store: &'a dyn Store,
+    wanted: Wanted,
+    /// Folds at the points that later segments continue.
+    captured: HashMap<(SegmentId, Seq), Branch>,
+    touched: Touched,
+    /// Segments that have to be read once more.
+    again: Vec<(SessionId, SegmentId)>,
+    entries: u64,
+    dropped: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// A pass that keeps what is wanted on its way.
+    pub(super) fn new(store: &'a dyn Store, wanted: Wanted) -> Self {
+        Self {
+            store,
+            wanted,
+            captured: HashMap::new(),
+            touched: Touched::default(),
+            again: Vec::new(),
+            entries: 0,
+            dropped: false,
+        }
+    }
+
+    /// Forgets what concerned the last transaction.
+    pub(super) fn begin_chunk(&mut self) {
+        self.entries = 0;
+        self.touched = Touched::default();
+    }
+
+    /// How much was read since the chunk began; a segment counts as an entry.
+    pub(super) const fn entries_in_chunk(&self) -> u64 {
+        self.entries
+    }
+
+    /// What the chunk did to the ownership of requests.
+    pub(super) const fn touched(&self) -> &Touched {
+        &self.touched
+    }
+
+    /// Reads what is new of a segment and answers with the sessions whose rows change by it.
+    pub(super) fn segment(
+        &mut self,
+        db: &Connection,
+        session: SessionId,
+        segment: SegmentId,
+    ) -> Result<BTreeSet<SessionId>, Fault> {
+        self.entries += 1;
+        let mut changed = BTreeSet::from([session]);
+        let found = SegmentRow::find(db, segment)?;
+        if found.is_none() && self.store.lookup_session_of(segment)? != Some(session) {
+            return Ok(changed);
+        }
+        let row = match found {
+            Some(row) if row.session != session => {
+                if self.store.lookup_session_of(segment)? != Some(session) {
+                    return Ok(changed);
+                }
+                changed.insert(row.session);
+                self.drop_segment(db, &row)?;
+                SegmentRow::insert(db, session, segment)?
+            }
+            Some(row) => row,
+            None => SegmentRow::insert(db, session, segment)?,
+        };
+        let mut reading = Reading { branch: row.branch(db)?, row, failed: false };
+        match self.read(db, &mut reading) {
+            Err(Fault::Store(StoreError::NotFound(_))) => {
+                self.drop_segment(db, &reading.row)?;
+                return Ok(changed);
+            }
+            Err(error) => return Err(error),
+            Ok(Go::On) => {}
+            Ok(Go::Anew) => {
+                self.drop_segment(db, &reading.row)?;
+                let row = SegmentRow::insert(db, session, segment)?;
+                reading = Reading { row, branch: Branch::default(), failed: false };
+                match self.read(db, &mut reading) {
+                    Err(Fault::Store(StoreError::NotFound(_))) => {
+                        self.drop_segment(db, &reading.row)?;
+                        return Ok(changed);
+                    }
+                    read => read?,
+                };
+            }
+        }
+        reading.row.damaged = reading.failed || reading.row.own.detached;
+        reading.row.own.turns_through = reading.branch.turns.turn_count();
+        reading.row.save(db, &reading.branch)?;
+        self.release(reading.row.own.origin());
+        Ok(changed)
+    }
+
+    /// Reads a segment from where it was read before to its end, or as far as it can be read.
+    fn read(&mut self, db: &Connection, reading: &mut Reading) -> Result<Go, Fault> {
+        let (session, segment) = (reading.row.session, reading.row.id);
+        let mut known = Some(reading.row.position).filter(|position| position.seq > Seq::START);
+        if let Some(origin) = reading.row.own.origin().copied().filter(|_| reading.row.own.detached)
+            && !self.branch_at(db, origin)?.detached
+        {
+            return Ok(Go::Anew);
+        }
+        let mut limit = BATCH_RECORDS;
+        loop {
+            let after = Seq(known.map_or(reading.row.position.seq.0, |known| known.seq.0 - 1));
+            let records = match self.store.read_range(session, segment, after, limit) {
+                Ok(records) => records,
+                // What stands before the damage can still be read, in smaller steps.
+                Err(error) if is_damage(&error) && limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                Err(error) if is_damage(&error) => {
+                    reading.failed = true;
+                    return Ok(Go::On);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let at_end = records.len() < limit;
+            let mut records = records.into_iter();
+            // The last entry that was read stands there still, or the log was rolled back since.
+            if let Some(known) = known.take()
+                && records.next().map(|record| record.position) != Some(known)
+            {
+                return Ok(Go::Anew);
+            }
+            for record in records {
+                self.take(db, reading, &record)?;
+            }
+            if at_end {
+                return Ok(Go::On);
+            }
+        }
+    }
+
+    fn take(&mut self, db: &Connection, reading: &mut Reading, record: &Record) -> Result<(), Fault> {
+        let Reading { row, branch, .. } = reading;
+        let seq = record.position.seq;
+        let mut prompt = None;
+        match &record.entry {
+            LogEntry::SegmentStart(start) => {
+                if let Some(origin) = start.origin() {
+                    let before = self.branch_at(db, *origin)?;
+                    row.own.turns_before = before.branch.turns.turn_count();
+                    row.own.detached = before.detached;
+                    *branch = before.branch;
+                    if origin.session_id != row.session {
+                        self.touched.regrafted.insert(row.session);
+                    }
+                }
+            }
+            LogEntry::UserInput(input) if row.own.prompt.is_none() => prompt = prompt_title(self.store, input),
+            LogEntry::LlmUsage(usage) => {
+                let request = request_name(row.session, row.id, record, usage);
+                if put_usage(db, row.no, seq, &request, usage)? {
+                    self.touched.requests.insert(request);
+                }
+            }
+            _ => {}
+        }
+        row.own.apply(&record.entry, prompt.as_deref());
+        branch.apply(&record.entry, prompt.as_deref());
+        if let Some(id) = record.key.as_deref().and_then(record_of) {
+            put_record(db, row.no, id, seq)?;
+        }
+        row.position = record.position;
+        self.entries += 1;
+        if self.wanted.get(&row.id).is_some_and(|points| points.contains_key(&seq)) {
+            self.captured.insert((row.id, seq), branch.clone());
+        }
+        Ok(())
+    }
+
+    /// The fold of a branch up to a point of it.
+    fn branch_at(&self, db: &Connection, point: SegmentOrigin) -> Result<Before, Fault> {
+        let mut unread = Vec::new();
+        let mut passed = BTreeSet::new();
+        let mut next = Some(point);
+        let mut before = Before::default();
+        while let Some(at) = next {
+            if !passed.insert(at.segment_id) {
+                return Ok(Before::unreadable());
+            }
+            if let Some(branch) = self.captured.get(&(at.segment_id, at.seq)) {
+                before.branch = branch.clone();
+                break;
+            }
+            let row = SegmentRow::find(db, at.segment_id)?;
+            let row = row.filter(|row| row.session == at.session_id && row.position.seq > Seq::START);
+            if let Some(row) = row.as_ref().filter(|row| row.position.seq == at.seq) {
+                before = Before { branch: row.branch(db)?, detached: row.own.detached };
+                break;
+            }
+            unread.push(at);
+            next = match row {
+                Some(row) => row.own.origin().copied(),
+                None => match self.store.read_range(at.session_id, at.segment_id, Seq::START, 1) {
+                    Ok(records) => records.first().and_then(|record| match &record.entry {
+                        LogEntry::SegmentStart(start) => start.origin().copied(),
+                        _ => None,
+                    }),
+                    Err(error) if is_damage(&error) || is_gone(&error) => return Ok(Before::unreadable()),
+                    Err(error) => return Err(error.into()),
+                },
+            };
+        }
+        for part in unread.into_iter().rev() {
+            if !self.fold_prefix(&mut before.branch, part)? {
+                return Ok(Before::unreadable());
+            }
+        }
+        Ok(before)
+    }
+
+    /// Folds a segment up to a point of it; `false` if it cannot be read that far.
+    fn fold_prefix(&self, branch: &mut Branch, part: SegmentOrigin) -> Result<bool, Fault> {
+        let mut after = Seq::START;
+        while after < part.seq {
+            let limit = usize::try_from(part.seq.0 - after.0).unwrap_or(usize::MAX).min(BATCH_RECORDS);
+            let records = match self.store.read_range(part.session_id, part.segment_id, after, limit) {
+                Ok(records) if records.is_empty() => return Ok(false),
+                Ok(records) => records,
+                Err(error) if is_damage(&error) || is_gone(&error) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            for record in records {
+                let prompt = match &record.entry {
+                    LogEntry::UserInput(input) if branch.prompt.is_none() => prompt_title(self.store, input),
+                    _ => None,
+                };
+                branch.apply(&record.entry, prompt.as_deref());
+                after = record.position.seq;
+            }
+        }
+        Ok(true)
+    }
+
+    /// One segment fewer waits for the fold at its origin.
+    fn release(&mut self, origin: Option<&SegmentOrigin>) {
+        let Some(origin) = origin else { return };
+        let Some(count) = self.wanted.get_mut(&origin.segment_id).and_then(|points| points.get_mut(&origin.seq)) else {
+            return;
+        };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.captured.remove(&(origin.segment_id, origin.seq));
+        }
+    }
+
+    /// Forgets a segment, and what was folded on top of it.
+    fn drop_segment(&mut self, db: &Connection, row: &SegmentRow) -> Result<(), Fault> {
+        self.touched.note_segment(db, row.no)?;
+        if row.own.origin().is_some_and(|origin| origin.session_id != row.session) {
+            self.touched.regrafted.insert(row.session);
+        }
+        self.captured.retain(|(segment, _), _| *segment != row.id);
+        db.prepare_cached("DELETE FROM usage WHERE segment = ?1")?.execute([row.no])?;
+        db.prepare_cached("DELETE FROM segment WHERE no = ?1")?.execute([row.no])?;
+        self.dropped = true;
+        self.detach_children(db, row.id)
+    }
+
+    /// What continues a segment that is not what it was is folded anew, now or with the next refresh.
+    fn detach_children(&mut self, db: &Connection, segment: SegmentId) -> Result<(), Fault> {
+        let mut parents = vec![segment];
+        let mut passed = BTreeSet::from([segment]);
+        let mut query = db.prepare_cached("SELECT id FROM segment WHERE origin_segment = ?1")?;
+        while let Some(parent) = parents.pop() {
+            let children: Vec<SegmentId> =
+                query.query_map([parent.to_string()], |row| read_id(row, 0))?.collect::<rusqlite::Result<_>>()?;
+            for child in children {
+                if !passed.insert(child) {
+                    continue;
+                }
+                parents.push(child);
+                if let Some(mut row) = SegmentRow::find(db, child)? {
+                    row.damaged = true;
+                    row.own.detached = true;
+                    row.save(db, &row.branch(db)?)?;
+                    self.again.push((row.session, child));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Segments that have to be read once more, because what they continue was read anew.
+    pub(super) fn take_again(&mut self) -> Vec<(SessionId, SegmentId)> {
+        std::mem::take(&mut self.again)
+    }
+
+    /// Forgets a session that the store does not have any more.
+    pub(super) fn drop_session(&mut self, db: &Connection, session: SessionId) -> Result<(), Fault> {
+        for row in SegmentRow::of_session(db, session)? {
+            self.drop_segment(db, &row)?;
+        }
+        for table in ["DELETE FROM folder WHERE session = ?1", "DELETE FROM session WHERE id = ?1"] {
+            db.prepare_cached(table)?.execute([session.to_string()])?;
+        }
+        Ok(())
+    }
+
+    /// Removes the records of segments that were dropped since the last sweep.
+    pub(super) fn sweep(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.dropped) {
+            db.execute("DELETE FROM record WHERE segment NOT IN (SELECT no FROM segment)", [])?;
+        }
+        Ok(())
+    }
+}
+
+/// A segment that is being read.
+struct Reading {
+    row: SegmentRow,
+    branch: Branch,
+    /// It could not be read to its end.
+    failed: bool,
+}
+
+/// How reading a segment ended.
+enum Go {
+    /// At its end, or at damage.
+    On,
+    /// What is known of it does not hold: it is to be read from its start.
+    Anew,
+}
+
+/// The fold of what a segment continues.
+#[derive(Default)]
+struct Before {
+    branch: Branch,
+    /// Not all of it could be read.
+    detached: bool,
+}
+
+impl Before {
+    fn unreadable() -> Self {
+        Self { branch: Branch::default(), detached: true }
+    }
+}
+
+const fn is_gone(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound(_))
+}
