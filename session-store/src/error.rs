@@ -125,6 +125,13 @@ pub enum SessionError {
         source: Option<BoxError>,
     },
 
+    /// The text is not the cursor of a page of this list. Ask for the first page.
+    #[error("{cursor:?} is not a cursor of this list")]
+    BadCursor {
+        /// The text.
+        cursor: String,
+    },
+
     /// A file is not a conversation, or could not be read as one.
     #[error("{}: {detail}", path.display())]
     Import {

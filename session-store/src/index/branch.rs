@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use store_core::{
-    Content, Item, LogEntry, Part, SegmentMeta, SegmentOrigin, SegmentStart, SessionId, SessionKind, Store, TimestampMs, UserInput,
+    Content, Item, LogEntry, Part, SegmentMeta, SegmentOrigin, SegmentStart, SessionId, SessionKind, Store,
+    TimestampMs, UserInput,
 };
 
 use crate::fold::{ConfigFold, TurnFold};

@@ -1,1 +1,36 @@
-//! (being written)
+//! The index: one projection for any backend, from which lists, names and look-ups are answered without opening a log.
+//!
+//! Here lives what is *derived*: rows of conversations and segments, who owns which provider request, where the records of
+//! agents' files stand, what a name means. Nothing of it is the truth. It is fed by `Store::changes`, `Store::read_range` and
+//! `Store::facts` alone, so that it serves a backend that nobody here has seen, and deleting or damaging its file costs time.
+//!
+//! The one decision: the index keeps the *folds* of each log, not only what they amount to, at the position up to which it
+//! was read. A log that grew is read behind that position, a fork starts from its parent's fold, and a log that was rolled
+//! back is noticed by the position's checksum. The price is a row of some hundred bytes for each segment.
+//!
+//! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
+//! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
+//! * `usage` tells whose a request is; `list`, `resolve` and `lookup` answer.
+
+mod branch;
+mod decimal;
+mod list;
+mod lookup;
+mod plan;
+mod projection;
+mod refresh;
+mod resolve;
+mod rollup;
+mod rows;
+mod scan;
+mod schema;
+mod summary;
+mod time;
+mod usage;
+
+pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
+pub use lookup::{NativeHome, RecordHome};
+pub use projection::Index;
+pub use refresh::Refreshed;
+pub use resolve::{Candidate, Resolution, Target};
+pub use summary::{ForkedFrom, Hidden, Page, SegmentSummary, SessionSummary};

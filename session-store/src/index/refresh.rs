@@ -39,10 +39,8 @@ struct Work {
 pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -> Result<Refreshed, Fault> {
     let stored = cursor(db)?;
     let changes = store.changes(stored.as_ref())?;
-    let mut work = Work {
-        sessions: changes.sessions.into_iter().collect(),
-        segments: changes.segments.into_iter().collect(),
-    };
+    let mut work =
+        Work { sessions: changes.sessions.into_iter().collect(), segments: changes.segments.into_iter().collect() };
     if reconcile {
         compare_sessions(db, store, &mut work)?;
     }

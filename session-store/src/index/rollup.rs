@@ -98,6 +98,7 @@ impl Family {
         let of_current = |name: fn(&SegmentRow) -> Option<String>| {
             current.and_then(name).or_else(|| self.rows.iter().find_map(name))
         };
+        let origin = first.and_then(|row| row.own.origin()).filter(|origin| origin.session_id != self.session);
         let config = branch.config.config();
         SessionSummary {
             session_id: self.session,
@@ -110,7 +111,7 @@ impl Family {
             model: config.model.clone(),
             kind: first.map(|row| row.own.kind).unwrap_or_default(),
             parent_session_id: self.rows.iter().find_map(|row| row.own.parent_session_id),
-            forked_from: first.and_then(|row| row.own.origin()).map(ForkedFrom::from),
+            forked_from: origin.map(ForkedFrom::from),
             created_at: self.rows.iter().map(SegmentRow::created_ms).min().unwrap_or_default(),
             updated_at: self.rows.iter().map(SegmentRow::updated_ms).max().unwrap_or_default(),
             last_message_at: branch.last_message_ms,

@@ -37,13 +37,13 @@ impl From<Fault> for SessionError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Store(error) => error.into(),
-            Fault::Db(error) if schema::is_busy(&error) => {
-                StoreError::Busy { holder: "another process that refreshes the index".to_owned(), host: None, since: None }
-                    .into()
+            Fault::Db(error) if schema::is_busy(&error) => StoreError::Busy {
+                holder: "another process that refreshes the index".to_owned(),
+                host: None,
+                since: None,
             }
-            Fault::Db(error) => {
-                Self::Index { detail: "its database failed".to_owned(), source: Some(Box::new(error)) }
-            }
+            .into(),
+            Fault::Db(error) => Self::Index { detail: "its database failed".to_owned(), source: Some(Box::new(error)) },
         }
     }
 }
@@ -115,7 +115,8 @@ impl SegmentRow {
     /// The rows of a session, oldest first entry first.
     pub(super) fn of_session(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<Self>> {
         let mut query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM segment WHERE session = ?1"))?;
-        let mut rows: Vec<Self> = query.query_map([session.to_string()], Self::read)?.collect::<rusqlite::Result<_>>()?;
+        let mut rows: Vec<Self> =
+            query.query_map([session.to_string()], Self::read)?.collect::<rusqlite::Result<_>>()?;
         rows.sort_by_key(|row| (row.created_ms(), row.id));
         Ok(rows)
     }

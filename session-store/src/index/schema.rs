@@ -93,6 +93,7 @@ CREATE INDEX usage_request ON usage (request);
 ";
 
 /// An open index, and the file it is in.
+#[derive(Debug)]
 pub(super) struct Opened {
     /// The tables.
     pub(super) db: Connection,
@@ -144,7 +145,7 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// Whether the file is not what was written.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{FromSqlConversionFailure, InvalidColumnType, IntegralValueOutOfRange};
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
     match error {
         // The tables are typed and written by this code alone: a value of another shape was not written by it.
         FromSqlConversionFailure(..) | InvalidColumnType(..) | IntegralValueOutOfRange(..) => true,

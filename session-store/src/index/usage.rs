@@ -151,7 +151,8 @@ fn add_use(requests: &mut Requests, row: &Row<'_>) -> rusqlite::Result<()> {
         ..LlmUsage::default()
     };
     // The texts of the rest make one order of uses that are equally large, whichever was read first.
-    let rank = |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
+    let rank =
+        |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
     if request.holders.is_empty() || rank(&usage) > rank(&request.largest) {
         request.largest = usage;
     }

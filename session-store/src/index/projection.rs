@@ -1,0 +1,176 @@
+//! The index as its users hold it: opening, refreshing, asking.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use store_core::{Backend, SessionId, Store};
+
+use super::list::{self, ListQuery, PageCursor};
+use super::lookup::{self, NativeHome, RecordHome};
+use super::refresh::{self, Refreshed};
+use super::resolve::{self, Resolution};
+use super::rollup::Family;
+use super::rows::Fault;
+use super::schema::{self, Opened};
+use super::summary::{Page, SegmentSummary, SessionSummary};
+use crate::error::{Result, SessionError};
+
+/// The projection of a store that lists, names and look-ups are answered from.
+///
+/// It knows what the last [`refresh`](Self::refresh) found. Every call takes `&self`; calls of several threads wait for each
+/// other.
+#[derive(Debug)]
+pub struct Index {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    opened: Opened,
+    identity: String,
+    /// The sessions were compared with those of the store.
+    compared: bool,
+}
+
+impl Index {
+    /// Opens the index of a store: in the file that the backend names, else in memory. A file that is damaged, of
+    /// another version, or of another store is made anew, empty. Nothing is read from the store yet.
+    ///
+    /// # Errors
+    /// `Busy` if another process keeps the file for longer than the bounded wait; `Index` if even memory does not serve.
+    pub fn open(backend: &dyn Backend) -> Result<Self> {
+        let info = backend.info();
+        let identity = format!("{}:{}", info.scheme, info.location);
+        let path = info.projection_path.filter(|_| !info.read_only);
+        let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false }) })
+    }
+
+    /// Whether it is kept in a file and need not be made anew by the next process.
+    pub fn is_kept(&self) -> bool {
+        self.lock().opened.path.is_some()
+    }
+
+    /// Brings the index up to date with the store, which must be the one that it was opened for.
+    ///
+    /// Reads only what has changed. A log that cannot be read is marked and does not stop the rest. A file that turns
+    /// out to be damaged is made anew; one that cannot be written is given up for memory.
+    ///
+    /// # Errors
+    /// What the store fails with as a whole; `Busy`; `Index`.
+    pub fn refresh(&self, store: &dyn Store) -> Result<Refreshed> {
+        let mut inner = self.lock();
+        let done = match inner.refresh(store) {
+            Err(Fault::Db(error)) if !schema::is_busy(&error) => {
+                inner.heal(&error)?;
+                inner.refresh(store)?
+            }
+            done => done?,
+        };
+        Ok(done)
+    }
+
+    /// One page of conversations.
+    ///
+    /// # Errors
+    /// `BadCursor` for a cursor of another order, or none at all; `Index`.
+    pub fn list(&self, query: &ListQuery) -> Result<Page> {
+        let cursor = match &query.cursor {
+            Some(text) => {
+                let parsed = PageCursor::parse(query.sort, text);
+                Some(parsed.ok_or_else(|| SessionError::BadCursor { cursor: text.clone() })?)
+            }
+            None => None,
+        };
+        self.ask(|db| list::list(db, query, cursor.as_ref()))
+    }
+
+    /// The row of one session; `None` for one that is not known.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn summary(&self, session: SessionId) -> Result<Option<SessionSummary>> {
+        self.ask(|db| resolve::summary(db, session))
+    }
+
+    /// The segments of a session in the order in which they began; none for an unknown session.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn segments(&self, session: SessionId) -> Result<Vec<SegmentSummary>> {
+        self.ask(|db| Ok(Family::load(db, session)?.map(|family| family.segments()).unwrap_or_default()))
+    }
+
+    /// What an id means: a session, a segment, an agent's own id, each in full or as a prefix or suffix of at least 4
+    /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn resolve(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        self.ask(|db| resolve::resolve(db, text, folder))
+    }
+
+    /// The segments that an agent's own id names, of any agent if none is given; ordered by session, then segment.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn find_native(&self, agent: Option<&str>, native_id: &str) -> Result<Vec<NativeHome>> {
+        self.ask(|db| lookup::find_native(db, agent, native_id))
+    }
+
+    /// The segments of an agent's conversations that hold entries of a record, oldest conversation first. The id of a
+    /// record is what its entries' keys have before their last `#`.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn record_homes(&self, agent: &str, record_id: &str) -> Result<Vec<RecordHome>> {
+        self.ask(|db| lookup::record_homes(db, agent, record_id))
+    }
+
+    /// The segments of one session that hold entries of a record.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn records_of(&self, session: SessionId, record_id: &str) -> Result<Vec<RecordHome>> {
+        self.ask(|db| lookup::records_of(db, session, record_id))
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut inner = self.lock();
+        question(&inner.opened.db).map_err(|error| {
+            // The next refresh, of this process or another one, finds an empty file and fills it.
+            if schema::is_damage(&error) {
+                // What opening anew fails with is told when it is needed.
+                let _ = inner.heal(&error);
+            }
+            Fault::from(error).into()
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn refresh(&mut self, store: &dyn Store) -> Result<Refreshed, Fault> {
+        let done = refresh::refresh(&mut self.opened.db, store, !self.compared)?;
+        self.compared = true;
+        Ok(done)
+    }
+
+    /// Makes the index anew after its database failed: in its file if the file was at fault, else in memory.
+    fn heal(&mut self, error: &rusqlite::Error) -> Result<(), Fault> {
+        let path = self.opened.path.take();
+        let path = path.filter(|_| !schema::is_unwritable(error));
+        // The connection is closed before its file goes: its last act would be to remove files by name.
+        self.opened.db = Connection::open_in_memory()?;
+        if let Some(path) = path.as_ref().filter(|_| schema::is_damage(error)) {
+            // A file that cannot be removed cannot be opened for writing either, and that is dealt with there.
+            let _ = schema::discard(path);
+        }
+        self.opened = schema::open(path.as_deref(), &self.identity)?;
+        self.compared = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! The crate from outside, as one binary.
+
+#[cfg(feature = "index")]
+mod index;
