@@ -18,7 +18,7 @@ pub(crate) fn append_with(
     options: &AppendOptions,
 ) -> Result<Vec<Position>> {
     let prepared = call::prepare_append(entries)?;
-    let durability = options.durability.unwrap_or_else(|| call::durability_by_policy(&prepared));
+    let durability = connections.durability_of(options.durability, &prepared);
     let (slots, written) = connections.write(durability, |transaction| {
         let found = read::segment_of(transaction, session, segment)?;
         read::check_end(transaction, segment, found.entry_count)?;

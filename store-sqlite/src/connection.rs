@@ -8,25 +8,29 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use store_core::call::{self, Prepared};
 use store_core::{Durability, StoreError};
 
 use crate::disk::{FileId, Place, Stillness, StoreLock, not_a_store};
 use crate::error::{Error, Result};
+use crate::open::{DurabilityPolicy, SqliteOptions};
 
 /// Statements kept prepared per connection: more than this crate has.
 const STATEMENTS_MAX: usize = 64;
 /// The size that the write-ahead log is cut back to when it starts over, in bytes.
 const LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
-/// How often a read of a database that others change under it is tried.
-const READ_ATTEMPTS_MAX: usize = 16;
+/// How often a read that writers disturb is tried at least, however short the wait is that the caller wants.
+const READ_ATTEMPTS_MIN: u32 = 16;
+const READ_PAUSE: Duration = Duration::from_millis(1);
 
 /// All connections of one handle.
 pub(crate) struct Connections {
     place: Place,
+    durability: DurabilityPolicy,
     busy_timeout: Duration,
     access: Access,
 }
@@ -54,26 +58,41 @@ struct Writer {
 
 impl Connections {
     /// The connections of a handle that holds the store's lock.
-    pub(crate) fn writing(
-        place: Place,
-        lock: StoreLock,
-        writer: Connection,
-        busy_timeout: Duration,
-        readers_max: usize,
-    ) -> Result<Self> {
+    pub(crate) fn writing(place: Place, lock: StoreLock, writer: Connection, options: &SqliteOptions) -> Result<Self> {
         let file = place.file_id()?.ok_or_else(|| place.missing())?;
         let writing = Writing {
-            lock: Arc::new(lock),
             file,
+            readers: Pool::new(options.readers_max),
             writer: Mutex::new(Writer { connection: writer, durability: None }),
-            readers: Pool::new(readers_max),
+            lock: Arc::new(lock),
         };
-        Ok(Self { place, busy_timeout, access: Access::Writing(Box::new(writing)) })
+        Ok(Self::new(place, Access::Writing(Box::new(writing)), options))
     }
 
     /// The connections of a handle that writes nothing.
-    pub(crate) fn reading(place: Place, busy_timeout: Duration, idle_max: usize) -> Self {
-        Self { place, busy_timeout, access: Access::Reading { idle: Mutex::default(), idle_max } }
+    pub(crate) fn reading(place: Place, options: &SqliteOptions) -> Self {
+        Self::new(place, Access::Reading { idle: Mutex::default(), idle_max: options.readers_max }, options)
+    }
+
+    fn new(place: Place, access: Access, options: &SqliteOptions) -> Self {
+        let busy_timeout = Duration::from_millis(options.busy_timeout_ms.into());
+        Self { place, durability: options.durability, busy_timeout, access }
+    }
+
+    /// What a call is committed with, whatever it was asked for.
+    pub(crate) fn durability_of(&self, asked: Option<Durability>, entries: &[Prepared]) -> Durability {
+        asked.unwrap_or_else(|| match self.durability {
+            DurabilityPolicy::Turn => call::durability_by_policy(entries),
+            DurabilityPolicy::Always(durability) => durability,
+        })
+    }
+
+    /// What a fact is committed with.
+    pub(crate) const fn durability_of_facts(&self) -> Durability {
+        match self.durability {
+            DurabilityPolicy::Turn => Durability::Synced,
+            DurabilityPolicy::Always(durability) => durability,
+        }
     }
 
     /// Where the database stands.
@@ -142,34 +161,44 @@ impl Connections {
         idle_max: usize,
         work: &impl Fn(&Connection) -> Result<T>,
     ) -> Result<T> {
-        for _ in 0..READ_ATTEMPTS_MAX {
+        let deadline = Instant::now() + self.busy_timeout;
+        let mut attempts = 0;
+        loop {
             let file = self.place.file_id()?.ok_or_else(|| self.place.missing())?;
             let stillness = self.place.stillness()?;
-            let same = |snapshot: &Snapshot| snapshot.file == file && snapshot.stillness == stillness;
-            let known = {
-                let mut idle = guard(idle);
-                idle.retain(same);
-                idle.pop()
-            };
-            let opened = match known {
-                Some(snapshot) => Ok(snapshot),
-                None => Snapshot::open(&self.place, file, stillness, self.busy_timeout),
-            };
-            let (answer, snapshot) = match opened {
+            let (answer, snapshot) = match self.snapshot(idle, file, stillness) {
                 Ok(snapshot) => (in_read_transaction(snapshot.connection(), work), Some(snapshot)),
                 Err(error) => (Err(error), None),
             };
-            let undisturbed = self.place.stillness()? == stillness && self.place.file_id()? == Some(file);
-            if undisturbed || (stillness == Stillness::Live && answer.is_ok()) {
+            attempts += 1;
+            let over = attempts >= READ_ATTEMPTS_MIN && Instant::now() >= deadline;
+            let counts = match (stillness, &answer) {
+                (Stillness::Live, Ok(_)) => true,
+                (Stillness::Live, Err(error)) => over || !error.may_pass(),
+                _ => self.place.stillness()? == stillness && self.place.file_id()? == Some(file),
+            };
+            if counts {
                 let mut idle = guard(idle);
-                if idle.len() < idle_max {
+                if answer.is_ok() && idle.len() < idle_max {
                     idle.extend(snapshot);
                 }
                 return answer;
             }
+            if over {
+                let holder = format!("writers of {}", self.place.path().display());
+                return Err(StoreError::Busy { holder, host: None, since: None }.into());
+            }
+            std::thread::sleep(READ_PAUSE);
         }
-        let holder = format!("writers of {}", self.place.path().display());
-        Err(StoreError::Busy { holder, host: None, since: None }.into())
+    }
+
+    /// A connection that is good for the files as they are now.
+    fn snapshot(&self, idle: &Mutex<Vec<Snapshot>>, file: FileId, stillness: Stillness) -> Result<Snapshot> {
+        let mut idle = guard(idle);
+        idle.retain(|snapshot| snapshot.file == file && snapshot.stillness == stillness);
+        let known = idle.pop();
+        drop(idle);
+        known.map_or_else(|| Snapshot::open(&self.place, file, stillness, self.busy_timeout), Ok)
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn create_segment(
     options: &CreateOptions,
 ) -> Result<Vec<Position>> {
     let prepared = call::prepare_create(session, entries)?;
-    let durability = options.durability.unwrap_or_else(|| call::durability_by_policy(&prepared));
+    let durability = connections.durability_of(options.durability, &prepared);
     let slots = call::resolve_keys(&prepared, |_| Ok(None))?;
     let writes = call::entries_to_write(&prepared, &slots);
     let start = prepared.first().and_then(|first| first.start.as_deref());

@@ -71,10 +71,7 @@ struct FileStamp {
 
 impl FileStamp {
     fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            size_bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+        Self { size_bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 

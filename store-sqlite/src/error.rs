@@ -30,6 +30,23 @@ impl Error {
             other => other,
         }
     }
+
+    /// Whether a reader that writes nothing may have met writers who were coming or going.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Statement(source) | Self::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::FileLockingProtocolFailed
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::CannotOpen
+                )
+            ),
+            Self::Store(_) => false,
+        }
+    }
 }
 
 impl From<Error> for StoreError {

@@ -1,7 +1,7 @@
 //! Facts about sessions and the store: numbered per scope, counted by their owner, so that one that is missing is noticed.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use store_core::{Durability, Fact, FactScope, SessionId, StoreError, call};
+use store_core::{Fact, FactScope, SessionId, StoreError, call};
 
 use crate::connection::Connections;
 use crate::error::{Result, damage};
@@ -19,7 +19,7 @@ fn scope_bytes(scope: &FactScope) -> &[u8] {
 pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact) -> Result<()> {
     let body = call::prepare_fact(fact)?;
     let owner = scope_bytes(&scope);
-    connections.write(Durability::Synced, |transaction| {
+    connections.write(connections.durability_of_facts(), |transaction| {
         let seq = count(transaction, scope)? + 1;
         transaction
             .prepare_cached("INSERT INTO facts (scope, seq, domain, body, crc32c) VALUES (?1, ?2, ?3, ?4, ?5)")?

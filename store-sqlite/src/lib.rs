@@ -1,7 +1,7 @@
 //! The SQLite backend of the conversation store: one database file that keeps the promises of
 //! [`store_core::Store`].
 //!
-//! [`SqliteStore`] is the store; [`OpenOptions`] says how it is opened. The tables, what their columns mean and what a
+//! [`SqliteStore`] is the store; [`SqliteOptions`] says how it is opened. The tables, what their columns mean and what a
 //! commit promises stand in `docs/SQLITE.md`.
 //!
 //! Every call that writes is one `BEGIN IMMEDIATE` transaction on the handle's one writer connection, in WAL mode; every
@@ -26,5 +26,5 @@ mod side;
 mod store;
 mod traces;
 
-pub use open::{OpenMode, OpenOptions};
+pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
 pub use store::SqliteStore;

@@ -3,11 +3,12 @@
 //! A database that is not one of ours is told by its head, which is read without making a file beside it. A new one is
 //! built under another name and appears complete, by rename, while its maker holds the store's lock alone.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
-use store_core::{Result, StoreError};
+use store_core::{Durability, Result, StoreError};
 
 use crate::connection::{self, Connections};
 use crate::disk::{Hold, Occupant, Place, StoreLock, not_a_store};
@@ -15,58 +16,71 @@ use crate::error::Error;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
 use crate::store::SqliteStore;
 
-/// What a handle on the store is for.
+/// What is synced when a call does not say so itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OpenMode {
-    /// Reading and writing beside other handles; a database that is missing is made.
+pub enum DurabilityPolicy {
+    /// `segment_start`, `user_input`, `turn_end`, `run_completed`, `run_errored` and facts; the rest ride along.
+    #[default]
+    Turn,
+    /// Every call the same.
+    Always(Durability),
+}
+
+/// Who else may have the store open, and whether it is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OpenAs {
+    /// Any number of other handles. A database that is missing is made.
     #[default]
     Shared,
-    /// Reading and writing beside other handles; the database must not exist.
+    /// Any number of other handles. The database must not exist yet.
     Create,
-    /// Reading and writing alone: nobody else has the store open for writing, nor opens it.
+    /// No other handle but those that only read. A database that is missing is made.
     Exclusive,
-    /// Reading alone: nothing is written, not even beside the database, and no lock is taken.
+    /// Anybody: nothing is locked and nothing is written, not even beside the database.
     ReadOnly,
 }
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// What for.
-    pub mode: OpenMode,
+pub struct SqliteOptions {
+    /// Who else may have it open.
+    pub open_as: OpenAs,
+    /// What is synced when a call does not say so itself.
+    pub durability: DurabilityPolicy,
     /// How long a call waits for another handle's transaction before it fails with `Busy`, in milliseconds.
     pub busy_timeout_ms: u32,
     /// How many calls of this handle may read at the same time; more wait. At least 1.
     pub readers_max: usize,
 }
 
-impl Default for OpenOptions {
-    /// Shared, ten seconds, eight readers.
+impl Default for SqliteOptions {
+    /// Shared, synced by turns, ten seconds, eight readers.
     fn default() -> Self {
-        Self { mode: OpenMode::Shared, busy_timeout_ms: 10_000, readers_max: 8 }
+        Self { open_as: OpenAs::Shared, durability: DurabilityPolicy::Turn, busy_timeout_ms: 10_000, readers_max: 8 }
     }
 }
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<SqliteStore> {
-    let connections = match options.mode {
-        OpenMode::ReadOnly => open_read_only(path, options)?,
-        mode => open_to_write(Place::resolve(path, true)?, mode, options)?,
+pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<SqliteStore> {
+    let connections = match options.open_as {
+        OpenAs::ReadOnly => open_read_only(path, options)?,
+        _ => open_to_write(Place::resolve(path, true)?, options)?,
     };
     Ok(SqliteStore::new(connections))
 }
 
-fn busy_timeout(options: &OpenOptions) -> Duration {
-    Duration::from_millis(options.busy_timeout_ms.into())
-}
-
-fn open_read_only(path: &Path, options: &OpenOptions) -> Result<Connections> {
-    let place = Place::resolve(path, false)?;
+fn open_read_only(path: &Path, options: &SqliteOptions) -> Result<Connections> {
+    let place = match Place::resolve(path, false) {
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Err(not_a_store(path, "nothing is there"));
+        }
+        resolved => resolved?,
+    };
     match place.occupant()? {
-        Occupant::Nothing => return Err(place.missing()),
+        Occupant::Nothing => return Err(not_a_store(place.path(), "nothing is there")),
         Occupant::EmptyFile => return Err(not_a_store(place.path(), "the file is empty")),
         Occupant::File => {}
     }
-    let connections = Connections::reading(place, busy_timeout(options), options.readers_max);
+    let connections = Connections::reading(place, options);
     let format = inspect(&connections)?;
     if format.user_version > VERSION && !connections.read(schema::lets_us_read)? {
         return Err(unsupported(format));
@@ -74,21 +88,22 @@ fn open_read_only(path: &Path, options: &OpenOptions) -> Result<Connections> {
     Ok(connections)
 }
 
-fn open_to_write(place: Place, mode: OpenMode, options: &OpenOptions) -> Result<Connections> {
-    if place.occupant()? != Occupant::Nothing && mode == OpenMode::Create {
+fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
+    if place.occupant()? != Occupant::Nothing && options.open_as == OpenAs::Create {
         return Err(already_there(&place));
     }
     if place.occupant()? == Occupant::File {
-        refuse_newer(inspect(&Connections::reading(place.clone(), busy_timeout(options), 1))?)?;
+        refuse_newer(inspect(&Connections::reading(place.clone(), options))?)?;
     }
-    let hold = if mode == OpenMode::Exclusive { Hold::Exclusive } else { Hold::Shared };
+    let hold = if options.open_as == OpenAs::Exclusive { Hold::Exclusive } else { Hold::Shared };
     let lock = StoreLock::open(&place)?;
     let made = lock.wait_for(|| take_and_make(&place, &lock, hold))?;
-    if mode == OpenMode::Create && !made {
+    if options.open_as == OpenAs::Create && !made {
         return Err(already_there(&place));
     }
     let at = |error: Error| error.at(place.path());
-    let mut writer = connection::open_writer(place.path(), busy_timeout(options)).map_err(at)?;
+    let mut writer =
+        connection::open_writer(place.path(), Duration::from_millis(options.busy_timeout_ms.into())).map_err(at)?;
     // Somebody else may have changed it until the lock was taken.
     let format = schema::format(&writer).map_err(at)?;
     refuse_foreign(&place, format)?;
@@ -97,7 +112,7 @@ fn open_to_write(place: Place, mode: OpenMode, options: &OpenOptions) -> Result<
         migrate(&place, &lock, hold, &mut writer)?;
     }
     connection::use_write_ahead_log(&writer).map_err(at)?;
-    Ok(Connections::writing(place, lock, writer, busy_timeout(options), options.readers_max)?)
+    Ok(Connections::writing(place, lock, writer, options)?)
 }
 
 /// Brings the database to the current version. Its format changes only while nobody else has it open.
@@ -177,5 +192,5 @@ const fn unsupported(format: Format) -> StoreError {
 }
 
 fn already_there(place: &Place) -> StoreError {
-    StoreError::io("create", place.path(), std::io::ErrorKind::AlreadyExists.into())
+    StoreError::io("create", place.path(), ErrorKind::AlreadyExists.into())
 }

@@ -9,7 +9,7 @@ use store_core::{
 };
 
 use crate::connection::Connections;
-use crate::open::{self, OpenMode, OpenOptions};
+use crate::open::{self, OpenAs, SqliteOptions};
 use crate::{append, blobs, changes, create, delete, facts, read, schema, traces};
 
 /// A store in one SQLite database.
@@ -29,7 +29,7 @@ impl SqliteStore {
     /// folder, which are left as they are; `UnsupportedVersion` for a newer format; `Locked` if somebody has it open
     /// exclusively; `Unsupported` on a network filesystem or FUSE; `ReadOnly` if the file does not take writes; `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &OpenOptions::default())
+        Self::open_with(path, &SqliteOptions::default())
     }
 
     /// Makes the store in a database that must not exist yet.
@@ -37,7 +37,7 @@ impl SqliteStore {
     /// # Errors
     /// `Io` of kind `AlreadyExists`; else as [`SqliteStore::open`].
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &OpenOptions { mode: OpenMode::Create, ..OpenOptions::default() })
+        Self::open_with(path, &SqliteOptions { open_as: OpenAs::Create, ..SqliteOptions::default() })
     }
 
     /// Opens the store for this handle alone: while it is open, whoever else opens it to write finds it `Locked`.
@@ -45,23 +45,23 @@ impl SqliteStore {
     /// # Errors
     /// `Locked` if any other handle has it open to write; else as [`SqliteStore::open`].
     pub fn open_exclusive(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &OpenOptions { mode: OpenMode::Exclusive, ..OpenOptions::default() })
+        Self::open_with(path, &SqliteOptions { open_as: OpenAs::Exclusive, ..SqliteOptions::default() })
     }
 
     /// Opens the store for reading. Nothing is written and no lock is taken; every write fails with `ReadOnly`.
     ///
     /// # Errors
-    /// `Io` of kind `NotFound` if it is missing; `NotAStore`, `Unsupported`, `UnsupportedVersion` as
-    /// [`SqliteStore::open`], but a newer format that says so may be read.
+    /// `NotAStore`, also if nothing is there; `UnsupportedVersion` for a newer format that does not let this version
+    /// read it; `Unsupported`; `Io`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &OpenOptions { mode: OpenMode::ReadOnly, ..OpenOptions::default() })
+        Self::open_with(path, &SqliteOptions { open_as: OpenAs::ReadOnly, ..SqliteOptions::default() })
     }
 
     /// Opens the store as `options` say.
     ///
     /// # Errors
-    /// As the call that [`OpenMode`] stands for.
-    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+    /// As the call that [`OpenAs`] stands for.
+    pub fn open_with(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self> {
         open::open(path.as_ref(), options)
     }
 

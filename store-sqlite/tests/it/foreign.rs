@@ -146,7 +146,11 @@ fn create_refuses_what_is_there() {
 fn a_missing_store_is_not_made_by_reading() {
     let folder = Folder::new();
     match SqliteStore::open_read_only(folder.database()) {
-        Err(StoreError::Io { source, .. }) => assert_eq!(source.kind(), std::io::ErrorKind::NotFound),
+        Err(StoreError::NotAStore { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    match SqliteStore::open_read_only(folder.path().join("nowhere/store.db")) {
+        Err(StoreError::NotAStore { .. }) => {}
         other => panic!("{other:?}"),
     }
     assert!(folder.names().is_empty());

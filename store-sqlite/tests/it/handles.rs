@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use store_core::{AppendOptions, Durability, Store as _, StoreError};
-use store_sqlite::{OpenMode, OpenOptions, SqliteStore};
+use store_sqlite::{OpenAs, SqliteOptions, SqliteStore};
 
 use crate::support::{Folder, SEGMENT, SESSION, fill, input, quiet};
 
@@ -108,7 +108,7 @@ fn of_creations_at_once_one_makes_the_store() {
 fn a_writer_that_does_not_finish_is_waited_for_within_bounds() {
     let folder = Folder::new();
     fill(&folder.open(), 1);
-    let options = OpenOptions { busy_timeout_ms: 50, ..OpenOptions::default() };
+    let options = SqliteOptions { busy_timeout_ms: 50, ..SqliteOptions::default() };
     let store = SqliteStore::open_with(folder.database(), &options).unwrap();
     let other = folder.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -127,7 +127,7 @@ fn a_writer_that_does_not_finish_is_waited_for_within_bounds() {
 #[test]
 fn more_readers_than_connections_take_turns() {
     let folder = Folder::new();
-    let options = OpenOptions { readers_max: 1, ..OpenOptions::default() };
+    let options = SqliteOptions { readers_max: 1, ..SqliteOptions::default() };
     let store = SqliteStore::open_with(folder.database(), &options).unwrap();
     fill(&store, 20);
     let (done, waited) = mpsc::channel();
@@ -135,7 +135,7 @@ fn more_readers_than_connections_take_turns() {
         for _ in 0..8 {
             let (store, done) = (&store, done.clone());
             scope.spawn(move || {
-                (0..20).for_each(|_| done.send(store.read_all(SESSION, SEGMENT).unwrap().len()).unwrap())
+                (0..20).for_each(|_| done.send(store.read_all(SESSION, SEGMENT).unwrap().len()).unwrap());
             });
         }
     });
@@ -187,7 +187,7 @@ fn a_blob_that_is_not_referred_to_yet_keeps_collectors_out() {
 #[test]
 fn an_exclusive_handle_may_create_the_store() {
     let folder = Folder::new();
-    let options = OpenOptions { mode: OpenMode::Exclusive, ..OpenOptions::default() };
+    let options = SqliteOptions { open_as: OpenAs::Exclusive, ..SqliteOptions::default() };
     fill(&SqliteStore::open_with(folder.database(), &options).unwrap(), 2);
     assert_eq!(folder.open().read_entry_count(SESSION, SEGMENT).unwrap(), 2);
 }
