@@ -8,8 +8,8 @@
 //! damaged or rolled back afterwards, and an answer that silently lacks a part of the history would be worse than none.
 
 use store_core::{
-    HistoryItem, HistoryRef, LogEntry, Missing, Position, Record, SegmentId, SegmentStart, Seq, SessionId, Store,
-    StoreError,
+    HistoryItem, HistoryRef, LogEntry, Missing, Position, Record, SegmentId, SegmentOrigin, SegmentStart, Seq,
+    SessionId, Store, StoreError,
 };
 
 use crate::error::{LineageError, Result};
@@ -118,7 +118,7 @@ fn refuse_cycle(visit: &Visit, mut passed: impl Iterator<Item = SegmentId>) -> R
 /// # Errors
 /// [`LineageError`] with the segment to blame; `NotFound` for the segment itself; what the store fails with.
 pub fn lineage(store: &dyn Store, session: SessionId, segment: SegmentId) -> Result<Vec<LineagePart>> {
-    walk(store, Visit { session, segment, through: None, child: None })
+    walk(store, Visit { session, segment, through: None, child: None }, |_| false)
 }
 
 /// The branch that ends with this segment's entry `through`, inclusive.
@@ -131,10 +131,20 @@ pub fn lineage_through(
     segment: SegmentId,
     through: Seq,
 ) -> Result<Vec<LineagePart>> {
-    walk(store, Visit { session, segment, through: Some(through), child: None })
+    walk(store, Visit { session, segment, through: Some(through), child: None }, |_| false)
 }
 
-fn walk(store: &dyn Store, from: Visit) -> Result<Vec<LineagePart>> {
+/// As [`lineage`], but not beyond the first origin that `known` says yes to.
+pub(crate) fn lineage_until(
+    store: &dyn Store,
+    session: SessionId,
+    segment: SegmentId,
+    mut known: impl FnMut(&SegmentOrigin) -> bool,
+) -> Result<Vec<LineagePart>> {
+    walk(store, Visit { session, segment, through: None, child: None }, |start| start.origin().is_some_and(&mut known))
+}
+
+fn walk(store: &dyn Store, from: Visit, mut is_last: impl FnMut(&SegmentStart) -> bool) -> Result<Vec<LineagePart>> {
     let mut parts: Vec<LineagePart> = Vec::new();
     let mut next = Some(from);
     while let Some(visit) = next {
@@ -143,7 +153,7 @@ fn walk(store: &dyn Store, from: Visit) -> Result<Vec<LineagePart>> {
         visit.check_count(count)?;
         let first = store.read_range(visit.session, visit.segment, Seq::START, 1)?;
         let start = visit.start_of(first.into_iter().next())?;
-        next = Visit::parent_of(visit.segment, &start);
+        next = Visit::parent_of(visit.segment, &start).filter(|_| !is_last(&start));
         let through = visit.through.unwrap_or(Seq(count));
         parts.push(LineagePart { session_id: visit.session, segment_id: visit.segment, through, start });
     }
@@ -190,6 +200,10 @@ fn load_from(store: &dyn Store, from: Visit) -> Result<Vec<LineageEntries>> {
 }
 
 fn read_part(store: &dyn Store, visit: &Visit) -> Result<LineageEntries> {
+    if visit.through == Some(Seq::START) {
+        let count = store.read_entry_count(visit.session, visit.segment).map_err(|error| visit.explain(error))?;
+        visit.check_count(count)?;
+    }
     let limit = visit.through.map_or(usize::MAX, |seq| usize::try_from(seq.0).unwrap_or(usize::MAX));
     let records =
         store.read_range(visit.session, visit.segment, Seq::START, limit).map_err(|error| visit.explain(error))?;

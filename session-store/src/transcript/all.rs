@@ -7,7 +7,7 @@ use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store, Stor
 
 use super::ShowMessage;
 use super::build::{BranchState, Builder, Place};
-use crate::error::Result;
+use crate::error::{LineageError, Result};
 use crate::facts::SessionFacts;
 use crate::lineage::{self, LineagePart};
 
@@ -60,6 +60,10 @@ pub(super) fn session_rows(store: &dyn Store, session: SessionId) -> Result<Vec<
 fn read_entries(store: &dyn Store, id: SegmentId, node: &Node) -> Result<impl Iterator<Item = (Seq, LogEntry)>> {
     let limit = usize::try_from(node.through.0).unwrap_or(usize::MAX);
     let records = store.read_range(node.session, id, Seq::START, limit)?;
+    if (records.len() as u64) < node.through.0 {
+        let count = records.len() as u64;
+        return Err(LineageError::BeyondEnd { segment: id, seq: node.through, count }.into());
+    }
     Ok(records.into_iter().map(|record| (record.position.seq, record.entry)))
 }
 
@@ -76,7 +80,16 @@ fn read_nodes(store: &dyn Store, session: SessionId) -> Result<BTreeMap<SegmentI
     }
     let mut nodes: BTreeMap<SegmentId, Node> = BTreeMap::new();
     for segment in shown {
-        for part in lineage::lineage(store, session, segment)? {
+        // What a known segment continues is known with it.
+        let parts =
+            lineage::lineage_until(store, session, segment, |origin| match nodes.get_mut(&origin.segment_id) {
+                Some(node) => {
+                    node.through = node.through.max(origin.seq);
+                    true
+                }
+                None => false,
+            })?;
+        for part in parts {
             let node = nodes.entry(part.segment_id).or_insert_with(|| Node::of(&part));
             node.through = node.through.max(part.through);
         }

@@ -1,4 +1,9 @@
-//! The crate from outside, as one binary.
+//! The session layer, through its public API and real stores.
 
+mod common;
+
+mod fold;
 #[cfg(feature = "index")]
 mod index;
+mod lineage;
+mod restore;

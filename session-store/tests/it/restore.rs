@@ -1,0 +1,257 @@
+//! The state at the end of a segment.
+
+use serde_json::json;
+use session_store::{
+    ForkPoint, LineageEntries, NewSegment, SegmentLocation, append_entry, close_open_calls, collect_state,
+    create_compacted_segment, create_segment, fork, fork_at, restore, restore_by_segment,
+};
+use store_core::{
+    ConfigChanged, Extension, HistoryItem, HistoryRef, Item, LogEntry, Missing, Position, Role, SegmentMeta, Seq,
+    SessionConfig, StoreError,
+};
+
+use crate::common::{
+    NOW, answer, assistant, branch, call, call_item, every_store, extend, injected, interrupted, prompt, result,
+    result_item, root, said, segment, turn, turn_end, usage, with_names,
+};
+
+fn reference(location: SegmentLocation, from: u64, through: u64) -> HistoryItem {
+    HistoryItem::Reference(HistoryRef { segment_id: location.segment_id, from: Seq(from), through: Seq(through) })
+}
+
+fn summary(text: &str) -> HistoryItem {
+    HistoryItem::Item(Item::message(Role::User, text))
+}
+
+fn history(items: Vec<HistoryItem>) -> NewSegment {
+    NewSegment { history: items, ..NewSegment::default() }
+}
+
+#[test]
+fn every_backend_restores_the_same_state_by_session_and_by_segment_alone() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, [turn(1, "one", "r1"), turn(2, "two", "r2")].concat());
+        let b = fork(&*store, NOW, a, ForkPoint::Turn(1)).unwrap();
+        extend(&*store, b, turn(2, "other two", "r3"));
+        let c = create_compacted_segment(
+            &*store,
+            NOW,
+            b,
+            ForkPoint::End,
+            history(vec![summary("so far"), reference(a, 3, 3), reference(b, 2, 3)]),
+        )
+        .unwrap();
+        extend(&*store, c, [prompt("three"), call("c1"), usage("r1", 500, 50)]);
+        let state = restore(&*store, c.session_id, c.segment_id).unwrap();
+        assert_eq!(restore_by_segment(&*store, c.segment_id).unwrap(), state, "{scheme}");
+        assert_eq!(
+            said(&state.history),
+            [
+                "User: so far",
+                "Assistant: re: one",
+                "User: other two",
+                "Assistant: re: other two",
+                "User: three",
+                "Call c1"
+            ],
+            "{scheme}"
+        );
+        let mut shown = state.clone();
+        shown.position.crc32c = 0;
+        let names = [(b.session_id.to_string(), "SESSION"), (c.segment_id.to_string(), "C")];
+        insta::assert_json_snapshot!("a_compaction_of_a_fork", with_names(&shown, &names));
+        let own = branch(&*store, c).pop().unwrap();
+        assert_eq!(state.position, own.position, "{scheme}");
+    }
+}
+
+#[test]
+fn a_state_without_entries_has_no_ids() {
+    let state = collect_state(&[]);
+    assert_eq!((state.session_id, state.segment_id, state.position.seq), (None, None, Seq(0)));
+    assert_eq!((state.turn_count, state.entries_count, state.history.len()), (0, 0, 0));
+}
+
+#[test]
+fn an_unknown_segment_is_not_found() {
+    for (scheme, store, _folder) in every_store() {
+        let error = restore_by_segment(&*store, segment("none")).unwrap_err();
+        assert!(
+            matches!(&error, session_store::SessionError::Store(StoreError::NotFound(Missing::Segment(_)))),
+            "{scheme}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn behind_a_compaction_of_a_compaction_only_the_last_history_counts() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, turn(1, "one", "r1"));
+        let b = create_compacted_segment(
+            &*store,
+            NOW,
+            a,
+            ForkPoint::End,
+            history(vec![summary("first"), reference(a, 3, 3)]),
+        )
+        .unwrap();
+        extend(&*store, b, turn(2, "two", "r2"));
+        // A reference to a segment's start means the history that it starts with.
+        let again = history(vec![summary("second"), reference(b, 1, 2)]);
+        let c = create_compacted_segment(&*store, NOW, b, ForkPoint::End, again).unwrap();
+        extend(&*store, c, [prompt("three")]);
+        let state = restore(&*store, c.session_id, c.segment_id).unwrap();
+        assert_eq!(
+            said(&state.history),
+            ["User: second", "User: first", "Assistant: re: one", "User: two", "User: three"],
+            "{scheme}"
+        );
+        assert_eq!((state.turn_count, state.entries_count), (3, 2), "{scheme}");
+        assert_eq!(state.usage_history.len(), 2, "{scheme}");
+    }
+}
+
+#[test]
+fn a_fork_of_a_compacted_segment_keeps_its_history() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, turn(1, "one", "r1"));
+        let b = create_compacted_segment(&*store, NOW, a, ForkPoint::End, history(vec![summary("first")])).unwrap();
+        extend(&*store, b, turn(2, "two", "r2"));
+        let c = fork_at(&*store, NOW, b, ForkPoint::Seq(Seq(2))).unwrap();
+        extend(&*store, c, [answer("other")]);
+        let state = restore(&*store, c.session_id, c.segment_id).unwrap();
+        assert_eq!(said(&state.history), ["User: first", "User: two", "Assistant: other"], "{scheme}");
+    }
+}
+
+#[test]
+fn injected_text_is_part_of_what_the_model_sees() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, [injected("env"), prompt("hi"), answer("hello")]);
+        let state = restore(&*store, a.session_id, a.segment_id).unwrap();
+        assert_eq!(said(&state.history), ["Developer: env", "User: hi", "Assistant: hello"], "{scheme}");
+    }
+}
+
+#[test]
+fn open_calls_are_those_that_the_history_leaves_open() {
+    for (scheme, store, _folder) in every_store() {
+        let open = [prompt("a"), call("c1"), interrupted(), prompt("b"), call("c2"), call("c3"), result("c3", "ok")];
+        let a = root(&*store, open);
+        let state = restore(&*store, a.session_id, a.segment_id).unwrap();
+        assert_eq!(state.open_tool_calls, ["c1", "c2"], "{scheme}");
+        assert!(!state.last_run_interrupted, "{scheme}");
+        // What a compaction leaves out is nobody's open call any more.
+        let b = create_compacted_segment(&*store, NOW, a, ForkPoint::End, history(vec![summary("s")])).unwrap();
+        let state = restore(&*store, b.session_id, b.segment_id).unwrap();
+        assert_eq!(state.open_tool_calls, Vec::<String>::new(), "{scheme}");
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_restored_as_interrupted() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, [prompt("a"), call("c1"), interrupted()]);
+        assert!(restore_by_segment(&*store, a.segment_id).unwrap().last_run_interrupted, "{scheme}");
+        let b = fork(&*store, NOW, a, ForkPoint::End).unwrap();
+        assert!(restore_by_segment(&*store, b.segment_id).unwrap().last_run_interrupted, "{scheme}");
+        extend(&*store, b, turn(2, "on", "r"));
+        assert!(!restore_by_segment(&*store, b.segment_id).unwrap().last_run_interrupted, "{scheme}");
+    }
+}
+
+#[test]
+fn settings_prompt_meta_and_extensions_come_from_the_whole_branch() {
+    for (scheme, store, _folder) in every_store() {
+        let config = |model: &str| SessionConfig { model: Some(model.into()), ..SessionConfig::default() };
+        let meta = SegmentMeta { agent: Some("pi".into()), native_id: Some("n1".into()), ..SegmentMeta::default() };
+        let new = NewSegment {
+            system_prompt: Some("Be brief.".into()),
+            config: SessionConfig { cwd: Some("/a".into()), ..config("m1") },
+            meta,
+            ..NewSegment::default()
+        };
+        let a = create_segment(&*store, NOW, new).unwrap();
+        let domain =
+            |name: &str| LogEntry::Extension(Extension { ts: NOW, domain: name.into(), payload: json!([name]) });
+        extend(&*store, a, [domain("x"), prompt("hi"), answer("hello"), turn_end(1)]);
+        append_entry(&*store, a, LogEntry::ConfigChanged(ConfigChanged { ts: NOW, config: config("m2") })).unwrap();
+        let same = fork_at(&*store, NOW, a, ForkPoint::End).unwrap();
+        extend(&*store, same, [domain("y")]);
+        let state = restore_by_segment(&*store, same.segment_id).unwrap();
+        assert_eq!(state.config, SessionConfig { cwd: Some("/a".into()), ..config("m2") }, "{scheme}");
+        assert_eq!(state.system_prompt.as_deref(), Some("Be brief."), "{scheme}");
+        assert_eq!(
+            (state.meta.agent.as_deref(), state.meta.native_id.as_deref()),
+            (Some("pi"), Some("n1")),
+            "{scheme}"
+        );
+        let expected = [("x".to_owned(), json!(["x"])), ("y".to_owned(), json!(["y"]))];
+        assert_eq!(state.extensions, expected, "{scheme}");
+        // Another session is another conversation, also to the agent.
+        let other = fork(&*store, NOW, a, ForkPoint::End).unwrap();
+        let state = restore_by_segment(&*store, other.segment_id).unwrap();
+        assert_eq!((state.meta.agent.as_deref(), state.meta.native_id), (Some("pi"), None), "{scheme}");
+    }
+}
+
+#[test]
+fn a_reference_that_leads_nowhere_stands_for_nothing() {
+    let own = crate::common::segment("own");
+    let session = crate::common::session("s");
+    let stranger = SegmentLocation { session_id: session, segment_id: segment("stranger") };
+    let start = store_core::SegmentStart {
+        history: vec![reference(stranger, 1, 9), summary("kept")],
+        ..store_core::SegmentStart::new(session, NOW)
+    };
+    let part = LineageEntries {
+        session_id: session,
+        segment_id: own,
+        position: Position { seq: Seq(1), crc32c: 7 },
+        entries: vec![LogEntry::SegmentStart(Box::new(start))],
+    };
+    assert_eq!(said(&collect_state(&[part]).history), ["User: kept"]);
+}
+
+#[test]
+fn closing_puts_the_missing_results_behind_those_of_the_same_step() {
+    let message = |text: &str| Item::message(Role::Assistant, text);
+    let cases: [(Vec<Item>, &[&str]); 5] = [
+        (vec![call_item("a")], &["Call a", "Result a: [interrupted]"]),
+        (
+            vec![call_item("a"), call_item("b"), result_item("b", "ok"), message("on")],
+            &["Call a", "Call b", "Result b: ok", "Result a: [interrupted]", "Assistant: on"],
+        ),
+        (
+            vec![call_item("a"), call_item("b"), message("on"), call_item("c")],
+            &[
+                "Call a",
+                "Call b",
+                "Result a: [interrupted]",
+                "Result b: [interrupted]",
+                "Assistant: on",
+                "Call c",
+                "Result c: [interrupted]",
+            ],
+        ),
+        (
+            vec![call_item("a"), result_item("a", "1"), call_item("a"), message("on")],
+            &["Call a", "Result a: 1", "Call a", "Result a: [interrupted]", "Assistant: on"],
+        ),
+        (vec![message("nothing open")], &["Assistant: nothing open"]),
+    ];
+    for (history, expected) in cases {
+        assert_eq!(said(&close_open_calls(history)), expected);
+    }
+}
+
+#[test]
+fn thoughts_and_items_of_the_future_are_handed_on_as_they_are() {
+    for (scheme, store, _folder) in every_store() {
+        let thought = Item::Reasoning { text: String::new(), signature: None, encrypted: Some("e30=".into()) };
+        let future: Item = serde_json::from_value(json!({"type": "hologram", "x": [1, 2]})).unwrap();
+        let a = root(&*store, [prompt("a"), assistant(thought.clone()), assistant(future.clone())]);
+        let state = restore_by_segment(&*store, a.segment_id).unwrap();
+        assert_eq!(state.history[1..], [thought, future], "{scheme}");
+    }
+}
