@@ -149,6 +149,9 @@ pub enum LineError {
         /// What its bytes give.
         computed: u32,
     },
+    /// The checksum matches, but something else than the line's closing bytes stands behind it.
+    #[error("the line does not end behind its checksum")]
+    Closing,
     /// The checksum matches, but the line was not written by this codec.
     #[error("the line's fields are out of order")]
     Fields,
@@ -191,7 +194,23 @@ pub fn decode_tail<'a>(context: &LogContext, tail: &'a [u8]) -> Tail<'a> {
             Err(error) => Tail::Damaged(error),
         };
     }
-    Tail::Torn
+    // A write that stopped is the beginning of a line. A whole line with other bytes behind it was changed later.
+    if holds_whole_line(context, tail) { Tail::Damaged(LineError::Closing) } else { Tail::Torn }
+}
+
+/// Whether somewhere in the bytes stands a checksum of all that is before it.
+fn holds_whole_line(context: &LogContext, tail: &[u8]) -> bool {
+    let (mut summed, mut crc) = (0, context.checksum(b""));
+    let opens = tail.windows(CRC_OPEN.len()).enumerate().filter(|(_, window)| *window == CRC_OPEN);
+    for (at, _) in opens {
+        crc = crc32c::crc32c_append(crc, &tail[summed..at]);
+        summed = at;
+        let digits = tail.get(..at + CRC_OPEN.len() + CRC_DIGITS).and_then(split_checksum);
+        if digits.is_some_and(|(_, stored)| stored == crc) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The bytes before `,"crc32c":"` and the eight digits behind it.
@@ -313,6 +332,19 @@ mod tests {
                 assert_eq!(tail, Tail::Torn, "cut at {length}");
             }
         }
+    }
+
+    #[test]
+    fn a_whole_line_without_its_newline_but_with_other_bytes_is_damaged_not_torn() {
+        let whole = encode(&LineFields { seq: Seq(3), ..LineFields::default() }, r#"{"kind":"x","ts":1}"#);
+        let line = whole.strip_suffix(b"\n").unwrap();
+        for behind in [&b"\x0b"[..], b"\0\0", br#"{"seq":4,"kind":"x","crc32c":"0000"#] {
+            let tail = [line, behind].concat();
+            assert_eq!(decode_tail(&context(), &tail), Tail::Damaged(LineError::Closing), "{behind:?}");
+        }
+        let nested = r#"{"kind":"x","ts":1,"of":{"a":1,"crc32c":"9A3F00C1"},"more_text":"here"}"#;
+        let torn = encode(&LineFields { seq: Seq(3), ..LineFields::default() }, nested);
+        assert_eq!(decode_tail(&context(), &torn[..torn.len() - 20]), Tail::Torn);
     }
 
     #[test]

@@ -79,8 +79,7 @@ impl FsStore {
     pub(crate) fn clear_new_blobs(&self) -> Result<()> {
         let folder = self.layout.blobs();
         let Some(names) = found(self.disk.list(&folder)).at("list", &folder)? else { return Ok(()) };
-        let mut leftovers =
-            names.iter().filter_map(|name| name.to_str()).filter(|name| Layout::is_new(name)).peekable();
+        let mut leftovers = names.iter().filter(|listed| Layout::is_new(listed)).peekable();
         if leftovers.peek().is_none() {
             return Ok(());
         }
@@ -89,8 +88,8 @@ impl FsStore {
         if !lock.try_lock(LockKind::Exclusive).at("lock", &path)? {
             return Ok(());
         }
-        for name in leftovers {
-            let path = Layout::listed(&folder, name);
+        for listed in leftovers {
+            let path = Layout::listed(&folder, listed);
             found(self.disk.remove_file(&path)).at("remove", &path)?;
         }
         Ok(())

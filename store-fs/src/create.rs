@@ -16,7 +16,7 @@ use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::live::Touched;
 use crate::logs::{LogKey, Purpose};
-use crate::open::{read_small, write_whole};
+use crate::open::read_small;
 use crate::record_log::{NewLine, RecordLog, View, lock_mutex};
 use crate::store::{FsStore, ensure_folder};
 
@@ -31,6 +31,9 @@ impl Drop for CreateLock<'_> {
         }
     }
 }
+
+/// More than an entry in `by-segment/` has: an id and a newline.
+const LOOK_UP_BYTES_MAX: usize = 64;
 
 /// What an entry in `by-segment/` says.
 enum LookUp {
@@ -120,7 +123,8 @@ impl FsStore {
         ensure_folder(&*self.disk, &self.layout.by_origin_root())?;
         let folder = self.layout.by_origin_folder(segment);
         ensure_folder(&*self.disk, &folder)?;
-        write_whole(&*self.disk, &self.layout.new_name(), &self.layout.by_origin(segment, child), b"")?;
+        let path = self.layout.by_origin(segment, child);
+        self.disk.open(&path, OpenMode::AppendOrCreate).at("create", &path)?;
         self.disk.sync_folder(&folder).at("sync", &folder)
     }
 
@@ -205,7 +209,7 @@ impl FsStore {
         let Some(file) = found(self.disk.open(&path, OpenMode::Read)).at("open", &path)? else {
             return Ok(LookUp::None);
         };
-        let bytes = read_small(&*file).at("read", &path)?;
+        let bytes = read_small(&*file, LOOK_UP_BYTES_MAX).at("read", &path)?;
         let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
         Ok(text.and_then(|text| text.parse().ok()).map_or(LookUp::Unreadable, LookUp::Session))
     }
@@ -227,8 +231,7 @@ impl FsStore {
         self.clear_new_blobs()?;
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
-        let mut leftovers =
-            names.iter().filter_map(|name| name.to_str()).filter(|name| Layout::is_new(name)).peekable();
+        let mut leftovers = names.iter().filter(|listed| Layout::is_new(listed)).peekable();
         if leftovers.peek().is_none() {
             return Ok(());
         }
@@ -239,7 +242,7 @@ impl FsStore {
             return Ok(());
         }
         let _create = CreateLock(file);
-        leftovers.try_for_each(|name| self.clear_away(&Layout::listed(root, name)))
+        leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))
     }
 
     /// Removes a file or folder that has no name in the store any more, or not yet. The caller holds `CREATE`.
@@ -253,14 +256,13 @@ impl FsStore {
 
     fn clear_folder(&self, folder: &Path) -> Result<()> {
         let names = self.disk.list(folder).at("list", folder)?;
-        let names: Vec<&str> = names.iter().filter_map(|name| name.to_str()).collect();
-        for (segment, part) in names.iter().filter_map(|name| Layout::parse_log(name)) {
+        for (segment, part) in names.iter().filter_map(Layout::parse_log) {
             if part == 1 {
                 self.forget_segment(&Layout::log_in(folder, segment), segment)?;
             }
         }
-        for name in names {
-            self.clear_away(&Layout::listed(folder, name))?;
+        for listed in &names {
+            self.clear_away(&Layout::listed(folder, listed))?;
         }
         found(self.disk.remove_folder(folder)).at("remove", folder)?;
         Ok(())
@@ -301,7 +303,7 @@ impl FsStore {
     pub(crate) fn children_of(&self, segment: SegmentId) -> Result<Vec<SegmentId>> {
         let folder = self.layout.by_origin_folder(segment);
         let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
-        Ok(names.iter().filter_map(|name| Layout::parse_child(name.to_str()?)).collect())
+        Ok(names.iter().filter_map(Layout::parse_child).collect())
     }
 }
 

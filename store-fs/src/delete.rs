@@ -27,6 +27,7 @@ impl FsStore {
         let (folder, gone) = (self.layout.session(session), self.layout.new_name());
         self.disk.rename(&folder, &gone).at("rename", &folder)?;
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
+        self.logs.forget_session(session);
         // The session is deleted. What cannot be cleared away now is cleared away by the next opening.
         let _ = self.clear_away(&gone);
         Ok(())

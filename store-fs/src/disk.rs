@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, FileType, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -62,6 +62,15 @@ pub struct FileStat {
     pub kind: FileKind,
     /// Its length in bytes.
     pub bytes: u64,
+}
+
+/// A name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name, without the folder's.
+    pub name: OsString,
+    /// What it stands for; a symbolic link is not followed.
+    pub kind: FileKind,
 }
 
 /// Where a folder's bytes are kept.
@@ -139,11 +148,11 @@ pub trait Disk: Debug + Send + Sync {
     /// Those of the medium; `NotFound` if there is nothing.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
 
-    /// The names in a folder, in no order.
+    /// The names in a folder and what they stand for, in no order.
     ///
     /// # Errors
     /// Those of the medium.
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
+    fn list(&self, folder: &Path) -> io::Result<Vec<Listed>>;
 
     /// Makes one folder (mode 0700); its parent exists.
     ///
@@ -189,14 +198,18 @@ pub struct OsDisk;
 #[derive(Debug)]
 struct OsFile(File);
 
-fn stat_of(metadata: &std::fs::Metadata) -> FileStat {
-    let kind = if metadata.is_file() {
+fn kind_of(file_type: FileType) -> FileKind {
+    if file_type.is_file() {
         FileKind::File
-    } else if metadata.is_dir() {
+    } else if file_type.is_dir() {
         FileKind::Folder
     } else {
         FileKind::Other
-    };
+    }
+}
+
+fn stat_of(metadata: &Metadata) -> FileStat {
+    let kind = kind_of(metadata.file_type());
     FileStat { id: FileId { device: metadata.dev(), inode: metadata.ino() }, kind, bytes: metadata.len() }
 }
 
@@ -277,8 +290,12 @@ impl Disk for OsDisk {
         Ok(stat_of(&std::fs::symlink_metadata(path)?))
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+    fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
+        let listed = |entry: io::Result<DirEntry>| {
+            let entry = entry?;
+            Ok(Listed { name: entry.file_name(), kind: kind_of(entry.file_type()?) })
+        };
+        std::fs::read_dir(folder)?.map(listed).collect()
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {

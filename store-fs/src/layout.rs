@@ -9,6 +9,8 @@ use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
+use crate::disk::{FileKind, Listed};
+
 /// The version of the format that this crate writes.
 // Persisted: never renumber or reuse.
 pub const FORMAT_VERSION: u32 = 1;
@@ -211,23 +213,28 @@ impl Layout {
         self.blob_folder(sha256).join(sha256)
     }
 
-    /// Whether the name of a file or folder is one that is being made or goes away.
-    pub(crate) fn is_new(name: &str) -> bool {
-        name.starts_with(NEW)
+    /// Whether something that was listed is being made or goes away.
+    pub(crate) fn is_new(listed: &Listed) -> bool {
+        listed.name.to_str().is_some_and(|name| name.starts_with(NEW))
     }
 
-    /// Whether a folder of only such names may become a store: what a first open leaves when it is cut short.
-    pub(crate) fn is_of_unfinished_store(name: &str) -> bool {
-        name == LOCK || name == CREATE || Self::is_new(name)
+    /// Whether a folder of only such things may become a store: what a first open leaves when it is cut short.
+    pub(crate) fn is_of_unfinished_store(listed: &Listed) -> bool {
+        let own = Self::is_new(listed) || listed.name == LOCK || listed.name == CREATE;
+        own && listed.kind == FileKind::File
     }
 
-    /// What a name in the root says, if it is a session's.
-    pub(crate) fn parse_session(name: &str) -> Option<SessionId> {
-        name.parse().ok()
+    /// What was listed in the root, if it is a session's folder.
+    pub(crate) fn parse_session(listed: &Listed) -> Option<SessionId> {
+        listed.name.to_str().filter(|_| listed.kind == FileKind::Folder)?.parse().ok()
     }
 
-    /// What a name in a session's folder says, if it is a log's: the segment and the part, from 1.
-    pub(crate) fn parse_log(name: &str) -> Option<(SegmentId, u32)> {
+    /// What was listed in a session's folder, if it is a log: the segment and the part, from 1.
+    pub(crate) fn parse_log(listed: &Listed) -> Option<(SegmentId, u32)> {
+        Self::parse_log_name(listed.name.to_str().filter(|_| listed.kind == FileKind::File)?)
+    }
+
+    fn parse_log_name(name: &str) -> Option<(SegmentId, u32)> {
         let stem = name.strip_suffix(".jsonl")?;
         let Some((segment, part)) = stem.split_once('.') else { return Some((stem.parse().ok()?, 1)) };
         let number: u32 = part.parse().ok().filter(|number| *number >= 2)?;
@@ -237,19 +244,20 @@ impl Layout {
         Some((segment.parse().ok()?, number))
     }
 
-    /// What a name in `live/` says.
-    pub(crate) fn parse_live(name: &str) -> Option<Uuid> {
+    /// What was listed in `live/`, if it is a handle's entry.
+    pub(crate) fn parse_live(listed: &Listed) -> Option<Uuid> {
+        let name = listed.name.to_str()?;
         Uuid::try_parse(name).ok().filter(|id| id.to_string() == name)
     }
 
-    /// What a name in `by-origin/<segment>/` says.
-    pub(crate) fn parse_child(name: &str) -> Option<SegmentId> {
-        name.parse().ok()
+    /// What was listed in `by-origin/<segment>/`.
+    pub(crate) fn parse_child(listed: &Listed) -> Option<SegmentId> {
+        listed.name.to_str()?.parse().ok()
     }
 
     /// The path of something that was listed in a folder.
-    pub(crate) fn listed(folder: &Path, name: &str) -> PathBuf {
-        folder.join(name)
+    pub(crate) fn listed(folder: &Path, listed: &Listed) -> PathBuf {
+        folder.join(&listed.name)
     }
 }
 
@@ -260,12 +268,12 @@ mod tests {
     #[test]
     fn only_names_that_the_store_writes_are_logs() {
         let id = SegmentId::derive(7, b"log");
-        assert_eq!(Layout::parse_log(&format!("{id}.jsonl")), Some((id, 1)));
-        assert_eq!(Layout::parse_log(&format!("{id}.2.jsonl")), Some((id, 2)));
+        assert_eq!(Layout::parse_log_name(&format!("{id}.jsonl")), Some((id, 1)));
+        assert_eq!(Layout::parse_log_name(&format!("{id}.2.jsonl")), Some((id, 2)));
         for bad in ["1.jsonl", "02.jsonl", "+2.jsonl", "trace.jsonl", "checkpoints.jsonl", "lease", "jsonl.bak"] {
-            assert_eq!(Layout::parse_log(&format!("{id}.{bad}")), None, "{bad}");
+            assert_eq!(Layout::parse_log_name(&format!("{id}.{bad}")), None, "{bad}");
         }
-        assert_eq!(Layout::parse_log("facts.jsonl"), None);
-        assert_eq!(Layout::parse_log(".jsonl"), None);
+        assert_eq!(Layout::parse_log_name("facts.jsonl"), None);
+        assert_eq!(Layout::parse_log_name(".jsonl"), None);
     }
 }

@@ -158,7 +158,7 @@ fn live_name(layout: &Layout, id: Uuid) -> LogName {
 fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
     let folder = layout.live_root();
     let names = found(disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
-    Ok(names.iter().filter_map(|name| Layout::parse_live(name.to_str()?)).collect())
+    Ok(names.iter().filter_map(Layout::parse_live).collect())
 }
 
 impl FsStore {

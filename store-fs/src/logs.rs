@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
@@ -35,10 +34,10 @@ impl LogKey {
         }
     }
 
-    fn session_folder(self, layout: &Layout) -> Option<PathBuf> {
+    const fn session(self) -> Option<SessionId> {
         match self {
             Self::Segment(session, _) | Self::Trace(session, _) | Self::Facts(FactScope::Session(session)) => {
-                Some(layout.session(session))
+                Some(session)
             }
             Self::Facts(FactScope::Store) | Self::Changes => None,
         }
@@ -141,6 +140,11 @@ impl Logs {
         }
     }
 
+    /// Closes what is open of a session.
+    pub(crate) fn forget_session(&self, session: SessionId) {
+        lock_mutex(&self.slots).open.retain(|key, _| key.session() != Some(session));
+    }
+
     /// Opens a log; and whether it serves every purpose, so that it may be kept.
     fn open(&self, key: LogKey, purpose: Purpose) -> Result<Option<(RecordLog, bool)>> {
         if !self.is_session_folder(key)? {
@@ -175,7 +179,7 @@ impl Logs {
 
     /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.
     fn is_session_folder(&self, key: LogKey) -> Result<bool> {
-        let Some(folder) = key.session_folder(&self.layout) else { return Ok(true) };
+        let Some(folder) = key.session().map(|session| self.layout.session(session)) else { return Ok(true) };
         let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
         Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
     }

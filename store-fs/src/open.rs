@@ -66,6 +66,9 @@ impl FsOptions {
     }
 }
 
+/// More than `store.json` has, in this version or any other.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
 /// What `store.json` says. A newer version may say more.
 // Persisted: never rename a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,7 @@ impl FsStore {
     /// # Errors
     /// As [`open`](Self::open), [`open_exclusive`](Self::open_exclusive) and [`open_read_only`](Self::open_read_only).
     pub fn open_on(disk: Arc<dyn Disk>, root: &Path, open_as: OpenAs, options: &FsOptions) -> Result<Self> {
+        let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
         let layout = Layout::new(root);
         let header = read_header(&*disk, &layout)?;
         let remote = options.remote == RemoteMedium::ReadOnly && is_remote(&*disk, root)?;
@@ -164,8 +168,8 @@ impl FsStore {
             return Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION });
         }
         let store = Self::assemble(disk, layout, Access::Write, header.format, Some(lock), options);
-        store.clear_leftovers()?;
-        // A list that cannot be moved now stays where it is, and is read there.
+        // What cannot be cleared away or moved now says nothing, or is read where it is.
+        let _ = store.clear_leftovers();
         let _ = store.collect_dead();
         Ok(store)
     }
@@ -190,19 +194,18 @@ fn is_remote(disk: &dyn Disk, root: &Path) -> Result<bool> {
 fn read_header(disk: &dyn Disk, layout: &Layout) -> Result<Option<Header>> {
     let path = layout.store_json();
     let Some(file) = found(disk.open(&path, OpenMode::Read)).at("open", &path)? else { return Ok(None) };
-    let bytes = read_small(&*file).at("read", &path)?;
+    let bytes = read_small(&*file, HEADER_BYTES_MAX).at("read", &path)?;
     match serde_json::from_slice(&bytes) {
         Ok(header) => Ok(Some(header)),
         Err(error) => Err(not_a_store(layout.root(), format!("store.json: {error}"))),
     }
 }
 
-/// The first 64 KiB of a file: more than any file that is read this way has.
-pub(crate) fn read_small(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
-    const BYTES_MAX: usize = 64 * 1024;
-    let mut bytes = vec![0; BYTES_MAX];
+/// At most the first `bytes_max` bytes of a file that has fewer.
+pub(crate) fn read_small(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; bytes_max];
     let mut done = 0;
-    while done < BYTES_MAX {
+    while done < bytes_max {
         match file.read_at(&mut bytes[done..], done as u64) {
             Ok(0) => break,
             Ok(count) => done += count,
@@ -226,10 +229,9 @@ fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
         Err(error) => return Err(StoreError::io("list", root, error)),
     };
     let is_store = found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some();
-    let foreign = names.iter().find(|name| !name.to_str().is_some_and(Layout::is_of_unfinished_store));
-    match foreign {
-        Some(name) if !is_store => {
-            Err(not_a_store(root, format!("it holds {} and no store.json", name.to_string_lossy())))
+    match names.iter().find(|listed| !Layout::is_of_unfinished_store(listed)) {
+        Some(foreign) if !is_store => {
+            Err(not_a_store(root, format!("it holds {} and no store.json", foreign.name.to_string_lossy())))
         }
         _ => Ok(()),
     }

@@ -79,6 +79,7 @@ pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
 }
 
 impl FsStore {
+    /// A handle on a store whose header was read.
     pub(crate) fn assemble(
         disk: Arc<dyn Disk>,
         layout: Layout,
@@ -291,8 +292,7 @@ impl Store for FsStore {
     fn list_sessions(&self) -> Result<Vec<SessionId>> {
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
-        let mut sessions: Vec<SessionId> =
-            names.iter().filter_map(|name| Layout::parse_session(name.to_str()?)).collect();
+        let mut sessions: Vec<SessionId> = names.iter().filter_map(Layout::parse_session).collect();
         sessions.sort_unstable_by(|a, b| b.cmp(a));
         Ok(sessions)
     }
@@ -304,7 +304,7 @@ impl Store for FsStore {
         let folder = self.layout.session(session);
         let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
         let logs: BTreeSet<SegmentId> =
-            names.iter().filter_map(|name| Layout::parse_log(name.to_str()?)).map(|(segment, _)| segment).collect();
+            names.iter().filter_map(Layout::parse_log).map(|(segment, _)| segment).collect();
         Ok(logs.into_iter().rev().collect())
     }
 

@@ -16,6 +16,9 @@ use super::{End, FileLock, KeyAt, Known, RecordLog, Writer, lock_mutex};
 use crate::disk::{DiskFile, LockKind};
 use crate::error::At as _;
 
+/// What stands behind the checksum's digits at the end of a line.
+const LINE_CLOSE: &[u8] = b"\"}\n";
+
 /// A line that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewLine<'a> {
@@ -52,11 +55,12 @@ impl RecordLog {
         let end = view.end()?;
         match before {
             Some(known) if known.end.missing.is_empty() && known.end.bytes <= end.bytes => {
+                let (from, first) = (known.end.bytes, known.end.next_seq());
+                // What others wrote is damaged, or is no continuation: whoever asks for a key reads it all and is told.
                 if let Some(keys) = &mut writer.keys
-                    && let Err(error) = collect_keys(&view, &end, known.end.bytes, known.end.next_seq(), keys)
+                    && collect_keys(&view, &end, from, first, keys).is_err()
                 {
                     writer.keys = None;
-                    return Err(error);
                 }
             }
             Some(_) => {
@@ -120,7 +124,7 @@ impl Locked<'_> {
         self.writer.known = Some(self.known);
         let start = self.known.end.bytes;
         let (buffer, written) = encode_call(&self.log.name.context, self.known.end.next_seq(), lines);
-        append_all_or_nothing(&*self.log.file, start, &buffer)
+        let missing = append_call(&*self.log.file, start, &buffer)
             .inspect_err(|_| self.writer.known = None)
             .at("append to", &self.log.name.path)?;
         if let Some(keys) = &mut self.writer.keys {
@@ -131,9 +135,9 @@ impl Locked<'_> {
             }
         }
         let positions: Vec<Position> = written.iter().map(|at| at.position).collect();
-        let bytes = start + buffer.len() as u64;
+        let bytes = start + (buffer.len() - missing.len()) as u64;
         let last = positions.last().copied().unwrap_or(self.known.end.position());
-        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing: b"" } };
+        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing } };
         self.writer.known = Some(self.known);
         self.log.written.fetch_max(bytes, Ordering::AcqRel);
         Ok(positions)
@@ -155,23 +159,40 @@ fn encode_call(context: &store_core::codec::LogContext, first: Seq, lines: &[New
     (buffer, written)
 }
 
+/// Appends the lines of a call and answers with what the last one lacks to be a line.
+///
+/// A medium that ran full within a line's closing bytes took the call: a reader may have counted it already.
+fn append_call(file: &dyn DiskFile, start: u64, bytes: &[u8]) -> io::Result<&'static [u8]> {
+    let Err((done, cause)) = append_some(file, bytes) else { return Ok(b"") };
+    let missing = bytes.len() - done;
+    if let Some(written) = LINE_CLOSE.len().checked_sub(missing) {
+        return Ok(&LINE_CLOSE[written..]);
+    }
+    Err(take_back(file, start, cause))
+}
+
 /// Appends to a file that is `start` bytes long. If the medium does not take everything, the file is cut back.
 pub(crate) fn append_all_or_nothing(file: &dyn DiskFile, start: u64, bytes: &[u8]) -> io::Result<()> {
+    append_some(file, bytes).map_err(|(_, cause)| take_back(file, start, cause))
+}
+
+fn take_back(file: &dyn DiskFile, start: u64, cause: io::Error) -> io::Error {
+    // If even this fails, the bytes are a torn tail, and the next writer takes them out.
+    let _ = file.truncate(start);
+    cause
+}
+
+/// Appends, or says how many bytes the medium took and why no more.
+fn append_some(file: &dyn DiskFile, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut done = 0;
     while done < bytes.len() {
-        let cause = match file.append(&bytes[done..]) {
-            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
+        match file.append(&bytes[done..]) {
+            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
             // A short write is gone on with: only the next one says what is wrong.
-            Ok(count) => {
-                done += count;
-                continue;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => error,
-        };
-        // If even this fails, the bytes are a torn tail, and the next writer takes them out.
-        let _ = file.truncate(start);
-        return Err(cause);
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((done, error)),
+        }
     }
     Ok(())
 }

@@ -1,0 +1,249 @@
+//! A disk that runs full, fails to sync, or stops answering, in front of the real one.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use store_core::{AppendOptions, Durability, Store as _, StoreError};
+use store_fs::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode, OsDisk};
+use store_fs::{FsStore, OpenAs, RemoteMedium};
+
+use crate::support::{Folder, append, create, note, note_texts, options, segment, session, start, texts};
+
+/// What a [`FaultyDisk`] does wrong.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// How many bytes it still takes.
+    space: AtomicU64,
+    /// How many more calls that change something it answers; the one after them tears, and then nothing is answered.
+    calls: AtomicU64,
+    sync_fails: AtomicBool,
+    remote: AtomicBool,
+}
+
+impl Plan {
+    pub(crate) fn dies_after(calls: u64) -> Arc<Self> {
+        let plan = Self {
+            space: AtomicU64::new(u64::MAX),
+            calls: AtomicU64::new(calls),
+            sync_fails: AtomicBool::new(false),
+            remote: AtomicBool::new(false),
+        };
+        Arc::new(plan)
+    }
+
+    fn faultless() -> Arc<Self> {
+        Self::dies_after(u64::MAX)
+    }
+
+    /// Whether this call is the one in which the disk dies.
+    fn spend(&self) -> io::Result<bool> {
+        let left = self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        match left {
+            Ok(1) => Ok(true),
+            Ok(_) => Ok(false),
+            Err(_) => Err(dead()),
+        }
+    }
+
+    fn change<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if self.spend()? { Err(dead()) } else { work() }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.change(|| {
+            if self.sync_fails.load(Ordering::Relaxed) { Err(io::Error::other("the sync failed")) } else { Ok(()) }
+        })
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the disk does not answer")
+}
+
+/// The real disk with faults. Syncs do nothing: these tests lose a process, not the power.
+#[derive(Debug)]
+pub(crate) struct FaultyDisk(pub(crate) Arc<Plan>);
+
+#[derive(Debug)]
+struct FaultyFile(Box<dyn DiskFile>, Arc<Plan>);
+
+impl DiskFile for FaultyFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.1.spend()? {
+            self.0.append(&bytes[..bytes.len() / 2])?;
+            return Err(dead());
+        }
+        let space = self.1.space.load(Ordering::Relaxed);
+        if space == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = self.0.append(&bytes[..bytes.len().min(usize::try_from(space).unwrap_or(usize::MAX))])?;
+        self.1.space.fetch_sub(taken as u64, Ordering::Relaxed);
+        Ok(taken)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn stat(&self) -> io::Result<FileStat> {
+        self.0.stat()
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.1.change(|| self.0.truncate(bytes))
+    }
+
+    fn sync_file(&self) -> io::Result<()> {
+        self.1.sync()
+    }
+
+    fn lock(&self, kind: LockKind) -> io::Result<()> {
+        self.0.lock(kind)
+    }
+
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        self.0.try_lock(kind)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.0.unlock()
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
+        if matches!(mode, OpenMode::CreateNew | OpenMode::AppendOrCreate) && self.0.spend()? {
+            return Err(dead());
+        }
+        Ok(Box::new(FaultyFile(OsDisk.open(path, mode)?, Arc::clone(&self.0))))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        OsDisk.stat(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
+        OsDisk.list(folder)
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.0.change(|| OsDisk.create_folder(path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.change(|| OsDisk.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.change(|| OsDisk.remove_file(path))
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.0.change(|| OsDisk.remove_folder(path))
+    }
+
+    fn sync_folder(&self, _path: &Path) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
+        if self.0.remote.load(Ordering::Relaxed) { Ok(Medium::Remote) } else { OsDisk.medium_of(folder) }
+    }
+}
+
+fn open(folder: &Folder, plan: &Arc<Plan>) -> FsStore {
+    let disk = Arc::new(FaultyDisk(Arc::clone(plan)));
+    FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options()).unwrap()
+}
+
+#[test]
+fn a_call_that_does_not_fit_is_taken_back_and_the_log_goes_on_when_there_is_space() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    append(&store, 1, &[0]).unwrap();
+    let mut expected = vec![0];
+    let mut refused = 0;
+    for space in 0.. {
+        let before = std::fs::read(folder.log(1)).unwrap();
+        plan.space.store(space, Ordering::Relaxed);
+        let result = append(&store, 1, &[space, 1000 + space]);
+        plan.space.store(u64::MAX, Ordering::Relaxed);
+        match result {
+            Ok(_) => expected.extend([space, 1000 + space]),
+            Err(error) => {
+                assert!(matches!(&error, StoreError::NoSpace { path: Some(_) }), "{error}");
+                assert_eq!(std::fs::read(folder.log(1)).unwrap(), before, "with {space} bytes of space");
+                refused += 1;
+            }
+        }
+        append(&store, 1, &[2000 + space]).unwrap();
+        expected.push(2000 + space);
+        assert_eq!(texts(&store, 1).unwrap(), note_texts(&expected), "with {space} bytes of space");
+        if std::fs::read(folder.log(1)).unwrap().len() as u64 > 3 * before.len() as u64 || space > 300 {
+            break;
+        }
+    }
+    assert!(refused > 50, "{refused}");
+    assert_eq!(texts(&folder.open(), 1).unwrap(), note_texts(&expected));
+}
+
+#[test]
+fn a_creation_that_does_not_fit_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    for space in [0, 10, 100, 150, 200, 250, 300] {
+        plan.space.store(space, Ordering::Relaxed);
+        let entries = [start(session(2), None), note(1), note(2)];
+        let refused = store.create_segment(session(2), segment(2), &entries, &Default::default()).unwrap_err();
+        assert!(matches!(refused, StoreError::NoSpace { .. }), "{refused}");
+        plan.space.store(u64::MAX, Ordering::Relaxed);
+        assert!(!store.exists(session(2)).unwrap());
+        assert_eq!(store.lookup_session_of(segment(2)).unwrap(), None);
+    }
+    let strays = crate::support::names(&folder.root());
+    assert!(!strays.iter().any(|name| name.starts_with(".new-")), "{strays:?}");
+    create(&store, 2);
+}
+
+#[test]
+fn a_failed_sync_is_told_to_whoever_asked_for_it() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    append(&store, 1, &[1]).unwrap();
+    plan.sync_fails.store(true, Ordering::Relaxed);
+    let synced = AppendOptions { durability: Some(Durability::Synced), ..AppendOptions::default() };
+    let refused = store.append_with(session(1), segment(1), &[note(2)], &synced).unwrap_err();
+    assert!(matches!(&refused, StoreError::Io { op: "sync", .. }), "{refused}");
+    let buffered = AppendOptions { durability: Some(Durability::Buffered), ..AppendOptions::default() };
+    store.append_with(session(1), segment(1), &[note(3)], &buffered).unwrap();
+}
+
+#[test]
+fn a_remote_medium_is_for_reading_unless_it_is_trusted() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let open_as = |open_as, remote| {
+        let options = store_fs::FsOptions { remote, ..options() };
+        FsStore::open_on(Arc::new(FaultyDisk(Arc::clone(&plan))), &folder.root(), open_as, &options)
+    };
+    plan.remote.store(true, Ordering::Relaxed);
+    let refused = open_as(OpenAs::Shared, RemoteMedium::ReadOnly).unwrap_err();
+    assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused}");
+    assert!(!folder.root().exists());
+    create(&open_as(OpenAs::Shared, RemoteMedium::Trusted).unwrap(), 1);
+    let reader = open_as(OpenAs::Shared, RemoteMedium::ReadOnly).unwrap();
+    assert!(store_core::Backend::info(&reader).read_only);
+    let refused = append(&reader, 1, &[1]).unwrap_err();
+    assert!(matches!(refused, StoreError::ReadOnly), "{refused}");
+    let refused = open_as(OpenAs::Exclusive, RemoteMedium::ReadOnly).unwrap_err();
+    assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused}");
+}
