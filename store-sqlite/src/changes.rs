@@ -37,9 +37,11 @@ pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) 
         }
         let mut statement = connection.prepare_cached(
             "SELECT session_id FROM sessions WHERE change > ?1
-             UNION ALL SELECT session_id FROM deleted_sessions WHERE change > ?1",
+             UNION ALL SELECT session_id FROM deleted_sessions WHERE change > ?2",
         )?;
-        let mut rows = statement.query([after])?;
+        // Who asks without a cursor knows of no session that could have been deleted.
+        let deleted_after = if cursor.is_some() { after } else { i64::MAX };
+        let mut rows = statement.query([after, deleted_after])?;
         while let Some(row) = rows.next()? {
             sessions.insert(row::session_id(row, 0)?);
         }

@@ -123,6 +123,7 @@ impl Connections {
         let mut writer = guard(&writing.writer);
         self.refuse_replaced(writing.file)?;
         let at = |error: Error| error.at(self.place.path());
+        writer.roll_back_leftover().map_err(at)?;
         writer.set(durability).map_err(at)?;
         let begun = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(|error| at(error.into()))?;
@@ -203,6 +204,14 @@ impl Connections {
 }
 
 impl Writer {
+    /// A transaction that could neither be committed nor rolled back when its call failed is rolled back now.
+    fn roll_back_leftover(&self) -> Result<()> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        Ok(())
+    }
+
     fn set(&mut self, durability: Durability) -> Result<()> {
         if self.durability != Some(durability) {
             self.durability = None;
@@ -235,6 +244,9 @@ pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<Connect
     if connection.is_readonly(rusqlite::MAIN_DB)? {
         return Err(StoreError::ReadOnly.into());
     }
+    // On macOS a plain fsync leaves the bytes in the drive's cache. Elsewhere these two change nothing.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     Ok(connection)
 }
 
@@ -258,8 +270,10 @@ fn open_reader(place: &Place, busy_timeout: Duration) -> Result<Connection> {
 fn configure(connection: &Connection, busy_timeout: Duration) -> Result<()> {
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // A database file is data from elsewhere: its schema may call nothing, and nobody edits its pages through SQL.
+    // A database file is data from elsewhere: its schema may run nothing, and nobody edits its pages through SQL.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     Ok(())
 }
@@ -393,6 +407,8 @@ impl Drop for Pooled<'_> {
 
 #[cfg(test)]
 mod tests {
+    use store_core::NewEntry;
+
     use super::*;
 
     #[test]
@@ -404,6 +420,35 @@ mod tests {
             let found: i32 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
             assert_eq!(found, level, "{durability:?}");
         }
+    }
+
+    #[test]
+    fn a_transaction_that_was_left_open_is_rolled_back_before_the_next() {
+        let writer = Writer { connection: Connection::open_in_memory().unwrap(), durability: None };
+        writer.connection.execute_batch("BEGIN; CREATE TABLE leftover (x)").unwrap();
+        writer.roll_back_leftover().unwrap();
+        assert!(writer.connection.is_autocommit());
+        assert!(!writer.connection.table_exists(None, "leftover").unwrap());
+    }
+
+    #[test]
+    fn the_policy_holds_where_a_call_says_nothing_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, quiet] = [r#"{"kind":"user_input","ts":1,"content":[]}"#, r#"{"kind":"quiet","ts":1}"#]
+            .map(|text| call::prepare_append(&[NewEntry::text(text)]).unwrap());
+        let with = |durability| {
+            let place = Place::resolve(&folder.path().join("store.db"), false).unwrap();
+            Connections::reading(place, &SqliteOptions { durability, ..SqliteOptions::default() })
+        };
+        let turn = with(DurabilityPolicy::Turn);
+        assert_eq!(turn.durability_of(None, &input), Durability::Synced);
+        assert_eq!(turn.durability_of(None, &quiet), Durability::Buffered);
+        assert_eq!(turn.durability_of(Some(Durability::Buffered), &input), Durability::Buffered);
+        assert_eq!(turn.durability_of_facts(), Durability::Synced);
+        let buffered = with(DurabilityPolicy::Always(Durability::Buffered));
+        assert_eq!(buffered.durability_of(None, &input), Durability::Buffered);
+        assert_eq!(buffered.durability_of(Some(Durability::Synced), &quiet), Durability::Synced);
+        assert_eq!(buffered.durability_of_facts(), Durability::Buffered);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use store_core::{Result, StoreError};
 
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
-/// How long another process's creation of the store is waited for before the store counts as locked.
+/// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
 const LOCK_POLL: Duration = Duration::from_millis(2);
 
@@ -318,9 +318,14 @@ impl StoreLock {
         self.file.unlock().map_err(|error| StoreError::io("unlock", &self.path, error))
     }
 
-    /// Tries `attempt` until it answers or the wait for others' short holds is over: then `Locked`.
-    pub(crate) fn wait_for<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        let deadline = Instant::now() + LOCK_WAIT;
+    /// Takes the lock, or finds it `Locked`.
+    pub(crate) fn wait_to_take(&self, hold: Hold) -> Result<()> {
+        self.wait_for(LOCK_WAIT, || Ok(self.try_take(hold)?.then_some(())))
+    }
+
+    /// Tries `attempt` until it answers or so much time has passed: then `Locked`.
+    pub(crate) fn wait_for<T>(&self, wait: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        let deadline = Instant::now() + wait;
         loop {
             if let Some(done) = attempt()? {
                 return Ok(done);

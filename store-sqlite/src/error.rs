@@ -80,9 +80,15 @@ fn classify(path: Option<PathBuf>, source: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::NoSpace { path },
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damage(None, None, source.to_string()),
-        _ => match path {
-            Some(path) => StoreError::backend(Error::Database { path, source }),
-            None => StoreError::backend(source),
+        code => match (path, code) {
+            (Some(path), Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) => {
+                StoreError::io("open", &path, std::io::Error::other(source))
+            }
+            (Some(path), Some(ErrorCode::SystemIoFailure)) => {
+                StoreError::io("use", &path, std::io::Error::other(source))
+            }
+            (Some(path), _) => StoreError::backend(Error::Database { path, source }),
+            (None, _) => StoreError::backend(source),
         },
     }
 }
@@ -90,4 +96,35 @@ fn classify(path: Option<PathBuf>, source: rusqlite::Error) -> StoreError {
 /// A damaged row. `offset` of the damage is the row's number in its table's order, which is its seq.
 pub(crate) fn damage(segment: Option<SegmentId>, seq: Option<u64>, detail: impl Into<String>) -> StoreError {
     StoreError::Corrupt(Damage { segment, part: 1, offset: seq.unwrap_or(0), seq: seq.map(Seq), detail: detail.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_sqlite_says_is_told_in_the_callers_terms() {
+        let codes = [
+            ("busy", ffi::SQLITE_BUSY),
+            ("busy snapshot", ffi::SQLITE_BUSY_SNAPSHOT),
+            ("protocol", ffi::SQLITE_PROTOCOL),
+            ("full", ffi::SQLITE_FULL),
+            ("read-only", ffi::SQLITE_READONLY),
+            ("corrupt", ffi::SQLITE_CORRUPT),
+            ("not a database", ffi::SQLITE_NOTADB),
+            ("cannot open", ffi::SQLITE_CANTOPEN),
+            ("i/o", ffi::SQLITE_IOERR_FSYNC),
+            ("misuse", ffi::SQLITE_MISUSE),
+        ];
+        let told: Vec<String> = codes
+            .iter()
+            .map(|(name, code)| {
+                let error = Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(*code), None));
+                format!("{name}: {}", StoreError::from(error.at(Path::new("/folder/store.db"))))
+            })
+            .collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
 }

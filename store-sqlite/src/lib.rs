@@ -8,6 +8,24 @@
 //! call that reads is one read transaction on a connection of its own. That is the whole atomicity argument:
 //! a transaction is there for every reader at once, or never. Its price is that writers of one database wait for
 //! each other, also when they write to different segments.
+//!
+//! ```
+//! use store_core::{CreateOptions, NewEntry, SegmentId, SessionId, Store};
+//! use store_sqlite::SqliteStore;
+//!
+//! # fn main() -> store_core::Result<()> {
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # let path = folder.path().join("conversations.db");
+//! let store = SqliteStore::open(&path)?;
+//! let (session, segment) = (SessionId::mint(1_764_000_000_000), SegmentId::mint(1_764_000_000_000));
+//! let start = format!(r#"{{"kind":"segment_start","ts":1764000000000,"session_id":"{session}"}}"#);
+//! store.create_segment(session, segment, &[NewEntry::text(start)], &CreateOptions::default())?;
+//!
+//! let reader = SqliteStore::open_read_only(&path)?;
+//! assert_eq!(reader.read_entry_count(session, segment)?, 1);
+//! # Ok(())
+//! # }
+//! ```
 
 mod append;
 mod blobs;

@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
 use crate::store::SqliteStore;
 
+/// How long another process's creation of the database is waited for before it counts as locked.
+const MAKING_WAIT: Duration = Duration::from_secs(10);
+
 /// What is synced when a call does not say so itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DurabilityPolicy {
@@ -97,7 +100,9 @@ fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
     }
     let hold = if options.open_as == OpenAs::Exclusive { Hold::Exclusive } else { Hold::Shared };
     let lock = StoreLock::open(&place)?;
-    let made = lock.wait_for(|| take_and_make(&place, &lock, hold))?;
+    let made = lock.wait_for(MAKING_WAIT, || make_if_missing(&place, &lock))?;
+    // Going over to another hold gives the one that is held up for a moment.
+    lock.wait_to_take(hold)?;
     if options.open_as == OpenAs::Create && !made {
         return Err(already_there(&place));
     }
@@ -119,17 +124,19 @@ fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
 fn migrate(place: &Place, lock: &StoreLock, hold: Hold, writer: &mut Connection) -> Result<()> {
     if hold == Hold::Shared {
         lock.release()?;
-        lock.wait_for(|| Ok(lock.try_take(Hold::Exclusive)?.then_some(())))?;
+        lock.wait_to_take(Hold::Exclusive)?;
     }
-    schema::migrate(writer, MIGRATIONS).map_err(|error| error.at(place.path()))?;
-    lock.wait_for(|| Ok(lock.try_take(hold)?.then_some(())))
+    let migrated = schema::migrate(writer, MIGRATIONS).and_then(|()| schema::format(writer));
+    // A newer program may have had the lock meanwhile.
+    refuse_newer(migrated.map_err(|error| error.at(place.path()))?)?;
+    lock.wait_to_take(hold)
 }
 
-/// Takes the lock, and answers whether a database was made; that happens while the lock is held alone, where no
-/// database stands yet. `None`: somebody else's hold is in the way.
-fn take_and_make(place: &Place, lock: &StoreLock, hold: Hold) -> Result<Option<bool>> {
+/// Makes a database where none stands, and answers whether it did. It holds the lock alone meanwhile and still holds it
+/// afterwards. `None`: somebody else's hold is in the way.
+fn make_if_missing(place: &Place, lock: &StoreLock) -> Result<Option<bool>> {
     if place.occupant()? == Occupant::File {
-        return Ok(lock.try_take(hold)?.then_some(false));
+        return Ok(Some(false));
     }
     if !lock.try_take(Hold::Exclusive)? {
         return Ok(None);
@@ -139,8 +146,7 @@ fn take_and_make(place: &Place, lock: &StoreLock, hold: Hold) -> Result<Option<b
     if missing {
         make(place)?;
     }
-    // Going over to a shared hold gives the other one up for a moment, in which somebody may take the store for himself.
-    lock.wait_for(|| Ok(lock.try_take(hold)?.then_some(missing))).map(Some)
+    Ok(Some(missing))
 }
 
 /// Builds a database and puts it into its place.

@@ -106,6 +106,37 @@ fn fixture() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/version-1.db")
 }
 
+/// The page about the format names every table and column, and its worked example is what the fixture holds.
+#[test]
+fn the_page_about_the_format_is_true() {
+    let page =
+        std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQLITE.md")).unwrap();
+    let folder = Folder::new();
+    std::fs::copy(fixture(), folder.database()).unwrap();
+    let raw = folder.raw();
+    let mut statement = raw
+        .prepare(
+            "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'",
+        )
+        .unwrap();
+    let columns = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+    for (table, column) in columns.map(Result::unwrap).filter(|(_, column)| column != "id") {
+        assert!(page.contains(&format!("**`{table}`**")), "the page does not tell of {table}");
+        assert!(page.contains(&format!("`{column}`")), "the page does not tell of {table}.{column}");
+    }
+    let mut statement = raw
+        .prepare(
+            "SELECT seq, kind, ts, ifnull(key, ''), body, printf('%08X', crc32c) FROM entries WHERE segment_id = ?1",
+        )
+        .unwrap();
+    let mut rows = statement.query([SEGMENT.as_bytes()]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let line = (0..6).map(|at| show(row.get_unwrap(at))).collect::<Vec<_>>().join("|");
+        assert!(page.contains(&line), "the page's example lacks {line}");
+    }
+}
+
 #[test]
 fn a_database_of_version_1_is_read_and_written() {
     let folder = Folder::new();
