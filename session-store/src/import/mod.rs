@@ -6,10 +6,13 @@
 mod claude;
 mod codex;
 mod detect;
+mod fields;
 mod lines;
 mod pi;
 mod record;
 mod run;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};

@@ -1,0 +1,252 @@
+//! What the model went on with behind a compaction.
+//!
+//! A compaction lists the items that replace the history; older versions only tell the summary, and their history is
+//! rebuilt as they rebuild it: the context that was put in, what was typed, the summary. Items that the file held
+//! before are referred to. For that, a digest of each is remembered, never its text.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::Value;
+use store_core::{Item, Part, Role};
+
+use super::item::{self, Origin, Response};
+use crate::import::record::HistoryPart;
+
+/// How much of what was typed Codex keeps when it rebuilds a history: 20,000 tokens of about four bytes.
+const TYPED_BYTES_MAX: usize = 80_000;
+
+/// What of a file a later compaction may go on with.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    /// The digests of all items, in order, with their records.
+    items: Vec<(u64, String)>,
+    /// The last place in `items` of each digest.
+    by_digest: HashMap<u64, usize>,
+    /// The context that was put in before the first prompt, by what it begins with, and its records.
+    context: Vec<(String, String)>,
+    prompts: Vec<Prompt>,
+}
+
+#[derive(Debug)]
+struct Prompt {
+    record: String,
+    bytes: usize,
+    /// How many items there were before it.
+    items: usize,
+}
+
+/// What replaces a history: `put_in` stands nowhere in the file and is given records of its own, by number.
+#[derive(Debug, Default)]
+pub(super) struct Replacement {
+    pub(super) put_in: Vec<(String, Item)>,
+    pub(super) parts: Vec<HistoryPart>,
+}
+
+impl Replacement {
+    fn refer(&mut self, record: String) {
+        match self.parts.last_mut() {
+            Some(HistoryPart::Records(records)) => records.push(record),
+            _ => self.parts.push(HistoryPart::Records(vec![record])),
+        }
+    }
+}
+
+impl Remembered {
+    /// An item of the context or of the model.
+    pub(super) fn item(&mut self, item: &Item, record: &str) {
+        let digest = digest_of(item);
+        self.by_digest.insert(digest, self.items.len());
+        self.items.push((digest, record.to_owned()));
+    }
+
+    /// Context that was put in. Behind the first prompt it only replaces what it is a newer version of.
+    pub(super) fn context(&mut self, item: &Item, record: &str) {
+        self.item(item, record);
+        let beginning = beginning_of(item);
+        match self.context.iter_mut().find(|(known, _)| *known == beginning) {
+            Some((_, known)) => record.clone_into(known),
+            None if self.prompts.is_empty() => self.context.push((beginning, record.to_owned())),
+            None => {}
+        }
+    }
+
+    /// Something that a person typed.
+    pub(super) fn prompt(&mut self, parts: &[Part], record: &str) {
+        let bytes = parts.iter().filter_map(Part::as_text).map(str::len).sum();
+        self.prompts.push(Prompt { record: record.to_owned(), bytes, items: self.items.len() });
+        self.item(&Item::Message { role: Role::User, parts: parts.to_vec() }, record);
+    }
+
+    /// The last prompts and all that followed them are not part of the history any more.
+    pub(super) fn roll_back(&mut self, turns: u64) {
+        let turns = usize::try_from(turns).unwrap_or(usize::MAX);
+        let kept = self.prompts.len().saturating_sub(turns);
+        let Some(first) = self.prompts.get(kept) else { return };
+        self.items.truncate(first.items);
+        self.prompts.truncate(kept);
+        self.by_digest = self.items.iter().enumerate().map(|(at, (digest, _))| (*digest, at)).collect();
+    }
+
+    /// What a `compacted` payload goes on with. `record` is the record that says it.
+    pub(super) fn replacement(&self, payload: &mut Value, record: &str) -> Replacement {
+        let message = payload.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+        match payload.get_mut("replacement_history").map(Value::take) {
+            Some(Value::Array(items)) => self.listed(items, &message, record),
+            _ => self.rebuilt(&message),
+        }
+    }
+
+    fn listed(&self, items: Vec<Value>, message: &str, record: &str) -> Replacement {
+        let mut read: Vec<(Item, Place)> = items.into_iter().map(|item| self.place(item, message)).collect();
+        if !read.iter().any(|(_, place)| *place == Place::Summary) {
+            let last = read.iter_mut().rev().find(|(item, place)| {
+                *place == Place::Nowhere && matches!(item, Item::Message { role: Role::User | Role::Assistant, .. })
+            });
+            if let Some((_, place)) = last {
+                *place = Place::Summary;
+            }
+        }
+        let mut replacement = Replacement::default();
+        for (item, place) in read {
+            match place {
+                Place::Record(record) => replacement.refer(record),
+                Place::Nowhere if matches!(item, Item::Message { .. }) => {
+                    let own = format!("{record}.{}", replacement.put_in.len() + 1);
+                    replacement.put_in.push((own.clone(), item));
+                    replacement.refer(own);
+                }
+                Place::Nowhere | Place::Summary => replacement.parts.push(HistoryPart::Item(item)),
+            }
+        }
+        replacement
+    }
+
+    fn place(&self, payload: Value, message: &str) -> (Item, Place) {
+        let kept = payload.clone();
+        let response = item::read(payload, "");
+        let is_summary = match &response {
+            Response::User { origin: Origin::Summary, .. } => true,
+            Response::User { parts, .. } => !message.is_empty() && is_text(parts, message),
+            _ => false,
+        };
+        let item = response.into_item().unwrap_or(Item::Other(kept));
+        if is_summary {
+            return (item, Place::Summary);
+        }
+        let known = self.by_digest.get(&digest_of(&item)).and_then(|at| self.items.get(*at));
+        let place = known.map_or(Place::Nowhere, |(_, record)| Place::Record(record.clone()));
+        (item, place)
+    }
+
+    fn rebuilt(&self, message: &str) -> Replacement {
+        let mut replacement = Replacement::default();
+        for (_, record) in &self.context {
+            replacement.refer(record.clone());
+        }
+        let mut left = TYPED_BYTES_MAX;
+        let kept = self.prompts.iter().rev().take_while(|prompt| {
+            let fits = prompt.bytes <= left;
+            left = left.saturating_sub(prompt.bytes);
+            fits
+        });
+        let kept: Vec<&Prompt> = kept.collect();
+        for prompt in kept.into_iter().rev() {
+            replacement.refer(prompt.record.clone());
+        }
+        if !message.is_empty() {
+            replacement.parts.push(HistoryPart::Item(Item::message(Role::User, message)));
+        }
+        replacement
+    }
+}
+
+/// Where an item of a replacement stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the record's.
+    Record(String),
+    /// It is the compaction's summary.
+    Summary,
+    /// Nowhere in the file.
+    Nowhere,
+}
+
+fn is_text(parts: &[Part], text: &str) -> bool {
+    matches!(parts, [part] if part.as_text() == Some(text))
+}
+
+fn digest_of(item: &Item) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(item).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What tells a kind of context from another: its role and its first line or tag.
+fn beginning_of(item: &Item) -> String {
+    let Item::Message { role, parts } = item else { return String::new() };
+    let first = parts.iter().find_map(Part::as_text).unwrap_or_default();
+    let end = first.find(['>', '\n']).unwrap_or(first.len());
+    format!("{role:?} {}", first.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn user(text: &str) -> Value {
+        json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
+    }
+
+    fn remembered() -> Remembered {
+        let mut known = Remembered::default();
+        known.context(&Item::message(Role::User, "<environment_context>\nnow</environment_context>"), "1");
+        known.prompt(&[Part::text("first")], "2");
+        known.item(&Item::message(Role::Assistant, "answer"), "3");
+        known.prompt(&[Part::text("second")], "4");
+        known
+    }
+
+    #[test]
+    fn what_the_file_held_is_referred_to_and_what_it_did_not_hold_is_put_in() {
+        let mut payload = json!({"message": "sum", "replacement_history": [
+            user("<environment_context>\nlater</environment_context>"), user("first"), user("second"), user("sum"),
+        ]});
+        let replacement = remembered().replacement(&mut payload, "9");
+        assert_eq!(replacement.put_in.len(), 1);
+        assert_eq!(replacement.put_in[0].0, "9.1");
+        let records = HistoryPart::Records(vec!["9.1".into(), "2".into(), "4".into()]);
+        assert_eq!(replacement.parts, [records, HistoryPart::Item(Item::message(Role::User, "sum"))]);
+    }
+
+    #[test]
+    fn without_a_list_the_history_is_context_then_prompts_then_the_summary() {
+        let mut known = remembered();
+        known.context(&Item::message(Role::User, "<environment_context>\nmoved</environment_context>"), "5");
+        known.context(&Item::message(Role::User, "<turn_aborted>\n</turn_aborted>"), "6");
+        let replacement = known.replacement(&mut json!({"message": "sum"}), "9");
+        let records = HistoryPart::Records(vec!["5".into(), "2".into(), "4".into()]);
+        assert_eq!(replacement.parts, [records, HistoryPart::Item(Item::message(Role::User, "sum"))]);
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_not_referred_to() {
+        let mut known = remembered();
+        known.roll_back(1);
+        let replacement = known.replacement(&mut json!({"message": "sum"}), "9");
+        assert_eq!(replacement.parts[0], HistoryPart::Records(vec!["1".into(), "2".into()]));
+        let mut payload = json!({"message": "sum", "replacement_history": [user("second"), user("sum")]});
+        assert_eq!(known.replacement(&mut payload, "9").put_in.len(), 1);
+    }
+
+    #[test]
+    fn of_what_was_typed_the_newest_is_kept_as_far_as_it_fits() {
+        let mut known = Remembered::default();
+        known.prompt(&[Part::text("old")], "1");
+        known.prompt(&[Part::text("x".repeat(TYPED_BYTES_MAX))], "2");
+        let replacement = known.replacement(&mut json!({"message": ""}), "9");
+        assert_eq!(replacement.parts, [HistoryPart::Records(vec!["2".into()])]);
+    }
+}

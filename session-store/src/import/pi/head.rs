@@ -1,0 +1,66 @@
+//! What a pi file is, from its first records.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use store_core::{SessionConfig, SessionKind};
+
+use crate::import::fields::{filled, owned, text, time_ms, uuid_in};
+use crate::import::record::{Agent, FileHead, ForkHint};
+
+/// Whether a record can only be pi's.
+pub(in crate::import) fn sniff(record: &Value) -> bool {
+    let is_foreign = ["uuid", "sessionId", "payload"].iter().any(|key| record.get(key).is_some());
+    if is_foreign || text(record, "timestamp").is_none() {
+        return false;
+    }
+    match text(record, "type").unwrap_or_default() {
+        "session" => filled(record, "id").is_some(),
+        "message" => record.pointer("/message/role").is_some_and(Value::is_string),
+        "model_change" => record.get("modelId").is_some(),
+        "thinking_level_change" => record.get("thinkingLevel").is_some(),
+        "compaction" | "branch_summary" => record.get("summary").is_some(),
+        "custom" | "custom_message" | "label" | "session_info" => record.get("parentId").is_some(),
+        _ => false,
+    }
+}
+
+/// The file's head, from its first records; `None` if it holds nothing of pi.
+pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead> {
+    if !records.iter().any(sniff) {
+        return None;
+    }
+    let header = records.iter().find(|record| text(record, "type") == Some("session")).unwrap_or(&Value::Null);
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let times = std::iter::once(header).chain(records).filter_map(|record| record.get("timestamp"));
+    let parent = filled(header, "parentSession").or_else(|| filled(header, "branchedFrom"));
+    let version = header.get("version").filter(|version| version.is_number()).cloned();
+    Some(FileHead {
+        agent: Agent::Pi,
+        native_id: owned(header, "id").unwrap_or_else(|| uuid_in(name).unwrap_or(name).to_owned()),
+        birth_ms: times.into_iter().find_map(time_ms).unwrap_or(0),
+        kind: SessionKind::Main,
+        parent: None,
+        fork: parent.map_or(ForkHint::None, |parent| ForkHint::Copy { native_id: named(parent).to_owned() }),
+        archived: false,
+        config: SessionConfig {
+            model: owned(header, "modelId"),
+            provider: owned(header, "provider"),
+            cwd: owned(header, "cwd"),
+            branch: None,
+            thinking: owned(header, "thinkingLevel"),
+            other: BTreeMap::new(),
+        },
+        system_prompt: None,
+        other: version.map(|version| ("version".to_owned(), version)).into_iter().collect(),
+    })
+}
+
+/// The conversation that a path on any machine names.
+fn named(path: &str) -> &str {
+    uuid_in(path).unwrap_or_else(|| {
+        let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+        name.strip_suffix(".jsonl").unwrap_or(name)
+    })
+}
