@@ -1,6 +1,9 @@
 //! Opened for reading: nothing is written, whatever state the files are in.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::SystemTime;
 
 use store_core::{CreateOptions, Fact, FactScope, SegmentId, Store as _, StoreError, TraceEntry};
@@ -85,6 +88,29 @@ fn a_log_without_its_index_is_read_with_its_last_commits() {
     let writer = folder.open();
     assert_eq!(count(&writer), 3);
     assert_eq!(writer.append(SESSION, SEGMENT, &input(4)).unwrap().seq.0, 4);
+}
+
+/// Nobody may write to the folder or its files. (The system lets root all the same; then the files tell.)
+#[test]
+fn a_folder_that_takes_no_writes_is_read() {
+    let closed = Folder::new();
+    fill(&closed.open(), 3);
+    let folders = [closed, left_by_a_dead_process(&[]), left_by_a_dead_process(&["-shm"])];
+    for folder in folders {
+        for name in folder.names() {
+            set_mode(&folder.path().join(name), 0o400);
+        }
+        set_mode(folder.path(), 0o500);
+        let before = state(&folder);
+        let store = SqliteStore::open_read_only(folder.database()).unwrap();
+        assert_eq!(count(&store), 3, "{before:?}");
+        assert_eq!(state(&folder), before);
+        set_mode(folder.path(), 0o700);
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
