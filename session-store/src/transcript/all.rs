@@ -80,6 +80,10 @@ fn read_nodes(store: &dyn Store, session: SessionId) -> Result<BTreeMap<SegmentI
     }
     let mut nodes: BTreeMap<SegmentId, Node> = BTreeMap::new();
     for segment in shown {
+        if let Some(node) = nodes.get_mut(&segment) {
+            node.through = Seq(store.read_entry_count(session, segment)?);
+            continue;
+        }
         // What a known segment continues is known with it.
         let parts =
             lineage::lineage_until(store, session, segment, |origin| match nodes.get_mut(&origin.segment_id) {

@@ -21,7 +21,7 @@ fn origin(location: SegmentLocation, seq: u64) -> SegmentOrigin {
 
 fn blame(store: &dyn Store, location: SegmentLocation) -> LineageError {
     let errors = [
-        lineage::lineage(store, location.session_id, location.segment_id).map(drop),
+        lineage(store, location.session_id, location.segment_id).map(drop),
         restore(store, location.session_id, location.segment_id).map(drop),
     ];
     let mut blamed = errors.into_iter().map(|error| match error {
@@ -40,7 +40,7 @@ fn a_fork_of_a_fork_has_its_root_first_and_each_prefix_cut() {
         let b = fork(&*store, NOW, a, ForkPoint::Turn(1)).unwrap();
         extend(&*store, b, turn(2, "other two", "r3"));
         let c = fork_at(&*store, NOW, b, ForkPoint::Seq(Seq(3))).unwrap();
-        let parts = lineage::lineage(&*store, c.session_id, c.segment_id).unwrap();
+        let parts = lineage(&*store, c.session_id, c.segment_id).unwrap();
         let seen: Vec<_> = parts.iter().map(|part| (part.segment_id, part.through.0)).collect();
         assert_eq!(seen, [(a.segment_id, 5), (b.segment_id, 3), (c.segment_id, 1)], "{scheme}");
         let cut = lineage_through(&*store, b.session_id, b.segment_id, Seq(2)).unwrap();
@@ -66,7 +66,7 @@ fn each_ancestor_is_read_once() {
     store.take_reads();
     restore(&store, last.session_id, last.segment_id).unwrap();
     assert_eq!(store.take_reads(), once);
-    lineage::lineage(&store, last.session_id, last.segment_id).unwrap();
+    lineage(&store, last.session_id, last.segment_id).unwrap();
     assert_eq!(store.take_reads(), once);
 }
 
@@ -137,7 +137,7 @@ fn a_history_that_refers_outside_its_branch_is_refused() {
 #[test]
 fn an_unknown_segment_is_the_callers_mistake_and_not_the_lineages() {
     for (scheme, store, _folder) in every_store() {
-        let error = lineage::lineage(&*store, session("no"), segment("no")).unwrap_err();
+        let error = lineage(&*store, session("no"), segment("no")).unwrap_err();
         assert!(
             matches!(&error, SessionError::Store(StoreError::NotFound(Missing::Segment(id))) if *id == segment("no")),
             "{scheme}: {error:?}"

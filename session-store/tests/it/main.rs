@@ -1,9 +1,19 @@
 //! The session layer, through its public API and real stores.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test that called it")]
 
 mod common;
 
+mod backend;
+mod blob;
+mod compact;
+mod facts;
 mod fold;
+mod fork;
 #[cfg(feature = "index")]
 mod index;
+mod leaf;
 mod lineage;
 mod restore;
+mod segment;
+mod state;
+mod transcript;

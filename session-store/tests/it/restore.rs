@@ -12,7 +12,7 @@ use store_core::{
 
 use crate::common::{
     NOW, answer, assistant, branch, call, call_item, every_store, extend, injected, interrupted, prompt, result,
-    result_item, root, said, segment, turn, turn_end, usage, with_names,
+    result_item, root, said, segment, session, turn, turn_end, usage, with_names,
 };
 
 fn reference(location: SegmentLocation, from: u64, through: u64) -> HistoryItem {
@@ -197,8 +197,8 @@ fn settings_prompt_meta_and_extensions_come_from_the_whole_branch() {
 
 #[test]
 fn a_reference_that_leads_nowhere_stands_for_nothing() {
-    let own = crate::common::segment("own");
-    let session = crate::common::session("s");
+    let own = segment("own");
+    let session = session("s");
     let stranger = SegmentLocation { session_id: session, segment_id: segment("stranger") };
     let start = store_core::SegmentStart {
         history: vec![reference(stranger, 1, 9), summary("kept")],

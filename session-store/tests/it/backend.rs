@@ -1,0 +1,120 @@
+//! From a URL to a store.
+
+use std::sync::Arc;
+
+use session_store::{NewSegment, OpenFn, OpenMode, OpenOptions, SessionError, create_segment, open, register, schemes};
+use store_core::{Backend, MemoryStore, StoreError};
+
+use crate::common::NOW;
+
+fn existing(url: &str) -> Result<Arc<dyn Backend>, SessionError> {
+    open(url, &OpenOptions { create: false, ..OpenOptions::at(NOW) })
+}
+
+/// The URLs of stores on a medium that this build has.
+fn on_a_medium(folder: &tempfile::TempDir) -> Vec<String> {
+    let schemes = schemes().into_iter().filter(|scheme| ["fs", "sqlite"].contains(&scheme.as_str()));
+    schemes.map(|scheme| format!("{scheme}:{}", folder.path().join(&scheme).display())).collect()
+}
+
+#[test]
+fn a_text_that_is_no_url_is_refused_with_what_is_wrong_with_it() {
+    let mut lines = Vec::new();
+    for url in ["", "plain", "/a/path", ":x", "Fs:/x", "f s:/x", "fs:", "9p:/x"] {
+        let error = open(url, &OpenOptions::at(NOW)).map(drop).unwrap_err();
+        lines.push(error.to_string());
+    }
+    if schemes().iter().any(|scheme| scheme == "fs") {
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}
+
+#[test]
+fn an_unknown_scheme_names_those_that_are_known() {
+    let error = open("ftp:/x", &OpenOptions::at(NOW)).map(drop).unwrap_err();
+    let SessionError::UnknownScheme { scheme, known, feature } = &error else { panic!("{error:?}") };
+    assert_eq!((scheme.as_str(), *feature), ("ftp", None));
+    assert!(known.iter().any(|scheme| scheme == "memory"), "{known:?}");
+    assert_eq!(error.to_string(), r#"no backend for "ftp""#);
+}
+
+#[test]
+fn a_backend_that_was_left_out_says_which_feature_brings_it() {
+    for scheme in ["fs", "sqlite"] {
+        let built = schemes().iter().any(|known| known == scheme);
+        let opened = open(
+            &format!("{scheme}:/nowhere/at/all"),
+            &OpenOptions { mode: OpenMode::ReadOnly, ..OpenOptions::at(NOW) },
+        );
+        let error = opened.map(drop).unwrap_err();
+        let left_out = matches!(&error, SessionError::UnknownScheme { feature: Some(name), .. } if *name == scheme);
+        assert_eq!(left_out, !built, "{error:?}");
+    }
+}
+
+#[test]
+fn stores_in_memory_are_shared_by_name_and_fresh_without() {
+    let named = open("memory:shared-by-name", &OpenOptions::at(NOW)).unwrap();
+    let a = create_segment(&*named, NOW, NewSegment::default()).unwrap();
+    let again = open("memory:shared-by-name", &OpenOptions::at(NOW)).unwrap();
+    assert!(again.exists(a.session_id).unwrap());
+    let fresh = open("memory:", &OpenOptions::at(NOW)).unwrap();
+    create_segment(&*fresh, NOW, NewSegment::default()).unwrap();
+    assert_eq!(open("memory:", &OpenOptions::at(NOW)).unwrap().list_sessions().unwrap(), []);
+}
+
+#[test]
+fn a_registered_scheme_opens_and_is_not_given_away_again() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let opener = |seen: &Arc<std::sync::Mutex<Vec<String>>>| {
+        let seen = Arc::clone(seen);
+        OpenFn::new(move |location: &str, options: &OpenOptions| {
+            seen.lock().unwrap().push(format!("{location} {:?}", options.mode));
+            Ok(Arc::new(MemoryStore::new()))
+        })
+    };
+    register("x-test", opener(&seen)).unwrap();
+    open("x-test:host/a:b", &OpenOptions::at(NOW).with_mode(OpenMode::ReadOnly)).unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["host/a:b ReadOnly"]);
+    for taken in ["x-test", "fs", "sqlite", "memory"] {
+        let error = register(taken, opener(&seen)).unwrap_err();
+        assert!(matches!(&error, SessionError::SchemeTaken { scheme } if scheme == taken), "{error:?}");
+    }
+    let error = register("No Scheme", opener(&seen)).unwrap_err();
+    assert!(matches!(&error, SessionError::BadUrl { .. }), "{error:?}");
+    assert!(schemes().iter().any(|scheme| scheme == "x-test"));
+}
+
+#[test]
+fn what_is_not_there_is_made_only_if_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for url in on_a_medium(&folder) {
+        existing(&url).map(drop).unwrap_err();
+        let read_only = OpenOptions::at(NOW).with_mode(OpenMode::ReadOnly);
+        open(&url, &read_only).map(drop).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{url}");
+        let a = create_segment(&*open(&url, &OpenOptions::at(NOW)).unwrap(), NOW, NewSegment::default()).unwrap();
+        assert!(existing(&url).unwrap().exists(a.session_id).unwrap(), "{url}");
+        let store = open(&url, &read_only).unwrap();
+        assert!(store.info().read_only, "{url}");
+        let error = create_segment(&*store, NOW, NewSegment::default()).unwrap_err();
+        assert!(matches!(&error, SessionError::Store(StoreError::ReadOnly)), "{url}: {error:?}");
+        drop(store);
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_open_exclusively_is_locked_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    for url in on_a_medium(&folder) {
+        let alone = open(&url, &OpenOptions::at(NOW).with_mode(OpenMode::Exclusive)).unwrap();
+        let error = open(&url, &OpenOptions::at(NOW)).map(drop).unwrap_err();
+        assert!(matches!(&error, SessionError::Store(StoreError::Locked { .. })), "{url}: {error:?}");
+        drop(alone);
+        open(&url, &OpenOptions::at(NOW)).unwrap();
+    }
+}
