@@ -8,7 +8,7 @@ use store_core::{
 };
 use store_fs::{FsStore, OpenAs};
 
-use crate::faults::{FaultyDisk, Plan};
+use crate::faults::{FaultyDisk, Plan, open_without_syncs};
 use crate::support::{Folder, NOW, append, names, note, options, segment, session, start};
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ fn observe(store: &FsStore) -> State {
 
 fn states() -> Vec<State> {
     let folder = Folder::new();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     let mut states = vec![observe(&store)];
     for step in SCRIPT {
         take(&store, step).unwrap();
@@ -110,7 +110,7 @@ fn a_process_that_dies_in_any_call_leaves_each_step_done_or_not_done() {
     for calls in 1.. {
         let folder = Folder::new();
         let done = run_until_death(&folder, calls);
-        let store = folder.open();
+        let store = open_without_syncs(&folder);
         let found = observe(&store);
         let at = if found == states[done] {
             done
@@ -136,7 +136,7 @@ fn a_process_that_dies_in_any_call_leaves_each_step_done_or_not_done() {
 fn what_a_process_changed_before_it_died_is_named_to_others() {
     for calls in 1.. {
         let folder = Folder::new();
-        let watcher = folder.open();
+        let watcher = open_without_syncs(&folder);
         let before = observe(&watcher);
         let cursor = watcher.changes(None).unwrap().cursor;
         let done = run_until_death(&folder, calls);
@@ -149,7 +149,7 @@ fn what_a_process_changed_before_it_died_is_named_to_others() {
             (1..=2).map(session).take(usize::from(done > 0) + usize::from(done > 3)).collect();
         assert!(created.iter().all(|id| changes.sessions.contains(id)), "death in call {calls}: {changes:?}");
         // Asked once more, by somebody who was not there, from the same place.
-        let again = folder.open().changes(Some(&cursor)).unwrap();
+        let again = open_without_syncs(&folder).changes(Some(&cursor)).unwrap();
         assert_eq!((again.sessions, again.segments), (changes.sessions, changes.segments), "death in call {calls}");
         assert_eq!(names(&folder.root().join("live")), Vec::<String>::new(), "death in call {calls}");
         if done == SCRIPT.len() {

@@ -154,6 +154,11 @@ impl Disk for FaultyDisk {
     }
 }
 
+/// Opens a store without the cost of syncs, for tests that look at every byte or every call.
+pub(crate) fn open_without_syncs(folder: &Folder) -> FsStore {
+    open(folder, &Plan::faultless())
+}
+
 fn open(folder: &Folder, plan: &Arc<Plan>) -> FsStore {
     let disk = Arc::new(FaultyDisk(Arc::clone(plan)));
     FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options()).unwrap()

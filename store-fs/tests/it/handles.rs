@@ -16,12 +16,13 @@ fn open_descriptors() -> usize {
 fn threads_of_many_handles_write_every_call_whole_and_once() {
     let folder = Folder::new();
     create(&folder.open(), 1);
-    let (handles, threads, calls) = (3_u64, 3_u64, 30_u64);
+    let (handles, workers, calls) = (3, 9_u32, 30_u64);
     let stores: Vec<Arc<FsStore>> = (0..handles).map(|_| Arc::new(folder.open())).collect();
-    let barrier = Arc::new(Barrier::new((handles * threads) as usize));
-    let workers: Vec<_> = (0..handles * threads)
-        .map(|worker| {
-            let (store, barrier) = (Arc::clone(&stores[(worker % handles) as usize]), Arc::clone(&barrier));
+    let barrier = Arc::new(Barrier::new(9));
+    let running: Vec<_> = (0..u64::from(workers))
+        .zip(stores.iter().cycle())
+        .map(|(worker, store)| {
+            let (store, barrier) = (Arc::clone(store), Arc::clone(&barrier));
             thread::spawn(move || {
                 barrier.wait();
                 for call in 0..calls {
@@ -32,10 +33,10 @@ fn threads_of_many_handles_write_every_call_whole_and_once() {
             })
         })
         .collect();
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    running.into_iter().for_each(|worker| worker.join().unwrap());
     let all = texts(&folder.open(), 1).unwrap();
-    assert_eq!(all.len() as u64, handles * threads * calls * 3);
-    for worker in 0..handles * threads {
+    assert_eq!(all.len() as u64, u64::from(workers) * calls * 3);
+    for worker in 0..u64::from(workers) {
         let own: Vec<&String> = all
             .iter()
             .filter(|text| {

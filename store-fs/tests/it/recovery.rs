@@ -4,12 +4,13 @@ use std::fs;
 
 use store_core::{AppendOptions, Fact, FactScope, NewEntry, Seq, Store as _, StoreError};
 
+use crate::faults::open_without_syncs;
 use crate::support::{Folder, NOW, append, create, names, note, note_text, note_texts, segment, session, texts};
 
 /// A store whose segment 1 has a start, one note, and a call of three notes.
 fn filled() -> (Folder, Vec<u8>) {
     let folder = Folder::new();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     create(&store, 1);
     append(&store, 1, &[1]).unwrap();
     append(&store, 1, &[2, 3, 4]).unwrap();
@@ -39,7 +40,7 @@ fn a_log_cut_at_any_byte_reads_as_its_complete_calls_and_takes_the_next_one() {
     let (folder, whole) = filled();
     for length in 0..whole.len() {
         fs::write(folder.log(1), &whole[..length]).unwrap();
-        let store = folder.open();
+        let store = open_without_syncs(&folder);
         let Some(kept) = notes_after_cut(&whole, length) else {
             for refused in [texts(&store, 1).unwrap_err(), append(&store, 1, &[9]).unwrap_err()] {
                 assert!(matches!(refused, StoreError::Corrupt(_)), "cut at {length}: {refused}");
@@ -70,7 +71,7 @@ fn what_is_taken_out_of_a_log_lies_in_quarantine() {
     // Two whole lines of a call of three, and half of the third.
     let cut = whole.len() - 20;
     fs::write(folder.log(1), &whole[..cut]).unwrap();
-    append(&folder.open(), 1, &[9]).unwrap();
+    append(&open_without_syncs(&folder), 1, &[9]).unwrap();
     let quarantined = names(&folder.quarantine(1));
     assert_eq!(quarantined, [format!("{}.jsonl.{two_lines}.1", segment(1))]);
     assert_eq!(fs::read(folder.quarantine(1).join(&quarantined[0])).unwrap(), &whole[two_lines..cut]);
@@ -78,9 +79,9 @@ fn what_is_taken_out_of_a_log_lies_in_quarantine() {
     // The same place again is another file.
     let log = fs::read(folder.log(1)).unwrap();
     fs::write(folder.log(1), &log[..log.len() - 10]).unwrap();
-    append(&folder.open(), 1, &[10]).unwrap();
+    append(&open_without_syncs(&folder), 1, &[10]).unwrap();
     assert_eq!(names(&folder.quarantine(1)).len(), 2);
-    assert_eq!(texts(&folder.open(), 1).unwrap(), note_texts(&[1, 10]));
+    assert_eq!(texts(&open_without_syncs(&folder), 1).unwrap(), note_texts(&[1, 10]));
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn a_call_that_lacks_its_last_line_is_taken_out_whole() {
     let (folder, whole) = filled();
     let cut = length_of(&whole, 4);
     fs::write(folder.log(1), &whole[..cut]).unwrap();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     assert_eq!(texts(&store, 1).unwrap(), note_texts(&[1]));
     assert_eq!(store.read_tail(session(1), segment(1), 1).unwrap()[0].text, note_text(1));
     append(&store, 1, &[9]).unwrap();
@@ -98,14 +99,14 @@ fn a_call_that_lacks_its_last_line_is_taken_out_whole() {
 #[test]
 fn a_handle_that_knew_the_log_notices_the_torn_line_of_another_writer() {
     let (folder, whole) = filled();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     append(&store, 1, &[5]).unwrap();
     let mut torn = fs::read(folder.log(1)).unwrap();
     torn.extend_from_slice(&whole[..30]);
     fs::write(folder.log(1), &torn).unwrap();
     assert_eq!(texts(&store, 1).unwrap(), note_texts(&[1, 2, 3, 4, 5]));
     append(&store, 1, &[6]).unwrap();
-    assert_eq!(texts(&folder.open(), 1).unwrap(), note_texts(&[1, 2, 3, 4, 5, 6]));
+    assert_eq!(texts(&open_without_syncs(&folder), 1).unwrap(), note_texts(&[1, 2, 3, 4, 5, 6]));
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn damage_in_the_last_line_is_neither_read_nor_written_over() {
     let at = whole.len() - 30;
     bad[at] ^= 4;
     fs::write(folder.log(1), &bad).unwrap();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     for refused in [
         store.read_entry_count(session(1), segment(1)).unwrap_err(),
         store.read_tail(session(1), segment(1), 1).unwrap_err(),
@@ -149,7 +150,7 @@ fn a_complete_checksum_that_does_not_match_is_damage_also_without_a_newline() {
     let at = whole.len() - 30;
     bad[at] ^= 4;
     fs::write(folder.log(1), &bad).unwrap();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     let refused = append(&store, 1, &[9]).unwrap_err();
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
     assert_eq!(fs::read(folder.log(1)).unwrap(), bad);
@@ -158,7 +159,7 @@ fn a_complete_checksum_that_does_not_match_is_damage_also_without_a_newline() {
 #[test]
 fn damage_in_the_middle_stops_only_who_would_read_it() {
     let folder = Folder::new();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     create(&store, 1);
     let notes: Vec<u64> = (1..=2000).collect();
     append(&store, 1, &notes).unwrap();
@@ -187,7 +188,7 @@ fn a_missing_line_is_damage() {
     let (folder, whole) = filled();
     let without_second = [&whole[..length_of(&whole, 1)], &whole[length_of(&whole, 2)..]].concat();
     fs::write(folder.log(1), without_second).unwrap();
-    let refused = texts(&folder.open(), 1).unwrap_err();
+    let refused = texts(&open_without_syncs(&folder), 1).unwrap_err();
     let StoreError::Corrupt(damage) = refused else { panic!("{refused}") };
     assert_eq!((damage.seq, damage.offset), (Some(Seq(2)), length_of(&whole, 1) as u64));
 }
@@ -195,7 +196,7 @@ fn a_missing_line_is_damage() {
 #[test]
 fn a_log_under_another_segments_name_is_damage() {
     let (folder, whole) = filled();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     create(&store, 2);
     fs::write(folder.log(2), &whole).unwrap();
     let refused = texts(&store, 2).unwrap_err();
@@ -205,7 +206,7 @@ fn a_log_under_another_segments_name_is_damage() {
 #[test]
 fn every_range_and_tail_of_a_log_of_very_unequal_lines_is_right() {
     let folder = Folder::new();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     create(&store, 1);
     let text = |n: u64| format!(r#"{{"kind":"note","ts":{n},"pad":"{}"}}"#, "x".repeat((n * n * 37 % 9000) as usize));
     let entries: Vec<NewEntry> = (2..=60).map(|n| NewEntry::text(text(n))).collect();
@@ -229,13 +230,13 @@ fn every_range_and_tail_of_a_log_of_very_unequal_lines_is_right() {
 #[test]
 fn a_key_is_known_to_a_handle_that_healed_the_log() {
     let (folder, _) = filled();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     let keyed = [note(7).with_key("seven")];
     let first = store.append_with(session(1), segment(1), &keyed, &AppendOptions::default()).unwrap();
     let log = fs::read(folder.log(1)).unwrap();
     // The newline of the last line is all that is missing.
     fs::write(folder.log(1), &log[..log.len() - 1]).unwrap();
-    let other = folder.open();
+    let other = open_without_syncs(&folder);
     append(&other, 1, &[8]).unwrap();
     let again = store.append_with(session(1), segment(1), &keyed, &AppendOptions::default()).unwrap();
     assert_eq!(again, first);
@@ -245,7 +246,7 @@ fn a_key_is_known_to_a_handle_that_healed_the_log() {
 #[test]
 fn facts_survive_a_torn_line() {
     let (folder, _) = filled();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     let fact = |n: u64| Fact { ts: NOW, domain: "title".into(), value: n.into() };
     let path = folder.root().join(session(1).to_string()).join("facts.jsonl");
     for scope in [FactScope::Store, FactScope::Session(session(1))] {
@@ -267,12 +268,12 @@ fn facts_survive_a_torn_line() {
 #[test]
 fn damaged_changes_cost_a_full_answer_and_nothing_else() {
     let (folder, _) = filled();
-    let cursor = folder.open().changes(None).unwrap().cursor;
+    let cursor = open_without_syncs(&folder).changes(None).unwrap().cursor;
     let path = folder.root().join("changes.jsonl");
     let mut bytes = fs::read(&path).unwrap();
     bytes[20] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     append(&store, 1, &[9]).unwrap();
     let changes = store.changes(Some(&cursor)).unwrap();
     assert_eq!(changes.segments, [(session(1), segment(1))]);
@@ -284,6 +285,6 @@ fn a_damaged_look_up_entry_does_not_hide_its_segment() {
     let id = segment(1).to_string();
     let path = folder.root().join("by-segment").join(&id[id.len() - 2..]).join(&id);
     fs::write(&path, b"0\0\0").unwrap();
-    let store = folder.open();
+    let store = open_without_syncs(&folder);
     assert_eq!(store.lookup_session_of(segment(1)).unwrap(), Some(session(1)));
 }

@@ -1,0 +1,131 @@
+//! The bytes: a store of format version 1 as it was shipped, and the page that describes it.
+
+use std::path::{Path, PathBuf};
+
+use store_core::{
+    AppendOptions, CreateOptions, Fact, FactScope, Item, ItemEntry, LogEntry, NewEntry, Part, Role, SegmentOrigin,
+    SegmentStart, Seq, SessionConfig, Store as _, TraceEntry, TurnEnd, UserInput,
+};
+use store_fs::FsStore;
+
+use crate::support::{Folder, NOW, append, options, segment, session, tree};
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+}
+
+fn page() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FORMAT.md")).unwrap()
+}
+
+/// The calls whose bytes the fixture holds.
+fn write_example(store: &FsStore) {
+    let config = SessionConfig { model: Some("m-1".into()), ..SessionConfig::default() };
+    let first = SegmentStart { config, ..SegmentStart::new(session(1), NOW) };
+    let first = [NewEntry::typed(LogEntry::SegmentStart(Box::new(first)))];
+    store.create_segment(session(1), segment(1), &first, &CreateOptions::default()).unwrap();
+    let asked = LogEntry::UserInput(UserInput { ts: NOW + 1000, content: vec![Part::text("Why is the sky blue?")] });
+    store.append(session(1), segment(1), &asked).unwrap();
+    let item = Item::message(Role::Assistant, "Short waves scatter more.");
+    let turn = [
+        NewEntry::typed(LogEntry::AssistantItem(ItemEntry { ts: NOW + 2000, item })).with_key("answer-1"),
+        NewEntry::typed(LogEntry::TurnEnd(TurnEnd { ts: NOW + 2001, turn_count: 1 })),
+    ];
+    store.append_with(session(1), segment(1), &turn, &AppendOptions::default()).unwrap();
+    let trace = TraceEntry { ts: NOW + 1500, event: "request".into(), payload: serde_json::json!({"attempt": 1}) };
+    store.append_trace(session(1), segment(1), &trace).unwrap();
+    let title = serde_json::json!({"text": "The sky", "by": "person"});
+    store
+        .put_fact(FactScope::Session(session(1)), &Fact { ts: NOW + 3000, domain: "title".into(), value: title })
+        .unwrap();
+    let seen = Fact { ts: NOW + 3001, domain: "source.notes.jsonl".into(), value: serde_json::json!({"bytes": 12}) };
+    store.put_fact(FactScope::Store, &seen).unwrap();
+    let origin = SegmentOrigin { session_id: session(1), segment_id: segment(1), seq: Seq(4), at_turn_index: 1 };
+    let fork = SegmentStart { forked_from: Some(origin), ..SegmentStart::new(session(2), NOW + 4000) };
+    let fork = [NewEntry::typed(LogEntry::SegmentStart(Box::new(fork)))];
+    store.create_segment(session(2), segment(2), &fork, &CreateOptions::default()).unwrap();
+    store.put_blob(b"kept by content\n").unwrap();
+}
+
+#[test]
+fn the_same_calls_write_the_bytes_of_version_1() {
+    let folder = Folder::new();
+    write_example(&folder.open());
+    let written = tree(&folder.root());
+    let shipped = tree(&fixture());
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&written), names(&shipped));
+    for ((name, written), (_, shipped)) in written.iter().zip(&shipped) {
+        assert_eq!(String::from_utf8_lossy(written), String::from_utf8_lossy(shipped), "{name}");
+    }
+}
+
+#[test]
+fn a_store_of_version_1_says_what_was_put_into_it() {
+    let folder = Folder::new();
+    let fresh = folder.open();
+    write_example(&fresh);
+    let before = tree(&fixture());
+    let shipped = FsStore::open_read_only(fixture(), &options()).unwrap();
+    assert_eq!(shipped.list_sessions().unwrap(), [session(2), session(1)]);
+    for n in 1..=2 {
+        assert_eq!(shipped.lookup_session_of(segment(n)).unwrap(), Some(session(n)));
+        let all = |store: &FsStore| store.read_range(session(n), segment(n), Seq::START, usize::MAX).unwrap();
+        assert_eq!(all(&shipped), all(&fresh));
+        assert_eq!(
+            shipped.read_traces(session(n), segment(n)).unwrap(),
+            fresh.read_traces(session(n), segment(n)).unwrap()
+        );
+        let scope = FactScope::Session(session(n));
+        assert_eq!(shipped.facts(scope).unwrap(), fresh.facts(scope).unwrap());
+    }
+    assert_eq!(shipped.facts(FactScope::Store).unwrap(), fresh.facts(FactScope::Store).unwrap());
+    let blob = fresh.put_blob(b"kept by content\n").unwrap();
+    assert_eq!(shipped.get_blob(blob.reference()).unwrap(), b"kept by content\n");
+    assert_eq!(shipped.changes(None).unwrap().segments.len(), 2);
+    drop(shipped);
+    assert_eq!(tree(&fixture()), before, "reading changed the fixture");
+}
+
+#[test]
+fn a_store_of_version_1_is_written_on() {
+    let folder = Folder::new();
+    for (name, bytes) in tree(&fixture()) {
+        let path = folder.root().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let store = folder.open();
+    assert_eq!(append(&store, 1, &[1]).unwrap()[0].seq, Seq(5));
+    let again = [NewEntry::text(store.read_range(session(1), segment(1), Seq(2), 1).unwrap()[0].text.clone())
+        .with_key("answer-1")];
+    let positions = store.append_with(session(1), segment(1), &again, &AppendOptions::default()).unwrap();
+    assert_eq!(positions[0].seq, Seq(3));
+    store.delete_session(session(2)).unwrap();
+}
+
+#[test]
+fn the_page_shows_every_file_of_the_example_as_it_is() {
+    let page = page();
+    for (name, bytes) in tree(&fixture()) {
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(page.contains(&name), "docs/FORMAT.md does not name {name}");
+        if !text.is_empty() {
+            assert!(
+                page.contains(&format!("`{name}`\n\n```\n{text}```\n")),
+                "docs/FORMAT.md shows {name} otherwise:\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_names_the_limits_and_versions_of_the_code() {
+    let page = page();
+    let mebibytes = store_core::call::LINE_BYTES_MAX / 1024 / 1024;
+    assert!(page.contains(&format!("A line has at most {mebibytes} MiB")));
+    assert!(page.contains(&format!("format version {}", store_fs::FORMAT_VERSION)));
+    for field in store_core::call::RESERVED_FIELDS {
+        assert!(page.contains(&format!("`{field}`")), "docs/FORMAT.md does not name the field {field}");
+    }
+}
