@@ -64,7 +64,7 @@ fn apply(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed
     let mut sessions = work.sessions.into_iter().peekable();
     while !segments.is_empty() || sessions.peek().is_some() {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut changed = BTreeSet::new();
+        let (mut looked_at, mut changed) = (BTreeSet::new(), BTreeSet::new());
         scan.begin_chunk();
         while scan.entries_in_chunk() < CHUNK_ENTRIES
             && let Some((session, segment)) = segments.pop_front()
@@ -74,28 +74,34 @@ fn apply(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed
         if segments.is_empty() {
             // A session costs its facts: about as much as some entries.
             let room = CHUNK_ENTRIES.saturating_sub(scan.entries_in_chunk()) / 8;
-            changed.extend(sessions.by_ref().take(usize::try_from(room).unwrap_or(usize::MAX).max(1)));
+            looked_at.extend(sessions.by_ref().take(usize::try_from(room).unwrap_or(usize::MAX).max(1)));
         }
-        done.sessions += finish_chunk(&transaction, store, &mut scan, changed)?;
+        done.sessions += finish_chunk(&transaction, store, &mut scan, &looked_at, &changed)?;
         transaction.commit()?;
         segments.extend(scan.take_again());
     }
     Ok(done)
 }
 
+/// Makes the rows of sessions anew: of those that `changed`, and of those of which something turns out to be new.
 fn finish_chunk(
     db: &Connection,
     store: &dyn Store,
     scan: &mut Scan<'_>,
-    changed: BTreeSet<SessionId>,
+    looked_at: &BTreeSet<SessionId>,
+    changed: &BTreeSet<SessionId>,
 ) -> Result<u64, Fault> {
     let mut rollups = BTreeSet::new();
-    for session in changed {
-        match rollup::read_facts(db, store, session) {
-            Err(Fault::Store(StoreError::NotFound(_))) => scan.drop_session(db, session)?,
+    for session in looked_at.union(changed) {
+        match rollup::read_facts(db, store, *session) {
+            Err(Fault::Store(StoreError::NotFound(_))) => scan.drop_session(db, *session)?,
             Err(error) => return Err(error),
-            Ok(()) => {
-                rollups.insert(session);
+            Ok(new) => {
+                // A session that was deleted and made again may have lost segments without a word about them.
+                let segments = looked_at.contains(session) && scan.compare_segments(db, *session)?;
+                if new || segments || changed.contains(session) {
+                    rollups.insert(*session);
+                }
             }
         }
     }

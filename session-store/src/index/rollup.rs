@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use store_core::{FactScope, SegmentId, SessionId, SessionKind, Store, TimestampMs};
+use store_core::{Fact, FactScope, SegmentId, SessionId, SessionKind, Store, TimestampMs};
 
 use super::branch::Branch;
 use super::rows::{Fault, SegmentRow, read_json, to_db, to_json};
@@ -16,30 +16,42 @@ use crate::leaf::{SegmentNode, SegmentTree};
 /// Sorts sessions without a title behind all others.
 const NO_TITLE: &str = "\u{10FFFF}";
 
-/// Reads the facts of a session. Facts that cannot be read are marked, and what was known of them stays.
+/// Reads the facts of a session; answers whether they say anything new. Facts that cannot be read are marked, and what
+/// was known of them stays.
 ///
 /// Fails with `NotFound` for a session that does not exist.
-pub(super) fn read_facts(db: &Connection, store: &dyn Store, session: SessionId) -> Result<(), Fault> {
-    let mut facts = SessionFacts::default();
-    let damaged = match store.facts(FactScope::Session(session)) {
-        Ok(stored) => {
-            for fact in &stored {
-                facts.apply(fact);
-            }
-            // What importers remember is theirs, and long.
-            facts.cursors.clear();
-            false
-        }
-        Err(error) if is_damage(&error) => true,
+pub(super) fn read_facts(db: &Connection, store: &dyn Store, session: SessionId) -> Result<bool, Fault> {
+    let mut query = db.prepare_cached("SELECT facts, facts_damaged FROM session WHERE id = ?1")?;
+    let known: Option<(String, bool)> =
+        query.query_row([session.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (facts, damaged) = match store.facts(FactScope::Session(session)) {
+        Ok(stored) => (to_json(&fold_facts(&stored))?, false),
+        Err(error) if is_damage(&error) => match &known {
+            Some((facts, _)) => (facts.clone(), true),
+            None => (to_json(&SessionFacts::default())?, true),
+        },
         Err(error) => return Err(error.into()),
     };
+    if known.as_ref().is_some_and(|(known, was_damaged)| (known, *was_damaged) == (&facts, damaged)) {
+        return Ok(false);
+    }
     let mut put = db.prepare_cached(
-        "INSERT INTO session (id, facts, facts_damaged, summary, title_key, subagent, archived, trashed, created_ms, updated_ms)
-         VALUES (?1, ?2, ?3, '', '', 0, 0, 0, 0, 0)
-         ON CONFLICT (id) DO UPDATE SET facts_damaged = ?3, facts = CASE WHEN ?3 THEN facts ELSE ?2 END",
+        "INSERT INTO session (id, facts, facts_damaged, summary, title_key, subagent, archived, trashed, created_ms,
+         updated_ms) VALUES (?1, ?2, ?3, '', '', 0, 0, 0, 0, 0)
+         ON CONFLICT (id) DO UPDATE SET facts = ?2, facts_damaged = ?3",
     )?;
-    put.execute(params![session.to_string(), to_json(&facts)?, damaged])?;
-    Ok(())
+    put.execute(params![session.to_string(), facts, damaged])?;
+    Ok(true)
+}
+
+fn fold_facts(stored: &[Fact]) -> SessionFacts {
+    let mut facts = SessionFacts::default();
+    for fact in stored {
+        facts.apply(fact);
+    }
+    // What importers remember is theirs, and long.
+    facts.cursors.clear();
+    facts
 }
 
 /// A session's segments and what follows from all of them together.

@@ -73,27 +73,23 @@ impl<'a> Scan<'a> {
         segment: SegmentId,
     ) -> Result<BTreeSet<SessionId>, Fault> {
         self.entries += 1;
-        let mut changed = BTreeSet::from([session]);
-        let found = SegmentRow::find(db, segment)?;
-        if found.is_none() && self.store.lookup_session_of(segment)? != Some(session) {
-            return Ok(changed);
-        }
-        let row = match found {
-            Some(row) if row.session != session => {
-                if self.store.lookup_session_of(segment)? != Some(session) {
-                    return Ok(changed);
-                }
-                changed.insert(row.session);
-                self.drop_segment(db, &row)?;
+        let mut changed = BTreeSet::new();
+        let row = match SegmentRow::find(db, segment)? {
+            Some(row) if row.session == session => row,
+            _ if !self.belongs(session, segment)? => return Ok(changed),
+            Some(other) => {
+                changed.insert(other.session);
+                self.drop_segment(db, &other)?;
                 SegmentRow::insert(db, session, segment)?
             }
-            Some(row) => row,
             None => SegmentRow::insert(db, session, segment)?,
         };
+        let known = (row.no, row.position, row.damaged);
         let mut reading = Reading { branch: row.branch(db)?, row, failed: false };
         match self.read(db, &mut reading) {
             Err(Fault::Store(StoreError::NotFound(_))) => {
                 self.drop_segment(db, &reading.row)?;
+                changed.insert(session);
                 return Ok(changed);
             }
             Err(error) => return Err(error),
@@ -105,6 +101,7 @@ impl<'a> Scan<'a> {
                 match self.read(db, &mut reading) {
                     Err(Fault::Store(StoreError::NotFound(_))) => {
                         self.drop_segment(db, &reading.row)?;
+                        changed.insert(session);
                         return Ok(changed);
                     }
                     read => read?,
@@ -112,10 +109,22 @@ impl<'a> Scan<'a> {
             }
         }
         reading.row.damaged = reading.failed || reading.row.own.detached;
-        reading.row.own.turns_through = reading.branch.turns.turn_count();
-        reading.row.save(db, &reading.branch)?;
+        if known != (reading.row.no, reading.row.position, reading.row.damaged) {
+            reading.row.own.turns_through = reading.branch.turns.turn_count();
+            reading.row.save(db, &reading.branch)?;
+            changed.insert(session);
+        }
         self.release(reading.row.own.origin());
         Ok(changed)
+    }
+
+    /// Whether the store says that the segment is the session's; where it cannot tell, reading will.
+    fn belongs(&self, session: SessionId, segment: SegmentId) -> Result<bool, Fault> {
+        match self.store.lookup_session_of(segment) {
+            Ok(found) => Ok(found == Some(session)),
+            Err(error) if is_damage(&error) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads a segment from where it was read before to its end, or as far as it can be read.
@@ -309,6 +318,25 @@ impl<'a> Scan<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Drops the segments of a session that the store does not list any more, and has those read that are not known;
+    /// answers whether any was dropped.
+    pub(super) fn compare_segments(&mut self, db: &Connection, session: SessionId) -> Result<bool, Fault> {
+        let mut listed: BTreeSet<SegmentId> = match self.store.list_segments(session) {
+            Ok(listed) => listed.into_iter().collect(),
+            Err(error) if is_damage(&error) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let mut dropped = false;
+        for row in SegmentRow::of_session(db, session)? {
+            if !listed.remove(&row.id) {
+                self.drop_segment(db, &row)?;
+                dropped = true;
+            }
+        }
+        self.again.extend(listed.into_iter().map(|segment| (session, segment)));
+        Ok(dropped)
     }
 
     /// Segments that have to be read once more, because what they continue was read anew.

@@ -139,7 +139,7 @@ fn said(index: &Index, store: &MemoryStore) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn following_a_store_and_reading_it_at_once_give_the_same(steps in steps()) {
