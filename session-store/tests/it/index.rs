@@ -1,4 +1,5 @@
 //! The index: what it says of a store, however it came to know it.
 
+mod file;
 mod incremental;
 mod world;
