@@ -40,7 +40,9 @@ impl Index {
     /// `Busy` if another process keeps the file for longer than the bounded wait; `Index` if even memory does not serve.
     pub fn open(backend: &dyn Backend) -> Result<Self> {
         let info = backend.info();
-        let identity = format!("{}:{}", info.scheme, info.location);
+        // However the way there is written, it is the same store.
+        let location = std::fs::canonicalize(&info.location).map_or(info.location, |path| path.display().to_string());
+        let identity = format!("{}:{location}", info.scheme);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false }) })

@@ -5,6 +5,7 @@ use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery, Page, S
 use session_store::{CurrentLeaf, SessionFact, TitleBy};
 use store_core::{Content, LogEntry, MemoryStore, Part, Seq, SessionId, SessionKind, Store, UserInput};
 
+use super::super::common::every_store;
 use super::world::{
     NOON, New, answers, append, calls, create, ends, index_of, moves, origin, put, says, segment, session, title, uses,
 };
@@ -12,9 +13,14 @@ use super::world::{
 /// A conversation that was compacted, a fork of it, a sub-agent, one in the archive and one in the trash.
 fn a_store() -> MemoryStore {
     let store = MemoryStore::new();
+    fill(&store);
+    store
+}
+
+fn fill(store: &dyn Store) {
     let main =
         New { agent: "claude", native_id: Some("0b9f-main".into()), cwd: Some("/home/ann/app/"), ..New::default() };
-    create(&store, session(1), segment(1), main);
+    create(store, session(1), segment(1), main);
     let told = vec![
         (None, says(NOON + 2_000, "\n  Fix   the build\nplease")),
         (None, answers(NOON + 3_000, "Looking.")),
@@ -25,18 +31,18 @@ fn a_store() -> MemoryStore {
         (None, says(NOON + 6_000, "and now?")),
         (None, uses(NOON + 6_500, Some("r-2"), 7, Some("0.0005"))),
     ];
-    append(&store, segment(1), told);
+    append(store, segment(1), told);
     let compacted_from = Some(origin(session(1), segment(1), 9));
     let compacted = New { compacted_from, summary: Some("The build was fixed."), ..New::default() };
-    create(&store, session(1), segment(9), compacted);
-    append(&store, segment(9), vec![(None, answers(NOON + 9_500, "Done.")), (None, ends(NOON + 9_700, 2))]);
-    put(&store, session(1), &title("made up", TitleBy::Agent));
-    put(&store, session(1), &SessionFact::Tags(vec!["ci".to_owned()]));
+    create(store, session(1), segment(9), compacted);
+    append(store, segment(9), vec![(None, answers(NOON + 9_500, "Done.")), (None, ends(NOON + 9_700, 2))]);
+    put(store, session(1), &title("made up", TitleBy::Agent));
+    put(store, session(1), &SessionFact::Tags(vec!["ci".to_owned()]));
 
     let forked_from = Some(origin(session(1), segment(1), 6));
-    create(&store, session(2), segment(2), New { agent: "claude", forked_from, ..New::default() });
+    create(store, session(2), segment(2), New { agent: "claude", forked_from, ..New::default() });
     append(
-        &store,
+        store,
         segment(2),
         vec![(None, says(NOON + 12_000, "another way")), (None, uses(NOON + 12_500, None, 1, None))],
     );
@@ -44,19 +50,18 @@ fn a_store() -> MemoryStore {
     let kind = SessionKind::Subagent;
     let native_id = Some("agent-7f3a".to_owned());
     create(
-        &store,
+        store,
         session(3),
         segment(3),
         New { agent: "claude", native_id, kind, parent: Some(session(1)), ..New::default() },
     );
-    append(&store, segment(3), vec![(None, says(NOON + 3_100, "Search it"))]);
+    append(store, segment(3), vec![(None, says(NOON + 3_100, "Search it"))]);
 
-    create(&store, session(4), segment(4), New { agent: "pi", cwd: Some("/home/ann/app"), ..New::default() });
-    put(&store, session(4), &SessionFact::Archived(true));
-    create(&store, session(5), segment(5), New { agent: "codex", ..New::default() });
-    put(&store, session(5), &SessionFact::Trashed(true));
-    put(&store, session(5), &SessionFact::Archived(true));
-    store
+    create(store, session(4), segment(4), New { agent: "pi", cwd: Some("/home/ann/app"), ..New::default() });
+    put(store, session(4), &SessionFact::Archived(true));
+    create(store, session(5), segment(5), New { agent: "codex", ..New::default() });
+    put(store, session(5), &SessionFact::Trashed(true));
+    put(store, session(5), &SessionFact::Archived(true));
 }
 
 fn sessions(page: &Page) -> Vec<SessionId> {
@@ -198,4 +203,33 @@ fn the_current_leaf_is_the_named_one_and_where_that_went_on() {
     assert_eq!(current(), (vec![segment(9), segment(20)], segment(9)), "the named one was continued at its end");
     put(&store, session(1), &SessionFact::Superseded(segment(9)));
     assert_eq!(current(), (vec![segment(1), segment(20)], segment(1)), "nothing that counts continues it now");
+}
+
+#[test]
+fn every_backend_is_served_alike_and_followed_from_process_to_process() {
+    for (scheme, store, _folder) in every_store() {
+        let reference = a_store();
+        let said = |index: &Index| {
+            let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+            json!([index.list(&all).unwrap(), index.segments(session(1)).unwrap(), index.segments(session(2)).unwrap()])
+        };
+        fill(&*store);
+        let first = index_of(&*store);
+        assert_eq!(said(&first), said(&index_of(&reference)), "{scheme}");
+        assert_eq!(first.is_kept(), scheme != "memory", "{scheme}");
+        let grow = |store: &dyn Store| {
+            append(
+                store,
+                segment(9),
+                vec![(None, says(NOON + 20_000, "more")), (None, uses(NOON + 20_001, None, 3, None))],
+            );
+            store.delete_session(session(2)).unwrap();
+            put(store, session(3), &title("found", TitleBy::Agent));
+        };
+        grow(&*store);
+        grow(&reference);
+        let second = Index::open(&*store).unwrap();
+        second.refresh(&*store).unwrap();
+        assert_eq!(said(&second), said(&index_of(&reference)), "{scheme}");
+    }
 }

@@ -4,9 +4,9 @@ use serde_json::json;
 use session_store::index::Index;
 use session_store::{SessionFact, Title, TitleBy, put_session_fact};
 use store_core::{
-    AppendOptions, ConfigChanged, CreateOptions, HistoryItem, Item, ItemEntry, LlmUsage, LogEntry, MemoryStore,
-    NewEntry, Part, Role, SegmentId, SegmentMeta, SegmentOrigin, SegmentStart, Seq, SessionConfig, SessionId,
-    SessionKind, Store, TurnEnd, UserInput,
+    AppendOptions, Backend, ConfigChanged, CreateOptions, HistoryItem, Item, ItemEntry, LlmUsage, LogEntry, NewEntry,
+    Part, Role, SegmentId, SegmentMeta, SegmentOrigin, SegmentStart, Seq, SessionConfig, SessionId, SessionKind, Store,
+    TurnEnd, UserInput,
 };
 
 /// Noon of a day in 2026.
@@ -37,7 +37,7 @@ pub(crate) struct New {
 }
 
 /// Creates a segment with its start alone.
-pub(crate) fn create(store: &MemoryStore, session: SessionId, segment: SegmentId, new: New) {
+pub(crate) fn create(store: &dyn Store, session: SessionId, segment: SegmentId, new: New) {
     let mut start = SegmentStart::new(session, segment.timestamp_ms());
     start.forked_from = new.forked_from;
     start.compacted_from = new.compacted_from;
@@ -58,7 +58,7 @@ pub(crate) fn create(store: &MemoryStore, session: SessionId, segment: SegmentId
 }
 
 /// Appends entries, each with a key if there is one.
-pub(crate) fn append(store: &MemoryStore, segment: SegmentId, entries: Vec<(Option<String>, LogEntry)>) {
+pub(crate) fn append(store: &dyn Store, segment: SegmentId, entries: Vec<(Option<String>, LogEntry)>) {
     let session = store.lookup_session_of(segment).unwrap().unwrap();
     let entries: Vec<NewEntry> = entries
         .into_iter()
@@ -111,7 +111,7 @@ pub(crate) fn origin(session: SessionId, segment: SegmentId, seq: u64) -> Segmen
     SegmentOrigin { session_id: session, segment_id: segment, seq: Seq(seq), at_turn_index: 0 }
 }
 
-pub(crate) fn put(store: &MemoryStore, session: SessionId, fact: &SessionFact) {
+pub(crate) fn put(store: &dyn Store, session: SessionId, fact: &SessionFact) {
     put_session_fact(store, NOON, session, fact).unwrap();
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn title(text: &str, by: TitleBy) -> SessionFact {
 }
 
 /// An index of the store as it is.
-pub(crate) fn index_of(store: &MemoryStore) -> Index {
+pub(crate) fn index_of(store: &dyn Backend) -> Index {
     let index = Index::open(store).unwrap();
     index.refresh(store).unwrap();
     index
