@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use store_core::call::{CALL_BYTES_MAX, ENTRY_BYTES_MAX};
 use store_core::{Backend, MemoryStore};
 
 use crate::CHECKS;
@@ -23,6 +24,30 @@ pub trait Harness: Send + Sync {
 
     /// Closes the first handle and opens the same store again. A check drops its second handles before.
     fn reopen(&mut self);
+
+    /// How large the largest entries and calls are. Not for backends to choose: there is only [`Limits::CONTRACT`].
+    fn limits(&self) -> Limits {
+        Limits::CONTRACT
+    }
+}
+
+/// The sizes that the checks of the limits are run with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub(crate) entry_bytes_max: u64,
+    pub(crate) call_bytes_max: u64,
+    /// A string that is long and not the longest.
+    pub(crate) string_bytes: usize,
+}
+
+impl Limits {
+    /// What the contract says.
+    pub const CONTRACT: Self =
+        Self { entry_bytes_max: ENTRY_BYTES_MAX, call_bytes_max: CALL_BYTES_MAX, string_bytes: 10 * 1024 * 1024 };
+
+    /// What the stores that prove the checks have, so that proving them takes seconds.
+    pub(crate) const SMALL: Self =
+        Self { entry_bytes_max: 256 * 1024, call_bytes_max: 640 * 1024, string_bytes: 100 * 1024 };
 }
 
 /// What a check answers.

@@ -14,7 +14,7 @@ pub mod faulty;
 mod harness;
 mod matrix;
 
-pub use harness::{Check, Failure, Harness, MemoryHarness, Outcome, assert_conforms};
+pub use harness::{Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.

@@ -1,6 +1,7 @@
 //! Many threads and two handles at once: calls stay whole, and of those that exclude each other one wins.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use store_core::Expected::Count;
@@ -98,22 +99,31 @@ pub(crate) fn calls_at_once_stay_whole(harness: &mut dyn Harness) -> Outcome {
 
 pub(crate) fn a_reader_sees_whole_calls_only(harness: &mut dyn Harness) -> Outcome {
     create_first(harness.store(), 1)?;
-    let seen = at_once(harness, |store, n| {
-        (0..ROUNDS)
-            .map(|round| {
-                if n == 0 {
-                    append(store, &call_of(n, round))?;
-                }
-                Ok(later_texts(store)?.len())
-            })
-            .collect::<Result<Vec<_>, Failure>>()
-    })?;
-    for lengths in seen {
-        for length in lengths? {
+    let writing = AtomicBool::new(true);
+    let read = |store: &dyn Backend| {
+        while writing.load(Ordering::Acquire) {
+            let length = later_texts(store)?.len();
             same("the entries that a reader saw beyond whole calls of three", length % 3, 0)?;
         }
+        Ok(())
+    };
+    let outcomes = at_once(harness, |store, n| match n {
+        0 => {
+            let _done = Done(&writing);
+            (0..ROUNDS).try_for_each(|round| append(store, &call_of(n, round)).map(|_| ()))
+        }
+        _ => read(store),
+    })?;
+    outcomes.into_iter().collect()
+}
+
+/// Tells the readers that the writer has ended, however it did.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
-    Ok(())
 }
 
 pub(crate) fn of_creations_at_once_one_wins(harness: &mut dyn Harness) -> Outcome {

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use store_core::StoreError::{InvalidEntry, TooLarge};
-use store_core::call::{CALL_BYTES_MAX, ENTRY_BYTES_MAX};
 use store_core::{Backend, NewEntry};
 
 use super::fixture::{
@@ -10,8 +9,6 @@ use super::fixture::{
     try_append,
 };
 use crate::{Failure, Harness, Outcome};
-
-const MIB: usize = 1024 * 1024;
 
 /// An entry whose text has this many bytes.
 fn entry_of(bytes: usize) -> String {
@@ -22,8 +19,9 @@ fn entry_of(bytes: usize) -> String {
     text
 }
 
-fn entry_bytes_max() -> Result<usize, Failure> {
-    usize::try_from(ENTRY_BYTES_MAX).map_err(|error| Failure::new(error.to_string()))
+/// The longest entry text of a store.
+fn longest(harness: &dyn Harness) -> Result<usize, Failure> {
+    usize::try_from(harness.limits().entry_bytes_max).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Writes one text and expects it back.
@@ -54,11 +52,11 @@ pub(crate) fn an_entry_nested_129_deep_is_refused(harness: &mut dyn Harness) -> 
 }
 
 pub(crate) fn a_string_of_10_mib_comes_back(harness: &mut dyn Harness) -> Outcome {
-    comes_back(harness.store(), &entry_of(10 * MIB))
+    comes_back(harness.store(), &entry_of(harness.limits().string_bytes))
 }
 
 pub(crate) fn a_string_of_10_mib_of_escapes_comes_back(harness: &mut dyn Harness) -> Outcome {
-    let escapes = r"\u0000\n\ud83d\ude00é".repeat(10 * MIB / 22);
+    let escapes = r"\u0000\n\ud83d\ude00é".repeat(harness.limits().string_bytes / 22);
     comes_back(harness.store(), &format!(r#"{{"kind":"note","ts":1,"text":"{escapes}"}}"#))
 }
 
@@ -70,22 +68,23 @@ pub(crate) fn a_call_of_a_thousand_entries_is_whole(harness: &mut dyn Harness) -
 }
 
 pub(crate) fn the_largest_entry_comes_back(harness: &mut dyn Harness) -> Outcome {
-    comes_back(harness.store(), &entry_of(entry_bytes_max()?))
+    comes_back(harness.store(), &entry_of(longest(harness)?))
 }
 
 pub(crate) fn an_entry_over_the_largest_is_refused(harness: &mut dyn Harness) -> Outcome {
-    let store = harness.store();
+    let (store, limits) = (harness.store(), harness.limits());
     create_first(store, 1)?;
-    let answer = try_append(store, session(1), segment(1), &[NewEntry::text(entry_of(entry_bytes_max()? + 1))]);
-    refused!("an entry of one byte too many", answer, TooLarge { bytes_max: ENTRY_BYTES_MAX, .. })?;
+    let entry = NewEntry::text(entry_of(longest(harness)? + 1));
+    let answer = try_append(store, session(1), segment(1), &[entry]);
+    refused!("an entry of one byte too many", answer, TooLarge { bytes_max, .. } if *bytes_max == limits.entry_bytes_max)?;
     same("the entries of the segment", count(store)?, 1)
 }
 
 pub(crate) fn a_call_over_the_largest_is_refused(harness: &mut dyn Harness) -> Outcome {
-    let store = harness.store();
+    let (store, limits) = (harness.store(), harness.limits());
     create_first(store, 1)?;
-    let large = NewEntry::text(entry_of(entry_bytes_max()?));
+    let large = NewEntry::text(entry_of(longest(harness)?));
     let answer = try_append(store, session(1), segment(1), &[note("small"), large.clone(), large.clone(), large]);
-    refused!("a call of too many bytes", answer, TooLarge { bytes_max: CALL_BYTES_MAX, .. })?;
+    refused!("a call of too many bytes", answer, TooLarge { bytes_max, .. } if *bytes_max == limits.call_bytes_max)?;
     same("the entries of the segment", count(store)?, 1)
 }

@@ -1,5 +1,27 @@
-//! Stores that each break one rule.
+//! Stores that each break one rule, to prove what the checks can catch.
+//!
+//! Every one is the reference with one or a few calls replaced. A good faulty store is a mistake that a backend could
+//! make, and a small one: it fails the checks that hold the broken rule and hardly any other.
 
+mod append;
+mod blob;
+mod change;
+mod concurrency;
+mod create;
+mod delete;
+mod expected;
+mod fact;
+mod handle;
+mod key;
+mod list;
+mod origin;
+mod read;
+mod reference;
+mod reopen;
+mod text;
+mod trace;
+
+use self::handle::{FaultyHarness, Rules};
 use crate::Harness;
 
 /// A store that breaks one rule.
@@ -7,12 +29,41 @@ use crate::Harness;
 pub struct FaultyStore {
     /// What it does wrong, as a statement in snake_case.
     pub name: &'static str,
-    make: fn() -> Box<dyn Harness>,
+    rules: Rules,
 }
 
 impl FaultyStore {
-    /// A new empty store with the fault.
-    pub fn fresh(&self) -> Box<dyn Harness> {
-        (self.make)()
+    const fn new(name: &'static str, rules: Rules) -> Self {
+        Self { name, rules }
     }
+
+    /// A new empty store with the fault.
+    ///
+    /// Its limits are small, so that the checks of the limits cost little on it; everything else is as the contract
+    /// says, but for the fault.
+    pub fn fresh(&self) -> Box<dyn Harness> {
+        Box::new(FaultyHarness::new(self.rules))
+    }
+}
+
+/// Every faulty store, in the order of the contract.
+pub fn all() -> impl Iterator<Item = &'static FaultyStore> {
+    let parts: [&[FaultyStore]; 15] = [
+        create::STORES,
+        origin::STORES,
+        append::STORES,
+        text::STORES,
+        expected::STORES,
+        key::STORES,
+        read::STORES,
+        list::STORES,
+        trace::STORES,
+        fact::STORES,
+        blob::STORES,
+        change::STORES,
+        delete::STORES,
+        reopen::STORES,
+        concurrency::STORES,
+    ];
+    parts.into_iter().flatten()
 }

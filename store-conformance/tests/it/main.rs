@@ -1,3 +1,4 @@
 //! The suite on the reference, and the proof of what its checks can catch.
 
+mod matrix;
 mod memory;

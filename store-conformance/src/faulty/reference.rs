@@ -1,0 +1,118 @@
+//! What the faulty stores stand on: the reference in memory, with limits that are small enough to be reached quickly.
+
+use store_core::call::check_size;
+use store_core::{
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
+    MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, TraceEntry,
+};
+
+use crate::Limits;
+
+/// A correct store whose limits are [`Limits::SMALL`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reference(MemoryStore);
+
+/// How many bytes of text are handed in.
+pub(super) const fn text_bytes(entry: &NewEntry) -> u64 {
+    match &entry.body {
+        NewBody::Text(text) => text.len() as u64,
+        NewBody::Typed(_) => 0,
+    }
+}
+
+fn check_limits(entries: &[NewEntry]) -> Result<()> {
+    for entry in entries {
+        check_size(text_bytes(entry), Limits::SMALL.entry_bytes_max)?;
+    }
+    check_size(entries.iter().map(text_bytes).sum(), Limits::SMALL.call_bytes_max)
+}
+
+impl Store for Reference {
+    fn create_segment(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &CreateOptions,
+    ) -> Result<Vec<Position>> {
+        check_limits(entries)?;
+        self.0.create_segment(session, segment, entries, options)
+    }
+
+    fn append_with(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &AppendOptions,
+    ) -> Result<Vec<Position>> {
+        check_limits(entries)?;
+        self.0.append_with(session, segment, entries, options)
+    }
+
+    fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        self.0.read_range(session, segment, after, limit)
+    }
+
+    fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
+        self.0.read_tail(session, segment, count)
+    }
+
+    fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
+        self.0.read_entry_count(session, segment)
+    }
+
+    fn exists(&self, session: SessionId) -> Result<bool> {
+        self.0.exists(session)
+    }
+
+    fn list_sessions(&self) -> Result<Vec<SessionId>> {
+        self.0.list_sessions()
+    }
+
+    fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
+        self.0.list_segments(session)
+    }
+
+    fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        self.0.lookup_session_of(segment)
+    }
+
+    fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {
+        self.0.append_trace(session, segment, trace)
+    }
+
+    fn read_traces(&self, session: SessionId, segment: SegmentId) -> Result<Vec<TraceEntry>> {
+        self.0.read_traces(session, segment)
+    }
+
+    fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
+        self.0.put_fact(scope, fact)
+    }
+
+    fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
+        self.0.facts(scope)
+    }
+
+    fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
+        self.0.put_blob(bytes)
+    }
+
+    fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
+        self.0.get_blob(reference)
+    }
+
+    fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
+        self.0.changes(cursor)
+    }
+
+    fn delete_session(&self, session: SessionId) -> Result<()> {
+        self.0.delete_session(session)
+    }
+}
+
+impl Backend for Reference {
+    fn info(&self) -> BackendInfo {
+        self.0.info()
+    }
+}

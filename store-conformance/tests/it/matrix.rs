@@ -1,0 +1,15 @@
+//! What the checks can catch: each of them fails on a store that breaks one rule.
+
+use store_conformance::{CHECKS, Matrix, faulty};
+
+#[test]
+fn every_check_is_failed_by_a_store_that_breaks_little_else() {
+    let matrix = Matrix::run(faulty::all());
+    println!("{} checks, {} faulty stores", CHECKS.len(), faulty::all().count());
+    println!("{matrix}");
+    assert_eq!(matrix.uncaught(), Vec::<&str>::new(), "faulty stores that no check fails on");
+    assert_eq!(matrix.too_broken(), Vec::<&str>::new(), "faulty stores that fail more than a tenth of the checks");
+    let unproved: Vec<_> = matrix.unproved().iter().map(|check| check.name).collect();
+    assert_eq!(unproved, Vec::<&str>::new(), "checks that no faulty store fails");
+    insta::assert_snapshot!(matrix);
+}
