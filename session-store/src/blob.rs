@@ -3,6 +3,8 @@
 //! A store never rewrites entries; this layer decides what an entry's text holds. A text over [`INLINE_BYTES_MAX`],
 //! wherever it stands in a part, an argument or a payload, becomes a reference to a blob with the text's own bytes.
 
+use std::string::FromUtf8Error;
+
 use serde_json::{Map, Value};
 use store_core::{BlobGuard, BlobRef, Content, HistoryItem, Item, LogEntry, Missing, Part, Store, StoreError};
 
@@ -159,15 +161,15 @@ struct Get<'a> {
 }
 
 impl Get<'_> {
-    fn get(&self, reference: &BlobRef) -> Result<String, StoreError> {
-        String::from_utf8(self.store.get_blob(reference)?).map_err(StoreError::backend)
+    fn get(&self, reference: &BlobRef) -> Result<Result<String, FromUtf8Error>, StoreError> {
+        Ok(String::from_utf8(self.store.get_blob(reference)?))
     }
 }
 
 impl Visit for Get<'_> {
     fn content(&mut self, content: &mut Content) -> Result<()> {
         if let Content::Blob(reference) = content {
-            *content = Content::Inline(self.get(reference)?);
+            *content = Content::Inline(self.get(reference)?.map_err(StoreError::backend)?);
         }
         Ok(())
     }
@@ -175,8 +177,8 @@ impl Visit for Get<'_> {
     fn value(&mut self, value: &mut Value) -> Result<bool> {
         let Some(reference) = as_reference(value) else { return Ok(false) };
         match self.get(&reference) {
-            Ok(text) => *value = Value::String(text),
-            Err(StoreError::NotFound(Missing::Blob(_))) => {}
+            Ok(Ok(text)) => *value = Value::String(text),
+            Ok(Err(_)) | Err(StoreError::NotFound(Missing::Blob(_))) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(true)

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{
-    HistoryItem, HistoryRef, Item, LlmUsage, LogEntry, Part, Position, Role, SegmentId, SegmentMeta, Seq,
+    HistoryItem, HistoryRef, Item, LlmUsage, LogEntry, Part, Position, Role, SegmentId, SegmentMeta, SegmentStart, Seq,
     SessionConfig, SessionId, Store, StoreError, TimestampMs, UserInput,
 };
 
@@ -172,28 +172,23 @@ struct Source {
 pub(crate) fn model_history(parts: &[LineageEntries]) -> Vec<PlacedItem> {
     let mut sources = Vec::new();
     for (at, part) in parts.iter().enumerate() {
-        for entry in 0..part.entries.len() {
-            if let LogEntry::SegmentStart(start) = &part.entries[entry]
-                && start.compacted_from.is_some()
-            {
-                sources.clear();
+        for (entry, own) in part.entries.iter().enumerate() {
+            match own {
+                LogEntry::SegmentStart(start) => push_start(parts, at, start, &mut sources),
+                _ => push_entry(parts, at, entry, &mut sources),
             }
-            push_entry(parts, at, entry, &mut sources);
         }
     }
     let turns = turns_of(parts);
     sources.into_iter().filter_map(|source| place(parts, &turns, source)).collect()
 }
 
+/// Puts what an entry holds itself.
 fn push_entry(parts: &[LineageEntries], part: usize, entry: usize, sources: &mut Vec<Source>) {
     match &parts[part].entries[entry] {
         LogEntry::SegmentStart(start) => {
-            for (at, item) in start.history.iter().enumerate() {
-                match item {
-                    HistoryItem::Item(_) => sources.push(Source { part, entry, history: Some(at) }),
-                    HistoryItem::Reference(reference) => push_reference(parts, part, reference, sources),
-                }
-            }
+            let own = start.history.iter().enumerate().filter(|(_, item)| matches!(item, HistoryItem::Item(_)));
+            sources.extend(own.map(|(at, _)| Source { part, entry, history: Some(at) }));
         }
         LogEntry::UserInput(_) | LogEntry::AssistantItem(_) | LogEntry::ToolResult(_) | LogEntry::SystemItem(_) => {
             sources.push(Source { part, entry, history: None });
@@ -202,15 +197,25 @@ fn push_entry(parts: &[LineageEntries], part: usize, entry: usize, sources: &mut
     }
 }
 
-/// The items of the referenced entries; a `segment_start` among them stands for its own history. A history only
-/// reaches back to segments before its own, so this comes to an end.
+/// Puts what a segment starts with, what it refers to included.
+fn push_start(parts: &[LineageEntries], part: usize, start: &SegmentStart, sources: &mut Vec<Source>) {
+    if start.compacted_from.is_some() {
+        sources.clear();
+    }
+    for (at, item) in start.history.iter().enumerate() {
+        match item {
+            HistoryItem::Item(_) => sources.push(Source { part, entry: 0, history: Some(at) }),
+            HistoryItem::Reference(reference) => push_reference(parts, part, reference, sources),
+        }
+    }
+}
+
+/// The items of the referenced entries. A `segment_start` among them gives the items that stand only there, such as an
+/// earlier summary; what its own history refers to is not taken along, so a range over a compaction gives nothing twice.
 fn push_reference(parts: &[LineageEntries], of: usize, reference: &HistoryRef, sources: &mut Vec<Source>) {
     let Some(part) = lineage::find_reference(&parts[..of], reference) else { return };
-    let entries = parts[part].numbered().map(|(seq, _)| seq).enumerate();
-    for (entry, seq) in entries.skip_while(|(_, seq)| *seq < reference.from) {
-        if seq > reference.through {
-            break;
-        }
+    let place = |seq: Seq| usize::try_from(seq.0).unwrap_or(usize::MAX);
+    for entry in place(reference.from) - 1..place(reference.through) {
         push_entry(parts, part, entry, sources);
     }
 }

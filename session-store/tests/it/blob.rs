@@ -91,9 +91,11 @@ fn a_part_whose_bytes_are_gone_is_an_error() {
 #[test]
 fn a_value_that_only_looks_like_a_reference_stays_as_it_is() {
     for (scheme, store, _folder) in every_store() {
+        let no_text = store.put_blob(&[0xFF, 0xFE]).unwrap();
         let values = [
             json!({"$blob": "not an address", "bytes": 3}),
             json!({"$blob": "0".repeat(64), "bytes": 70_000}),
+            json!({"$blob": no_text.reference().sha256, "bytes": 2}),
             json!({"$blob": 5, "bytes": 3}),
             json!({"$blob": "x", "bytes": 3, "more": true}),
             json!([{"$blob": "x"}]),

@@ -17,8 +17,10 @@ fn id(number: u64) -> SegmentId {
     SegmentId::from_bytes(bytes)
 }
 
-/// (segment, entries, time of the last one, (continued segment, seq))
-fn tree(session: SessionId, nodes: &[(u64, u64, u64, Option<(u64, u64)>)]) -> SegmentTree {
+/// Segment, entries, time of the last one, continued segment and seq.
+type Node = (u64, u64, u64, Option<(u64, u64)>);
+
+fn tree(session: SessionId, nodes: &[Node]) -> SegmentTree {
     SegmentTree::new(
         session,
         nodes.iter().map(|(segment, entry_count, last_ts, origin)| SegmentNode {
