@@ -164,6 +164,7 @@ impl<T> Works<T> for store_core::Result<T> {
 }
 
 /// Two values that have to be the same.
+#[expect(clippy::needless_pass_by_value, reason = "what is compared was made for the comparison")]
 pub(super) fn same<T: PartialEq + Debug>(what: &str, actual: T, expected: T) -> Outcome {
     if actual == expected {
         return Ok(());

@@ -219,7 +219,7 @@ pub(super) const STORES: &[FaultyStore] = &[
             append: Some(|at, session, segment, entries, options| {
                 // Late on purpose, so that of an append and a deletion at once the append comes second.
                 for _ in 0..200 {
-                    if at.shared.has(&session.to_string()) {
+                    if entries.len() > 1 || at.shared.has(&session.to_string()) {
                         break;
                     }
                     std::thread::yield_now();
