@@ -3,7 +3,7 @@
 use serde_json::Value;
 use store_core::TimestampMs;
 
-/// How deep a value that came as text of its own may be nested; an entry around it has to stay below the store's limit.
+/// How deep a value may be nested that becomes part of an entry, which has to stay below the store's limit.
 const MAX_PARSED_DEPTH: usize = 100;
 
 /// A text field.
@@ -65,6 +65,11 @@ pub(super) fn parsed(text: &str) -> Value {
     }
 }
 
+/// The value, or its text if it is nested beyond reason.
+pub(super) fn storable(value: Value) -> Value {
+    if is_shallow(&value, MAX_PARSED_DEPTH) { value } else { Value::String(value.to_string()) }
+}
+
 fn is_shallow(value: &Value, levels: usize) -> bool {
     match value {
         Value::Array(values) => levels > 0 && values.iter().all(|value| is_shallow(value, levels - 1)),
@@ -102,5 +107,7 @@ mod tests {
         assert_eq!(parsed("{\"a\":"), json!("{\"a\":"));
         let deep = format!("{}{}", "[".repeat(110), "]".repeat(110));
         assert_eq!(parsed(&deep), json!(deep));
+        let value: Value = serde_json::from_str(&deep).unwrap();
+        assert_eq!(storable(value), json!(deep));
     }
 }

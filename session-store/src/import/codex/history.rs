@@ -11,6 +11,7 @@ use serde_json::Value;
 use store_core::{Item, Part, Role};
 
 use super::item::{self, Origin, Response};
+use crate::import::fields::storable;
 use crate::import::record::HistoryPart;
 
 /// How much of what was typed Codex keeps when it rebuilds a history: 20,000 tokens of about four bytes.
@@ -130,7 +131,7 @@ impl Remembered {
             Response::User { parts, .. } => !message.is_empty() && is_text(parts, message),
             _ => false,
         };
-        let item = response.into_item().unwrap_or(Item::Other(kept));
+        let item = response.into_item().unwrap_or_else(|| Item::Other(storable(kept)));
         if is_summary {
             return (item, Place::Summary);
         }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use store_core::{Content, Item, Part, Role};
 
-use crate::import::fields::{filled, owned, parsed, take, text};
+use crate::import::fields::{filled, owned, parsed, storable, take, text};
 
 /// What a user message is, as far as the item itself tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,23 +74,23 @@ pub(super) fn read(mut payload: Value, id: &str) -> Response {
             name: tool_name(&payload),
             arguments: match take(&mut payload, "arguments") {
                 Value::String(arguments) => parsed(&arguments),
-                arguments => arguments,
+                arguments => storable(arguments),
             },
         }),
         "custom_tool_call" => Response::Call(Item::ToolCall {
             call_id: call_id(&payload, id),
             name: tool_name(&payload),
-            arguments: take(&mut payload, "input"),
+            arguments: storable(take(&mut payload, "input")),
         }),
         "local_shell_call" => Response::Call(Item::ToolCall {
             call_id: call_id(&payload, id),
             name: "local_shell".into(),
-            arguments: take(&mut payload, "action"),
+            arguments: storable(take(&mut payload, "action")),
         }),
         "tool_search_call" if filled(&payload, "call_id").is_some() => Response::Call(Item::ToolCall {
             call_id: call_id(&payload, id),
             name: "tool_search".into(),
-            arguments: take(&mut payload, "arguments"),
+            arguments: storable(take(&mut payload, "arguments")),
         }),
         "function_call_output" | "custom_tool_call_output" => {
             let call_id = call_id(&payload, id);
@@ -104,7 +104,7 @@ pub(super) fn read(mut payload: Value, id: &str) -> Response {
         }),
         "web_search_call" => web_search(payload, id),
         "image_generation_call" => image_generation(payload, id),
-        "compaction" | "compaction_summary" | "context_compaction" => Response::Opaque(Item::Other(payload)),
+        "compaction" | "compaction_summary" | "context_compaction" => Response::Opaque(Item::Other(storable(payload))),
         _ => Response::Unknown(payload),
     }
 }
@@ -200,7 +200,7 @@ fn web_search(mut payload: Value, id: &str) -> Response {
         call: Item::ToolCall {
             call_id: call_id.clone(),
             name: "web_search".into(),
-            arguments: take(&mut payload, "action"),
+            arguments: storable(take(&mut payload, "action")),
         },
         result: Item::ToolResult { call_id, parts: vec![Part::text(status)], is_error },
     }
@@ -232,7 +232,7 @@ pub(super) fn parts(content: Value) -> Vec<Part> {
         Value::String(text) => vec![Part::text(text)],
         Value::Array(blocks) => blocks.into_iter().map(part).collect(),
         Value::Null => Vec::new(),
-        other => vec![Part::Other(other)],
+        other => vec![Part::Other(storable(other))],
     }
 }
 
@@ -247,7 +247,7 @@ fn part(mut block: Value) -> Part {
             let url = block.pointer("/image_url/url").or_else(|| block.get("image_url")).and_then(Value::as_str);
             match url.map(image) {
                 Some(image) => image,
-                None => Part::Other(block),
+                None => Part::Other(storable(block)),
             }
         }
         "input_file" => Part::File {
@@ -256,7 +256,7 @@ fn part(mut block: Value) -> Part {
             data: owned(&block, "file_data").map(Content::Inline),
             url: owned(&block, "file_url"),
         },
-        _ => Part::Other(block),
+        _ => Part::Other(storable(block)),
     }
 }
 

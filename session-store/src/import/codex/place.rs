@@ -3,6 +3,7 @@
 use serde_json::Value;
 use store_core::{ConfigChanged, Extension, Item, ItemEntry, LogEntry, SessionConfig, SystemItem, TimestampMs};
 
+use crate::import::fields::storable;
 use crate::import::record::{Parent, Step};
 
 /// The domain under which records are kept that have no form of their own.
@@ -79,5 +80,5 @@ pub(super) const fn config_changed(ts: TimestampMs, config: SessionConfig) -> Lo
 
 /// What has no form of its own.
 pub(super) fn extension(ts: TimestampMs, payload: Value) -> LogEntry {
-    LogEntry::Extension(Extension { ts, domain: DOMAIN.into(), payload })
+    LogEntry::Extension(Extension { ts, domain: DOMAIN.into(), payload: storable(payload) })
 }

@@ -161,6 +161,7 @@ impl CodexReader {
                 self.unconfirmed += u32::from(!self.confirmed);
                 self.typed(&place, parts, out);
             }
+            Origin::Injected if item::is_shell_command(&parts) => self.typed(&place, parts, out),
             Origin::Injected | Origin::Summary => self.injected(&place, parts, out),
             Origin::Open if is_flat && item::looks_injected(&parts) => self.flat_context(&place, parts, out),
             Origin::Open if is_flat => self.typed(&place, parts, out),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use store_core::{Content, Item, LlmUsage, Part, Role, TimestampMs};
 
-use crate::import::fields::{count, filled, owned, take, text};
+use crate::import::fields::{count, filled, owned, storable, take, text};
 
 /// The decimals of a cost that are kept: below them is only what binary fractions add.
 const COST_DECIMALS: usize = 12;
@@ -14,7 +14,7 @@ pub(super) fn parts(content: Value) -> Vec<Part> {
         Value::String(text) => vec![Part::text(text)],
         Value::Array(blocks) => blocks.into_iter().map(part).collect(),
         Value::Null => Vec::new(),
-        other => vec![Part::Other(other)],
+        other => vec![Part::Other(storable(other))],
     }
 }
 
@@ -25,7 +25,7 @@ fn part(mut block: Value) -> Part {
             _ => Part::text(""),
         },
         "image" => image(block),
-        _ => Part::Other(block),
+        _ => Part::Other(storable(block)),
     }
 }
 
@@ -64,7 +64,7 @@ fn block_item(mut block: Value, record: &str) -> Item {
         "toolCall" => Item::ToolCall {
             call_id: owned(&block, "id").unwrap_or_else(|| record.to_owned()),
             name: owned(&block, "name").unwrap_or_default(),
-            arguments: take(&mut block, "arguments"),
+            arguments: storable(take(&mut block, "arguments")),
         },
         _ => Item::Message { role: Role::Assistant, parts: vec![part(block)] },
     }

@@ -8,7 +8,7 @@ use store_core::{
 };
 
 use super::message;
-use crate::import::fields::{filled, owned, take, text, time_ms};
+use crate::import::fields::{filled, owned, storable, take, text, time_ms};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 
 /// The domain under which records are kept that have no form of their own.
@@ -282,5 +282,5 @@ const fn injected(ts: TimestampMs, item: Item) -> LogEntry {
 }
 
 fn extension(ts: TimestampMs, payload: Value) -> LogEntry {
-    LogEntry::Extension(Extension { ts, domain: DOMAIN.into(), payload })
+    LogEntry::Extension(Extension { ts, domain: DOMAIN.into(), payload: storable(payload) })
 }
