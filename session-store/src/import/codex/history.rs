@@ -37,7 +37,7 @@ struct Prompt {
     items: usize,
 }
 
-/// What replaces a history: `put_in` stands nowhere in the file and is given records of its own, by number.
+/// What replaces a history. What is `put_in` stands nowhere in the file and is given records of its own.
 #[derive(Debug, Default)]
 pub(super) struct Replacement {
     pub(super) put_in: Vec<(String, Item)>,
@@ -98,26 +98,23 @@ impl Remembered {
         }
     }
 
+    /// The last message that stands nowhere else is what a transcript shows as the summary, so only what comes before it
+    /// may stand in the history itself.
     fn listed(&self, items: Vec<Value>, message: &str, record: &str) -> Replacement {
-        let mut read: Vec<(Item, Place)> = items.into_iter().map(|item| self.place(item, message)).collect();
-        if !read.iter().any(|(_, place)| *place == Place::Summary) {
-            let last = read.iter_mut().rev().find(|(item, place)| {
-                *place == Place::Nowhere && matches!(item, Item::Message { role: Role::User | Role::Assistant, .. })
-            });
-            if let Some((_, place)) = last {
-                *place = Place::Summary;
-            }
-        }
+        let items: Vec<(Item, Place)> = items.into_iter().map(|item| self.place(item, message)).collect();
+        let told = items.iter().rposition(|(_, place)| *place == Place::Summary);
+        let summary =
+            told.or_else(|| items.iter().rposition(|(item, place)| *place == Place::Nowhere && is_said(item)));
         let mut replacement = Replacement::default();
-        for (item, place) in read {
+        for (at, (item, place)) in items.into_iter().enumerate() {
             match place {
                 Place::Record(record) => replacement.refer(record),
-                Place::Nowhere if matches!(item, Item::Message { .. }) => {
+                _ if matches!(item, Item::Message { .. }) && summary.is_none_or(|summary| at > summary) => {
                     let own = format!("{record}.{}", replacement.put_in.len() + 1);
                     replacement.put_in.push((own.clone(), item));
                     replacement.refer(own);
                 }
-                Place::Nowhere | Place::Summary => replacement.parts.push(HistoryPart::Item(item)),
+                _ => replacement.parts.push(HistoryPart::Item(item)),
             }
         }
         replacement
@@ -126,17 +123,24 @@ impl Remembered {
     fn place(&self, payload: Value, message: &str) -> (Item, Place) {
         let kept = payload.clone();
         let response = item::read(payload, "");
-        let is_summary = match &response {
-            Response::User { origin: Origin::Summary, .. } => true,
-            Response::User { parts, .. } => !message.is_empty() && is_text(parts, message),
-            _ => false,
+        let (is_summary, is_context) = match &response {
+            Response::User { origin: Origin::Summary, .. } => (true, false),
+            Response::User { origin: Origin::Injected, .. } => (false, true),
+            Response::User { parts, .. } => {
+                (!message.is_empty() && is_text(parts, message), item::looks_injected(parts))
+            }
+            _ => (false, false),
         };
         let item = response.into_item().unwrap_or_else(|| Item::Other(storable(kept)));
         if is_summary {
             return (item, Place::Summary);
         }
         let known = self.by_digest.get(&digest_of(&item)).and_then(|at| self.items.get(*at));
-        let place = known.map_or(Place::Nowhere, |(_, record)| Place::Record(record.clone()));
+        let place = match known {
+            Some((_, record)) => Place::Record(record.clone()),
+            None if is_context => Place::GivenAnew,
+            None => Place::Nowhere,
+        };
         (item, place)
     }
 
@@ -169,8 +173,15 @@ enum Place {
     Record(String),
     /// It is the compaction's summary.
     Summary,
+    /// Nowhere in the file: context, in a new version.
+    GivenAnew,
     /// Nowhere in the file.
     Nowhere,
+}
+
+/// Whether an item is a message of the person or of the model.
+const fn is_said(item: &Item) -> bool {
+    matches!(item, Item::Message { role: Role::User | Role::Assistant, .. })
 }
 
 fn is_text(parts: &[Part], text: &str) -> bool {
@@ -211,15 +222,31 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_held_is_referred_to_and_what_it_did_not_hold_is_put_in() {
+    fn what_the_file_held_is_referred_to_and_the_rest_stands_in_the_history() {
         let mut payload = json!({"message": "sum", "replacement_history": [
             user("<environment_context>\nlater</environment_context>"), user("first"), user("second"), user("sum"),
         ]});
         let replacement = remembered().replacement(&mut payload, "9");
+        assert!(replacement.put_in.is_empty(), "{replacement:?}");
+        let context = Item::message(Role::User, "<environment_context>\nlater</environment_context>");
+        let records = HistoryPart::Records(vec!["2".into(), "4".into()]);
+        let summary = HistoryPart::Item(Item::message(Role::User, "sum"));
+        assert_eq!(replacement.parts, [HistoryPart::Item(context), records, summary]);
+    }
+
+    #[test]
+    fn context_that_no_summary_follows_is_put_in_before() {
+        let mut payload = json!({"message": "", "replacement_history": [
+            user("first"),
+            {"type": "compaction", "encrypted_content": "gAAA"},
+            user("<environment_context>\nlater</environment_context>"),
+        ]});
+        let replacement = remembered().replacement(&mut payload, "9");
         assert_eq!(replacement.put_in.len(), 1);
         assert_eq!(replacement.put_in[0].0, "9.1");
-        let records = HistoryPart::Records(vec!["9.1".into(), "2".into(), "4".into()]);
-        assert_eq!(replacement.parts, [records, HistoryPart::Item(Item::message(Role::User, "sum"))]);
+        let opaque = Item::Other(json!({"type": "compaction", "encrypted_content": "gAAA"}));
+        let [first, last] = ["2", "9.1"].map(|record| HistoryPart::Records(vec![record.into()]));
+        assert_eq!(replacement.parts, [first, HistoryPart::Item(opaque), last]);
     }
 
     #[test]
@@ -239,7 +266,8 @@ mod tests {
         let replacement = known.replacement(&mut json!({"message": "sum"}), "9");
         assert_eq!(replacement.parts[0], HistoryPart::Records(vec!["1".into(), "2".into()]));
         let mut payload = json!({"message": "sum", "replacement_history": [user("second"), user("sum")]});
-        assert_eq!(known.replacement(&mut payload, "9").put_in.len(), 1);
+        let second = HistoryPart::Item(Item::message(Role::User, "second"));
+        assert_eq!(known.replacement(&mut payload, "9").parts[0], second);
     }
 
     #[test]
