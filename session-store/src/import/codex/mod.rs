@@ -7,6 +7,7 @@
 //! * [`head`] tells what a file is from its first records.
 //! * [`CodexReader`] turns records into steps; what a `response_item` says is read by `item`, what events tell of it by
 //!   `event`, what a compaction goes on with by `history`, what was used by `usage`.
+//! * [`spawning_call`] finds the call of a conversation that started a sub-agent.
 
 mod event;
 mod head;
@@ -14,10 +15,12 @@ mod history;
 mod item;
 mod place;
 mod reader;
+mod spawn;
 mod usage;
 
 pub(super) use head::{head, sniff};
 pub(super) use reader::CodexReader;
+pub(super) use spawn::spawning_call;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::import::fields::storable;
 use crate::import::record::{Parent, Step};
 
 /// The domain under which records are kept that have no form of their own.
-const DOMAIN: &str = "import.codex";
+pub(super) const DOMAIN: &str = "import.codex";
 
 /// A record's place.
 #[derive(Clone, Debug)]
