@@ -14,6 +14,7 @@ use super::rows::Fault;
 use super::schema::{self, Opened};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use crate::error::{Result, SessionError};
+use crate::segment::SegmentLocation;
 
 /// The projection of a store that lists, names and look-ups are answered from.
 ///
@@ -61,15 +62,29 @@ impl Index {
     /// # Errors
     /// What the store fails with as a whole; `Busy`; `Index`.
     pub fn refresh(&self, store: &dyn Store) -> Result<Refreshed> {
-        let mut inner = self.lock();
-        let done = match inner.refresh(store) {
-            Err(Fault::Db(error)) if !schema::is_busy(&error) => {
-                inner.heal(&error)?;
-                inner.refresh(store)?
+        self.lock().healing(|inner| {
+            let done = refresh::refresh(&mut inner.opened.db, store, !inner.compared)?;
+            inner.compared = true;
+            Ok(done)
+        })
+    }
+
+    /// Brings in some segments and their sessions, and nothing else: for who writes many logs one after the other, asks about
+    /// each before the next, and refreshes in the end. Cost follows these segments, however many others have changed.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub fn refresh_segments(&self, store: &dyn Store, segments: &[SegmentLocation]) -> Result<Refreshed> {
+        self.lock().healing(|inner| {
+            // What was healed away comes back whole, or the answers would lack what was there before.
+            if inner.compared {
+                refresh::refresh_segments(&mut inner.opened.db, store, segments)
+            } else {
+                let done = refresh::refresh(&mut inner.opened.db, store, true)?;
+                inner.compared = true;
+                Ok(done)
             }
-            done => done?,
-        };
-        Ok(done)
+        })
     }
 
     /// One page of conversations.
@@ -155,10 +170,15 @@ impl Index {
 }
 
 impl Inner {
-    fn refresh(&mut self, store: &dyn Store) -> Result<Refreshed, Fault> {
-        let done = refresh::refresh(&mut self.opened.db, store, !self.compared)?;
-        self.compared = true;
-        Ok(done)
+    /// Does something; once more with an index that was made anew if its database fails.
+    fn healing(&mut self, work: impl Fn(&mut Self) -> Result<Refreshed, Fault>) -> Result<Refreshed> {
+        match work(self) {
+            Err(Fault::Db(error)) if !schema::is_busy(&error) => {
+                self.heal(&error)?;
+                Ok(work(self)?)
+            }
+            done => Ok(done?),
+        }
     }
 
     /// Makes the index anew after its database failed: in its file if the file was at fault, else in memory.

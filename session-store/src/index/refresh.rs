@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::rollup;
 use super::rows::{Fault, read_id};
 use super::scan::Scan;
+use crate::segment::SegmentLocation;
 
 /// How much is read, in entries, before what was found is made visible.
 const CHUNK_ENTRIES: u64 = 20_000;
@@ -49,14 +50,28 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
     if work.sessions.is_empty() && work.segments.is_empty() && !moved {
         return Ok(Refreshed::default());
     }
-    let done = apply(db, store, work)?;
+    let done = bring_in(db, store, work)?;
     if moved {
         put_cursor(db, &changes.cursor)?;
     }
     Ok(done)
 }
 
-fn apply(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed, Fault> {
+/// Brings in some segments with their sessions, whatever else has changed. The cursor stays: what is brought in here is
+/// looked at once more by the next [`refresh`].
+pub(super) fn refresh_segments(
+    db: &mut Connection,
+    store: &dyn Store,
+    segments: &[SegmentLocation],
+) -> Result<Refreshed, Fault> {
+    let work = Work {
+        sessions: segments.iter().map(|location| location.session_id).collect(),
+        segments: segments.iter().map(|location| (location.session_id, location.segment_id)).collect(),
+    };
+    bring_in(db, store, work)
+}
+
+fn bring_in(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed, Fault> {
     let plan = Plan::new(db, store, &work.segments)?;
     let mut done = Refreshed { segments: plan.order.len() as u64, sessions: 0 };
     let mut scan = Scan::new(store, plan.wanted);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery};
-use session_store::{CurrentLeaf, SessionFact, TitleBy};
+use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery, Refreshed};
+use session_store::{CurrentLeaf, SegmentLocation, SessionFact, TitleBy};
 use store_core::{MemoryStore, SegmentId, Seq, SessionId, Store, StoreError};
 
 use super::world::{
@@ -155,4 +155,21 @@ proptest! {
         follower.refresh(&store).unwrap();
         prop_assert_eq!(said(&follower, &store), said(&index_of(&store), &store));
     }
+}
+
+#[test]
+fn a_writer_has_what_it_wrote_brought_in_without_the_rest() {
+    let store = MemoryStore::new();
+    let index = index_of(&store);
+    for number in 1..=3 {
+        create(&store, session(number), segment(number), New { agent: "pi", ..New::default() });
+        append(&store, segment(number), vec![(Some("rec#0".to_owned()), says(NOON, "hello"))]);
+    }
+    let written = SegmentLocation { session_id: session(2), segment_id: segment(2) };
+    let done = index.refresh_segments(&store, &[written]).unwrap();
+    assert_eq!(done, Refreshed { segments: 1, sessions: 1 });
+    let homes = index.record_homes("pi", "rec").unwrap();
+    assert_eq!(homes.iter().map(|home| home.segment_id).collect::<Vec<_>>(), [segment(2)]);
+    index.refresh(&store).unwrap();
+    assert_eq!(said(&index, &store), said(&index_of(&store), &store));
 }
