@@ -80,6 +80,11 @@ impl Live {
         Ok(())
     }
 
+    /// Whether the handle has written anything.
+    fn is_begun(&self) -> bool {
+        lock_mutex(&self.entry).is_some()
+    }
+
     /// Moves the list to `changes.jsonl` and gives the entry up.
     pub(crate) fn close(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
         let Some(entry) = lock_mutex(&self.entry).take() else { return Ok(()) };
@@ -163,6 +168,10 @@ fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
 
 impl FsStore {
     pub(crate) fn touch(&self, touched: Touched) -> Result<()> {
+        if !self.live.is_begun() {
+            // What cannot be moved now is read where it is.
+            let _ = self.collect_dead();
+        }
         self.live.touch(&*self.disk, &self.layout, touched)
     }
 

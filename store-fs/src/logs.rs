@@ -14,6 +14,10 @@ use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
 
+/// How often a log is opened again whose name stands for another file than the one that was opened. Nobody replaces
+/// a log that often at once; a filesystem that gives a file two numbers would do it for ever.
+const REOPEN_TRIES: usize = 32;
+
 /// Which log of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LogKey {
@@ -89,19 +93,23 @@ impl Logs {
         purpose: Purpose,
         mut work: impl FnMut(&RecordLog) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        loop {
+        for _ in 0..REOPEN_TRIES {
             let Some(log) = self.get(key, purpose)? else { return Ok(None) };
             match work(&log) {
                 Ok(Some(done)) => return Ok(Some(done)),
                 Ok(None) => self.forget(key, &log),
                 Err(error) => {
-                    if matches!(error, StoreError::Io { .. } | StoreError::NoSpace { .. }) {
+                    if matches!(error, StoreError::Io { .. }) {
                         self.forget(key, &log);
                     }
                     return Err(error);
                 }
             }
         }
+        Err(StoreError::backend(format!(
+            "{} is another file whenever it is opened",
+            key.name(&self.layout).path.display()
+        )))
     }
 
     fn get(&self, key: LogKey, purpose: Purpose) -> Result<Option<Arc<RecordLog>>> {

@@ -168,9 +168,8 @@ impl FsStore {
             return Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION });
         }
         let store = Self::assemble(disk, layout, Access::Write, header.format, Some(lock), options);
-        // What cannot be cleared away or moved now says nothing, or is read where it is.
+        // What cannot be cleared away now says nothing where it is.
         let _ = store.clear_leftovers();
-        let _ = store.collect_dead();
         Ok(store)
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod faults;
 mod format;
 mod handles;
+mod model;
 mod opening;
 mod processes;
 mod recovery;
