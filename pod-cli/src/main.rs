@@ -1,2 +1,21 @@
+//! `pod`: the conversations of AI agents, on the command line.
 //!
-fn main() {}
+//! `cli` says what may be typed, `commands` does it, `render` is what a person sees of it, `error` has the words and
+//! exit codes for what goes wrong. Everything about conversations and stores is the library's.
+
+mod app;
+mod cli;
+mod commands;
+mod config;
+mod error;
+mod interrupt;
+mod output;
+mod pager;
+mod progress;
+mod render;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(app::run(std::env::args_os()))
+}

@@ -1,0 +1,118 @@
+//! One run of the program: from the words of the command line to its exit code.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Global};
+use crate::commands;
+use crate::config::{Config, Environment, StoreUrl, store_url};
+use crate::error::{CliError, Report, Result, exit};
+use crate::interrupt::Interrupt;
+use crate::output::{Output, Terminal};
+use crate::render::{Theme, clean};
+
+/// What every command is given.
+pub(crate) struct App {
+    /// Options that every command takes.
+    pub(crate) global: Global,
+    /// What surrounds the program.
+    pub(crate) environment: Environment,
+    /// How it speaks.
+    pub(crate) terminal: Terminal,
+    /// Ctrl-C.
+    pub(crate) interrupt: Interrupt,
+}
+
+/// Runs the program and answers with its exit code.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return tell_clap(&error, &arguments),
+    };
+    let global = cli.global.clone();
+    let (outcome, theme) = match App::new(&cli.global) {
+        Ok(app) => (commands::run(&app, cli), app.terminal.error_theme),
+        Err(error) => (Err(error), Theme::default()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) if error.is_closed_pipe() => exit::OK,
+        Err(error) => tell(&error.report(), global.json, &theme),
+    }
+}
+
+/// Tells an error on standard error. If even that is closed, the exit code has to do.
+fn tell(report: &Report, json: bool, theme: &Theme) -> u8 {
+    drop(report.tell(&mut io::stderr().lock(), json, theme));
+    report.code
+}
+
+/// Help and version are answers; everything else that clap says is a mistake of the caller.
+fn tell_clap(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    if json && !is_answer {
+        let said = error.render().to_string();
+        let message = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        return tell(&Report::usage(message, Some("`pod --help` says what there is")), true, &Theme::default());
+    }
+    // A closed pipe is all that can go wrong here, and nothing is lost with it.
+    drop(error.print());
+    if is_answer { exit::OK } else { exit::USAGE }
+}
+
+impl App {
+    fn new(global: &Global) -> Result<Self> {
+        let environment = Environment::read()?;
+        let terminal = Terminal::look(global, &environment);
+        Ok(Self { global: global.clone(), environment, terminal, interrupt: Interrupt::install()? })
+    }
+
+    /// Which store is meant.
+    pub(crate) fn store_url(&self) -> Result<StoreUrl> {
+        let config = Config::load(self.environment.config_file().as_deref())?;
+        store_url(self.global.store.as_deref(), &config, &self.environment)
+    }
+
+    /// The folder the program was started in, as text.
+    pub(crate) fn folder(&self) -> Option<&str> {
+        self.environment.folder.as_deref().and_then(std::path::Path::to_str)
+    }
+
+    /// Writes one JSON document to standard output.
+    pub(crate) fn print_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+        let mut out = Output::json(&self.terminal);
+        out.document(value)?;
+        Ok(out.finish()?)
+    }
+
+    /// Standard output for people, paged where that makes sense.
+    pub(crate) fn paged(&self) -> Output {
+        Output::paged(&self.terminal, &self.interrupt)
+    }
+
+    /// Says something on standard error that is not part of the answer; never with `--json`.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.global.json {
+            let dim = self.terminal.error_theme.dim;
+            drop(writeln!(io::stderr().lock(), "{dim}{}{dim:#}", clean(text)));
+        }
+    }
+
+    /// Gives a hint on standard error; never with `--json`.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.global.json {
+            let warn = self.terminal.error_theme.warn;
+            drop(writeln!(io::stderr().lock(), "{warn}hint:{warn:#} {}", clean(text)));
+        }
+    }
+
+    /// An error of the command line that clap cannot see.
+    pub(crate) fn usage(message: impl Into<String>, hint: &str) -> CliError {
+        CliError::Usage { message: message.into(), hint: Some(hint.to_owned()) }
+    }
+}

@@ -1,0 +1,394 @@
+//! The command line as clap sees it: types and help texts, nothing else.
+//!
+//! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
+//! be judged without a store (a range of turns, a sort order) is parsed here.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
+ending of at least 4 characters; or an exact title that is unique in this folder; or @last.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found or ambiguous, 4 damage found, 5 live writer or conflict, \
+6 agent unavailable, 7 over budget, 130 cancelled.
+
+Files: $XDG_CONFIG_HOME/pod/config.toml may hold `store = \"URL\"`; conversations are kept in \
+$XDG_DATA_HOME/pod/sessions unless --store, POD_STORE or the config file says otherwise.
+
+Environment: POD_STORE, NO_COLOR, PAGER, COLUMNS; POD_NOW (RFC 3339) stands in for the clock where output has to be \
+reproducible.";
+
+/// The conversations of AI agents in one place: import, list, show and restore them.
+#[derive(Debug, Parser)]
+#[command(name = "pod", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    /// Restore this conversation and go on with it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+
+    /// With --session: restore, show, and end.
+    #[arg(long, requires = "session")]
+    pub(crate) print: bool,
+
+    /// With --session: what to say first.
+    #[arg(last = true, value_name = "PROMPT", requires = "session")]
+    pub(crate) prompt: Vec<String>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options that stand before or behind any command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The store: fs:PATH, sqlite:PATH or memory:.
+    #[arg(long, global = true, env = "POD_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+
+    /// Print JSON for programs, on standard error too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: ColorWhen,
+
+    /// Never page the output.
+    #[arg(long, global = true)]
+    pub(crate) no_pager: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring in conversations that Claude Code, Codex and pi wrote.
+    Import(ImportArgs),
+    /// List conversations.
+    List(ListArgs),
+    /// Show a conversation.
+    Show(ShowArgs),
+    /// List the segments of a conversation.
+    Segments(IdArgs),
+    /// Print the entries of a log, a line each.
+    Log(LogArgs),
+    /// Continue a conversation from an earlier point, without copying it.
+    Fork(ForkArgs),
+    /// Restore a conversation and go on with it; the same as `pod --session ID`.
+    Resume(ResumeArgs),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write a page for each command.
+    #[command(hide = true)]
+    Man(ManArgs),
+}
+
+/// Arguments of `pod import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// Files and folders, searched deep; without any, the agents' usual folders.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Whose files they are.
+    #[arg(long, value_enum, value_name = "AGENT", default_value_t)]
+    pub(crate) from: ImportFrom,
+
+    /// Say what would be imported, write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Whose files are imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFrom {
+    /// Told from their content.
+    #[default]
+    Auto,
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+    /// pi.
+    Pi,
+}
+
+/// Arguments of `pod list`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListArgs {
+    /// Only this agent's.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+
+    /// Only those that were ever in this folder or below it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+
+    /// Only those with something new since then: a date, an RFC 3339 time, or how long ago (2h, 3d).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+
+    /// Main conversations, those that a tool call started, or all.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t)]
+    pub(crate) kind: KindArg,
+
+    /// Leave archived conversations out, list only them, or all.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub(crate) archived: ArchivedArg,
+
+    /// The order.
+    #[arg(long, value_enum, value_name = "BY", default_value_t)]
+    pub(crate) sort: SortArg,
+
+    /// At most this many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+
+    /// Go on where a page ended: its next_cursor.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+/// Which kinds of conversations are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindArg {
+    /// Those that a person has.
+    #[default]
+    Main,
+    /// Those that a tool call started.
+    Subagent,
+    /// All.
+    All,
+}
+
+/// Whether archived conversations are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ArchivedArg {
+    /// Left out.
+    #[default]
+    No,
+    /// Only they.
+    Only,
+    /// With the others.
+    All,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortArg {
+    /// Last message, newest first.
+    #[default]
+    Updated,
+    /// Beginning, newest first.
+    Created,
+    /// Title.
+    Title,
+}
+
+/// Arguments of `pod show`.
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Only the last N messages.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<u64>,
+
+    /// Only these turns, both ends included: 3, 3..5, 3.. or ..5.
+    #[arg(long, value_name = "A..B")]
+    pub(crate) turns: Option<TurnRange>,
+
+    /// What a model would be given now: after compaction, with injected text, open calls closed.
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) context: bool,
+
+    /// Every segment of the session, dead branches too.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Show what the model thought.
+    #[arg(long)]
+    pub(crate) thinking: bool,
+
+    /// How much of tool calls and their results to show.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) tools: ToolsArg,
+
+    /// The entries as they are stored.
+    #[arg(long, conflicts_with_all = ["context", "thinking"])]
+    pub(crate) raw: bool,
+}
+
+/// How much of tool calls is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToolsArg {
+    /// Nothing.
+    Off,
+    /// A line each.
+    #[default]
+    Short,
+    /// Everything.
+    Full,
+}
+
+/// A range of turns, both ends included, 1-based.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TurnRange {
+    /// The first turn.
+    pub(crate) first: u64,
+    /// The last turn; `u64::MAX` for no end.
+    pub(crate) last: u64,
+}
+
+impl FromStr for TurnRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str, open: u64| match text {
+            "" => Ok(open),
+            digits => digits.parse::<u64>().map_err(|_| format!("{digits:?} is not a turn")),
+        };
+        let (first, last) = match text.split_once("..") {
+            Some(("", "")) => return Err("a range needs at least one end".to_owned()),
+            Some((first, last)) => (number(first, 1)?, number(last, u64::MAX)?),
+            None => {
+                let turn = text.parse::<u64>().map_err(|_| format!("{text:?} is not a turn or a range of turns"))?;
+                (turn, turn)
+            }
+        };
+        if first == 0 || last == 0 {
+            return Err("turns are counted from 1".to_owned());
+        }
+        if first > last {
+            return Err(format!("the range ends before it begins: {first} > {last}"));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+/// One conversation.
+#[derive(Args, Debug)]
+pub(crate) struct IdArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+/// Arguments of `pod log`.
+///
+/// A segment id prints exactly that segment. A session, or an agent's own id, prints every segment of the session, the
+/// oldest first, each with its own entries only: what it continues in another session is not printed again.
+#[derive(Args, Debug)]
+pub(crate) struct LogArgs {
+    /// Which log: a segment, or a session for all of its segments.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Only entries behind this seq; with a session, in each of its segments.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) after: u64,
+}
+
+/// Arguments of `pod fork`.
+#[derive(Args, Debug)]
+pub(crate) struct ForkArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// The last turn to keep; without it, everything is kept.
+    #[arg(long, value_name = "TURN")]
+    pub(crate) at: Option<u64>,
+
+    /// Make a conversation of its own, rather than a branch of this one.
+    #[arg(long)]
+    pub(crate) new_session: bool,
+}
+
+/// Arguments of `pod resume`.
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Restore, show, and end; with --json, the restored state.
+    #[arg(long)]
+    pub(crate) print: bool,
+
+    /// What to say first.
+    #[arg(last = true, value_name = "PROMPT")]
+    pub(crate) prompt: Vec<String>,
+}
+
+/// Arguments of `pod completions`.
+#[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Arguments of `pod man`.
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Write pod.1 and a page for each command into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_range_of_turns_may_be_open_at_one_end() {
+        let range = |text: &str| text.parse::<TurnRange>().map(|range| (range.first, range.last));
+        assert_eq!(range("3"), Ok((3, 3)));
+        assert_eq!(range("3..5"), Ok((3, 5)));
+        assert_eq!(range("3.."), Ok((3, u64::MAX)));
+        assert_eq!(range("..5"), Ok((1, 5)));
+    }
+
+    #[test]
+    fn a_range_that_holds_no_turn_is_refused() {
+        for bad in ["", "..", "0", "0..2", "5..3", "a", "1..b", "-1", "1...3"] {
+            assert!(bad.parse::<TurnRange>().is_err(), "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn global_options_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from(["pod", "list", "--json", "--store", "memory:"]).unwrap();
+        assert!(cli.global.json);
+        assert_eq!(cli.global.store.as_deref(), Some("memory:"));
+    }
+}

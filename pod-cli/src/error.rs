@@ -1,0 +1,373 @@
+//! What went wrong, in words: kind, message, hint and exit code. The only place that has them.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+use session_store::SessionError;
+use store_core::{Missing, StoreError};
+
+use crate::render::{Theme, clean, one_line};
+
+/// How the program ends. The numbers are part of its interface.
+pub(crate) mod exit {
+    /// All is well.
+    pub(crate) const OK: u8 = 0;
+    /// It failed.
+    pub(crate) const FAILED: u8 = 1;
+    /// The command line makes no sense.
+    pub(crate) const USAGE: u8 = 2;
+    /// Nothing is called that, or several things are.
+    pub(crate) const NOT_FOUND: u8 = 3;
+    /// Stored bytes are not what was written.
+    pub(crate) const DAMAGE: u8 = 4;
+    /// Somebody else is writing, or was faster.
+    pub(crate) const CONFLICT: u8 = 5;
+    /// No agent to go on with.
+    pub(crate) const NO_AGENT: u8 = 6;
+    /// A person cancelled it.
+    pub(crate) const CANCELLED: u8 = 130;
+}
+
+/// The result of a command.
+pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// One of several things that an id may mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Candidate {
+    /// Its session.
+    pub(crate) session_id: String,
+    /// Its segment.
+    pub(crate) segment_id: String,
+    /// The agent's own id of it.
+    pub(crate) native_id: Option<String>,
+    /// Its title.
+    pub(crate) title: Option<String>,
+}
+
+/// Why the program did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// The library refused or failed.
+    Session(SessionError),
+    /// The command line makes no sense.
+    Usage { message: String, hint: Option<String> },
+    /// The config file makes no sense.
+    Config { path: PathBuf, detail: String },
+    /// No store at the place that was named.
+    NoStore { url: String },
+    /// Nothing is called that.
+    NotFound { id: String },
+    /// Several things are called that.
+    Ambiguous { id: String, candidates: Vec<Candidate> },
+    /// A file or folder that was named is not there, or holds no conversation.
+    NothingToImport { message: String, hint: Option<String> },
+    /// No agent that could go on with the conversation.
+    AgentUnavailable { id: String },
+    /// A person cancelled it.
+    Cancelled,
+    /// The operating system refused.
+    Io { op: &'static str, path: PathBuf, source: io::Error },
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NotFound { id } => Self::NotFound { id },
+            error => Self::Session(error),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// An error as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    /// The exit code.
+    pub(crate) code: u8,
+    /// What a program distinguishes errors by.
+    pub(crate) kind: &'static str,
+    /// What happened.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// What an ambiguous id may mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+impl Report {
+    fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
+        Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), candidates: Vec::new() }
+    }
+
+    /// The report of a command line that clap refuses.
+    pub(crate) fn usage(message: String, hint: Option<&str>) -> Self {
+        Self::new(exit::USAGE, "usage", message, hint)
+    }
+
+    /// Tells the error: for programs as one line of JSON, for people in words.
+    pub(crate) fn tell(&self, to: &mut dyn Write, json: bool, theme: &Theme) -> io::Result<()> {
+        if json {
+            let text = serde_json::to_string(&serde_json::json!({ "error": self })).map_err(io::Error::from)?;
+            return writeln!(to, "{text}");
+        }
+        let (bad, dim) = (theme.bad, theme.dim);
+        writeln!(to, "{bad}error:{bad:#} {}", clean(&self.message))?;
+        for candidate in &self.candidates {
+            let title = candidate.title.as_deref().map(one_line).unwrap_or_default();
+            let native = candidate.native_id.as_deref().map(one_line).unwrap_or_default();
+            writeln!(to, "  {} {title} {dim}{native}{dim:#}", candidate.session_id)?;
+        }
+        if let Some(hint) = &self.hint {
+            let warn = theme.warn;
+            writeln!(to, "{warn}hint:{warn:#} {}", clean(hint))?;
+        }
+        Ok(())
+    }
+}
+
+impl CliError {
+    /// Whether nothing is to be said: the reader of our output has left.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What is told of it.
+    pub(crate) fn report(&self) -> Report {
+        match self {
+            Self::Session(error) => session_report(error),
+            Self::Usage { message, hint } => Report::usage(message.clone(), hint.as_deref()),
+            Self::Config { path, detail } => Report::new(
+                exit::USAGE,
+                "config",
+                format!("{}: {detail}", path.display()),
+                Some("the file may hold one line: store = \"fs:PATH\""),
+            ),
+            Self::NoStore { url } => Report::new(
+                exit::NOT_FOUND,
+                "no_store",
+                format!("there is no store at {url}"),
+                Some("check the path, or make a store there with: pod import PATH"),
+            ),
+            Self::NotFound { id } => Report::new(
+                exit::NOT_FOUND,
+                "not_found",
+                format!("nothing here is called {id:?}"),
+                Some("`pod list --kind all --archived all` lists what there is"),
+            ),
+            Self::Ambiguous { id, candidates } => Report {
+                candidates: candidates.clone(),
+                ..Report::new(
+                    exit::NOT_FOUND,
+                    "ambiguous",
+                    format!("{id:?} may mean {} conversations", candidates.len()),
+                    Some("give more characters of the one that is meant"),
+                )
+            },
+            Self::NothingToImport { message, hint } => {
+                Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
+            }
+            Self::AgentUnavailable { id } => Report {
+                hint: Some(format!(
+                    "`pod --session {id} --print` shows the restored conversation, with --json the state that a model would go on from"
+                )),
+                ..Report::new(
+                    exit::NO_AGENT,
+                    "agent_unavailable",
+                    "no agent can be started to go on with this conversation",
+                    None,
+                )
+            },
+            Self::Cancelled => Report::new(
+                exit::CANCELLED,
+                "cancelled",
+                "cancelled",
+                Some("the store is whole; the same command again goes on where this one ended"),
+            ),
+            Self::Io { op, path, source } => {
+                Report::new(exit::FAILED, "io", format!("cannot {op} {}: {source}", path.display()), None)
+            }
+            Self::Output(source) => Report::new(exit::FAILED, "io", format!("cannot write the output: {source}"), None),
+        }
+    }
+}
+
+fn session_report(error: &SessionError) -> Report {
+    let message = error.to_string();
+    match error {
+        SessionError::Store(error) => store_report(error, message),
+        SessionError::Lineage(_) => {
+            Report::new(exit::DAMAGE, "lineage", message, Some("the conversation's other segments can still be shown"))
+        }
+        SessionError::UnknownScheme { known, .. } => {
+            let hint = format!("a store's URL begins with one of: {}", known.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" "));
+            Report::new(exit::USAGE, "unknown_scheme", message, Some(&hint))
+        }
+        SessionError::BadUrl { .. } => {
+            Report::new(exit::USAGE, "bad_url", message, Some("write fs:PATH, sqlite:PATH or memory:"))
+        }
+        SessionError::NotFound { .. } => Report::new(exit::NOT_FOUND, "not_found", message, None),
+        SessionError::InvalidTurn { .. } => {
+            Report::new(exit::USAGE, "invalid_turn", message, Some("`pod show ID` says the turns"))
+        }
+        SessionError::Index { .. } => Report::new(
+            exit::FAILED,
+            "index",
+            with_sources(error),
+            Some("the index holds nothing of its own: it may be deleted and is made again"),
+        ),
+        SessionError::Import { .. } => Report::new(exit::FAILED, "import", with_sources(error), None),
+        _ => Report::new(exit::FAILED, "failed", with_sources(error), None),
+    }
+}
+
+fn store_report(error: &StoreError, message: String) -> Report {
+    let failed = |kind, hint: &str| Report::new(exit::FAILED, kind, message.clone(), Some(hint));
+    match error {
+        StoreError::NotFound(missing) => {
+            let kind = if matches!(missing, Missing::Blob(_)) { "blob_not_found" } else { "not_found" };
+            Report::new(exit::NOT_FOUND, kind, message, None)
+        }
+        StoreError::Corrupt(_) => {
+            let hint = "what stands there was left as it is; a copy of the store is the first thing to make";
+            Report::new(exit::DAMAGE, "corrupt", message, Some(hint))
+        }
+        StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => {
+            Report::new(exit::CONFLICT, "conflict", message, Some("somebody else wrote meanwhile: look again, then decide"))
+        }
+        StoreError::Locked { .. } => {
+            Report::new(exit::CONFLICT, "locked", message, Some("wait for the other program to end, or use another store"))
+        }
+        StoreError::Busy { .. } => Report::new(exit::CONFLICT, "busy", message, Some("try again in a moment")),
+        StoreError::Referenced { .. } => Report::new(exit::CONFLICT, "referenced", message, None),
+        StoreError::ReadOnly => failed("read_only", "reading works; to write, open the store where you may write"),
+        StoreError::UnsupportedVersion { .. } => {
+            failed("unsupported_version", "a newer pod wrote this store: use that one; nothing was changed")
+        }
+        StoreError::NotAStore { .. } => failed("not_a_store", "name another place with --store; nothing was changed"),
+        StoreError::Unsupported { .. } => failed("unsupported", "the other backend may offer it"),
+        StoreError::NoSpace { .. } => {
+            failed("no_space", "what was half written was taken back; the same command again goes on when there is space")
+        }
+        StoreError::TooLarge { .. } => Report::new(exit::FAILED, "too_large", message, None),
+        StoreError::InvalidEntry { .. } | StoreError::InvalidOrigin { .. } => {
+            Report::new(exit::FAILED, "invalid", message, None)
+        }
+        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            failed("permission_denied", "check who owns the path; a store is readable by its owner only")
+        }
+        StoreError::Io { .. } => Report::new(exit::FAILED, "io", message, None),
+        _ => Report::new(exit::FAILED, "failed", message, None),
+    }
+}
+
+/// The message of an error with those of its causes that it does not say itself.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store_core::{Damage, Expected, Position, SegmentId, Seq, SessionId};
+
+    fn every_error() -> Vec<CliError> {
+        let position = Position { seq: Seq(3), crc32c: 0xAB };
+        let segment = SegmentId::derive(1, b"segment");
+        let store = |error: StoreError| CliError::from(error);
+        let io_error = |kind| StoreError::io("open", std::path::Path::new("/store"), io::Error::from(kind));
+        vec![
+            CliError::Usage { message: "what?".into(), hint: None },
+            CliError::Config { path: "/config.toml".into(), detail: "line 1: no".into() },
+            CliError::NoStore { url: "fs:/nowhere".into() },
+            CliError::NotFound { id: "abcd".into() },
+            CliError::NothingToImport { message: "no conversation below /x".into(), hint: None },
+            CliError::AgentUnavailable { id: "abcd".into() },
+            CliError::Cancelled,
+            CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
+            CliError::Output(io::ErrorKind::StorageFull.into()),
+            SessionError::UnknownScheme { scheme: "ftp".into(), known: vec!["fs".into(), "memory".into()], feature: None }.into(),
+            SessionError::BadUrl { url: "x".into(), detail: "no scheme".into() }.into(),
+            SessionError::InvalidTurn { at: 9, turns: 3 }.into(),
+            SessionError::NotFound { id: "abcd".into() }.into(),
+            store(StoreError::no_session(SessionId::derive(1, b"session"))),
+            store(StoreError::Corrupt(Damage { segment: Some(segment), part: 1, offset: 7, seq: Some(Seq(2)), detail: "checksum".into() })),
+            store(StoreError::Conflict { expected: Expected::Count(2), actual: position }),
+            store(StoreError::Locked { path: "/store/LOCK".into() }),
+            store(StoreError::Busy { holder: "pod".into(), host: None, since: None }),
+            store(StoreError::ReadOnly),
+            store(StoreError::UnsupportedVersion { found: 9, known: 1 }),
+            store(StoreError::NotAStore { path: "/etc".into(), detail: "no store.json".into() }),
+            store(StoreError::NoSpace { path: None }),
+            store(io_error(io::ErrorKind::PermissionDenied)),
+            store(io_error(io::ErrorKind::NotADirectory)),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_code_a_kind_and_words() {
+        let mut told = Vec::new();
+        for error in every_error() {
+            error.report().tell(&mut told, true, &Theme::default()).unwrap();
+            error.report().tell(&mut told, false, &Theme::default()).unwrap();
+        }
+        insta::assert_snapshot!(String::from_utf8(told).unwrap());
+    }
+
+    #[test]
+    fn candidates_are_told_in_both_forms() {
+        let candidate = |title: &str| Candidate {
+            session_id: "0193c2f4-6a00-7abc-8def-0123456789ab".into(),
+            segment_id: "0193c2f4-6a00-7abc-8def-0123456789ac".into(),
+            native_id: Some("n".into()),
+            title: Some(title.into()),
+        };
+        let candidates = vec![candidate("one"), candidate("\u{1b}[31mtwo\nlines")];
+        let report = CliError::Ambiguous { id: "6789ab".into(), candidates }.report();
+        let mut told = Vec::new();
+        report.tell(&mut told, true, &Theme::default()).unwrap();
+        report.tell(&mut told, false, &Theme::default()).unwrap();
+        insta::assert_snapshot!(String::from_utf8(told).unwrap());
+    }
+
+    #[test]
+    fn what_came_from_outside_does_not_reach_the_terminal_as_it_is() {
+        let report = CliError::NothingToImport { message: "no \u{1b}[31mred\u{7}".into(), hint: Some("\u{9b}2J".into()) }.report();
+        let mut told = Vec::new();
+        report.tell(&mut told, false, &Theme::default()).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        assert!(!told.chars().any(|c| c.is_control() && c != '\n'), "{told:?}");
+    }
+
+    #[test]
+    fn only_our_own_output_may_be_a_closed_pipe() {
+        assert!(CliError::Output(io::ErrorKind::BrokenPipe.into()).is_closed_pipe());
+        assert!(!CliError::Output(io::ErrorKind::StorageFull.into()).is_closed_pipe());
+        let store = StoreError::io("write", std::path::Path::new("/x"), io::ErrorKind::BrokenPipe.into());
+        assert!(!CliError::from(store).is_closed_pipe());
+    }
+}

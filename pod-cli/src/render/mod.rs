@@ -1,0 +1,16 @@
+//! What a person sees: styles, tables, times, ids and cleaned text. Pure: a width, a clock and a theme come in, text
+//! goes out.
+
+mod id;
+mod json;
+mod table;
+mod text;
+mod theme;
+mod time;
+
+pub(crate) use id::{SHORT_ID_CELLS, short_id, unique_suffix};
+pub(crate) use json::EscapeControls;
+pub(crate) use table::{Align, Cell, Column, Cut, Table};
+pub(crate) use text::{clean, one_line, truncate, width};
+pub(crate) use theme::Theme;
+pub(crate) use time::{clock, parse_clock, parse_since, relative, rfc3339};
