@@ -1,6 +1,7 @@
 //! What a person sees: styles, tables, times, ids and cleaned text. Pure: a width, a clock and a theme come in, text
 //! goes out.
 
+mod conversation;
 mod id;
 mod json;
 mod table;
@@ -8,6 +9,7 @@ mod text;
 mod theme;
 mod time;
 
+pub(crate) use conversation::{ConversationStyle, Tools, write_conversation};
 pub(crate) use id::{SHORT_ID_CELLS, short_id, unique_suffix};
 pub(crate) use json::EscapeControls;
 pub(crate) use table::{Align, Cell, Column, Cut, Table};

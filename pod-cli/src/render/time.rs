@@ -10,9 +10,9 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A time as JSON has it: RFC 3339, UTC, milliseconds.
+/// A time as JSON has it: RFC 3339 in UTC. One outside the calendar is the calendar's end.
 pub(crate) fn rfc3339(ts: TimestampMs) -> String {
-    timestamp(ts).map_or_else(String::new, |time| format!("{time:.3}"))
+    timestamp(ts).unwrap_or(Timestamp::MAX).to_string()
 }
 
 /// A time as people say it: how long ago, and a date where that says more.
@@ -93,9 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn times_in_json_are_utc_with_milliseconds() {
-        assert_eq!(rfc3339(NOW), "2025-11-24T16:00:00.000Z");
+    fn times_in_json_are_utc() {
+        assert_eq!(rfc3339(NOW), "2025-11-24T16:00:00Z");
         assert_eq!(rfc3339(NOW + 7), "2025-11-24T16:00:00.007Z");
+        assert!(rfc3339(u64::MAX).starts_with("9999-12-30"), "{}", rfc3339(u64::MAX));
     }
 
     #[test]
