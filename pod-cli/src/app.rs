@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -80,7 +81,25 @@ impl App {
 
     /// The folder the program was started in, as text.
     pub(crate) fn folder(&self) -> Option<&str> {
-        self.environment.folder.as_deref().and_then(std::path::Path::to_str)
+        self.environment.folder.as_deref().and_then(Path::to_str)
+    }
+
+    /// A path as the store has it: absolute, as text.
+    pub(crate) fn absolute(&self, path: &Path) -> Result<String> {
+        let absolute = std::path::absolute(path)
+            .map_err(|source| CliError::Io { op: "find", path: path.to_owned(), source })?;
+        // `components` leaves out what a path says twice: `/a//b/` and `/a/b` are one folder.
+        Ok(absolute.components().as_path().to_string_lossy().into_owned())
+    }
+
+    /// A path with the home folder as `~`.
+    pub(crate) fn short_path(&self, path: &str) -> String {
+        let below = self.environment.home.as_deref().and_then(|home| Path::new(path).strip_prefix(home).ok());
+        match below {
+            Some(below) if below.as_os_str().is_empty() => "~".to_owned(),
+            Some(below) => format!("~/{}", below.display()),
+            None => path.to_owned(),
+        }
     }
 
     /// Writes one JSON document to standard output.

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod error;
 mod interrupt;
+mod library;
 mod output;
 mod pager;
 mod progress;

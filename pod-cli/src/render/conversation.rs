@@ -203,27 +203,26 @@ impl ConversationStyle {
     fn result(&self, out: &mut dyn Write, message: &ShowMessage, calls: &Calls<'_>) -> io::Result<()> {
         let tool = message.tool.as_ref();
         let failed = tool.and_then(|tool| tool.is_error) == Some(true);
-        let (style, verdict) = if failed { (self.theme.bad, "failed") } else { (self.theme.good, "ok") };
+        let (style, verdict) = if failed { (self.theme.bad, " failed") } else { (self.theme.good, "") };
+        let name = tool
+            .and_then(|tool| tool.name.as_deref().or_else(|| calls.names.get(tool.call_id.as_str()).copied()))
+            .map_or_else(|| "tool".to_owned(), one_line);
         let dim = self.theme.dim;
         if self.tools == Tools::Full {
-            let name = tool
-                .and_then(|tool| tool.name.as_deref().or_else(|| calls.names.get(tool.call_id.as_str()).copied()))
-                .map(one_line)
-                .unwrap_or_default();
-            writeln!(out, "{INDENT}{style}← {verdict}{style:#} {dim}{name}{dim:#}")?;
+            writeln!(out, "{INDENT}{style}← {name}{verdict}{style:#}")?;
             self.text(out, &message.text, dim)?;
             return self.attachments(out, message);
         }
         let cleaned = clean(&message.text);
         let mut lines = cleaned.lines().filter(|line| !line.trim().is_empty());
-        let first = one_line(lines.next().unwrap_or_default());
+        let first = lines.next().map_or_else(|| "(nothing)".to_owned(), one_line);
         let more = match lines.count() {
             0 => String::new(),
+            1 => " (+1 line)".to_owned(),
             more => format!(" (+{more} lines)"),
         };
-        let first = truncate(&first, self.room(&["← ", verdict, " ", &more])).into_owned();
-        let gap = if first.is_empty() { "" } else { " " };
-        writeln!(out, "{INDENT}{style}← {verdict}{style:#}{dim}{gap}{first}{more}{dim:#}")
+        let first = truncate(&first, self.room(&["← ", &name, verdict, " ", &more])).into_owned();
+        writeln!(out, "{INDENT}{style}← {name}{verdict}{style:#} {dim}{first}{more}{dim:#}")
     }
 
     /// The cells that are left of a line beside the indent and `taken`.

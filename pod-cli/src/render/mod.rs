@@ -4,6 +4,7 @@
 mod conversation;
 mod id;
 mod json;
+mod number;
 mod table;
 mod text;
 mod theme;
@@ -12,6 +13,7 @@ mod time;
 pub(crate) use conversation::{ConversationStyle, Tools, write_conversation};
 pub(crate) use id::{SHORT_ID_CELLS, short_id, unique_suffix};
 pub(crate) use json::EscapeControls;
+pub(crate) use number::thousands;
 pub(crate) use table::{Align, Cell, Column, Cut, Table};
 pub(crate) use text::{clean, one_line, truncate, width};
 pub(crate) use theme::Theme;

@@ -1,0 +1,37 @@
+//! `pod` without a command: the newest conversations, and how to go on.
+
+use session_store::index::ListQuery;
+
+use super::list::conversations;
+use super::table;
+use crate::app::App;
+use crate::error::{Result, exit};
+use crate::library::Library;
+use crate::output::Output;
+
+/// How many are shown.
+const NEWEST: u64 = 10;
+
+/// Lists the newest conversations.
+pub(super) fn run(app: &App) -> Result<u8> {
+    let library = Library::for_reading(app)?;
+    let page = library.index.list(&ListQuery { limit: Some(NEWEST), ..ListQuery::default() })?;
+    if app.global.json {
+        app.print_json(&page)?;
+        return Ok(exit::OK);
+    }
+    if page.rows.is_empty() {
+        app.say("pod keeps the conversations of AI agents; there are none here yet");
+        app.hint("`pod import` brings in what Claude Code, Codex and pi wrote on this machine; `pod --help` says what else there is");
+        return Ok(exit::OK);
+    }
+    let rows = table::sessions(app, &library, &page.rows)?;
+    let mut out = Output::plain();
+    table::write(app, &mut out, &rows)?;
+    out.finish()?;
+    if page.next_cursor.is_some() {
+        app.say(&format!("the newest {} of {}; `pod list` lists them all", page.rows.len(), conversations(page.total)));
+    }
+    app.hint("`pod show ID` shows one, `pod --session ID --print` restores it; @last is the newest; `pod --help` says what else there is");
+    Ok(exit::OK)
+}

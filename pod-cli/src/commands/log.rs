@@ -1,0 +1,115 @@
+//! `pod log ID`: the entries as they are stored, a line each.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use session_store::index::Target;
+use store_core::{Record, SegmentId, Seq, Store};
+
+use crate::app::App;
+use crate::cli::LogArgs;
+use crate::error::{Result, exit};
+use crate::library::Library;
+use crate::output::Output;
+use crate::render::{clock, one_line, rfc3339, truncate};
+
+/// How many entries are read at once.
+const READ: usize = 256;
+/// The cells before an entry's text: seq, time, kind and what stands between them.
+const FRONT_CELLS: usize = 6 + 2 + 19 + 2 + 14 + 2;
+/// How much of an entry's text is shown where nobody said how wide a line is.
+const TEXT_CELLS: usize = 160;
+
+/// An entry as JSON shows it; its own text stands in it unchanged.
+#[derive(Serialize)]
+pub(super) struct LogLine<'a> {
+    segment_id: SegmentId,
+    seq: Seq,
+    ts: String,
+    kind: &'a str,
+    entry: &'a RawValue,
+}
+
+impl<'a> LogLine<'a> {
+    pub(super) fn new(segment: SegmentId, record: &'a Record) -> io::Result<Self> {
+        Ok(Self {
+            segment_id: segment,
+            seq: record.position.seq,
+            ts: rfc3339(record.entry.ts()),
+            kind: record.entry.kind(),
+            entry: serde_json::from_str(&record.text).map_err(io::Error::from)?,
+        })
+    }
+}
+
+/// Prints entries.
+pub(super) fn run(app: &App, arguments: &LogArgs) -> Result<u8> {
+    let library = Library::for_reading(app)?;
+    let target = library.resolve(app, &arguments.id)?;
+    let segments = segments(&library, &target)?;
+    let mut out = if app.global.json { Output::json(&app.terminal) } else { app.paged() };
+    for (at, segment) in segments.iter().enumerate() {
+        if segments.len() > 1 && !app.global.json {
+            let strong = app.terminal.theme.strong;
+            let gap = if at > 0 { "\n" } else { "" };
+            writeln!(out, "{gap}{strong}segment {segment}{strong:#}")?;
+        }
+        for_each_record(&*library.store, &target, *segment, Seq(arguments.after), None, |record| {
+            if app.global.json {
+                out.document(&LogLine::new(*segment, record)?)?;
+            } else {
+                write_line(app, &mut out, record)?;
+            }
+            Ok(())
+        })?;
+    }
+    out.finish()?;
+    Ok(exit::OK)
+}
+
+/// The segments that an id means: a segment itself, or all of a session's, the oldest first.
+fn segments(library: &Library, target: &Target) -> Result<Vec<SegmentId>> {
+    if target.exact_segment {
+        return Ok(vec![target.segment]);
+    }
+    Ok(library.index.segments(target.session)?.iter().map(|segment| segment.segment_id).collect())
+}
+
+/// Hands over the entries of a segment behind `after` (exclusive) through `through` (inclusive; `None`: to the end), a
+/// few in memory at a time.
+pub(super) fn for_each_record(
+    store: &dyn Store,
+    target: &Target,
+    segment: SegmentId,
+    after: Seq,
+    through: Option<Seq>,
+    mut each: impl FnMut(&Record) -> Result<()>,
+) -> Result<()> {
+    let session = target.session;
+    let mut after = after;
+    loop {
+        let records = store.read_range(session, segment, after, READ)?;
+        for record in &records {
+            if through.is_some_and(|through| record.position.seq > through) {
+                return Ok(());
+            }
+            each(record)?;
+        }
+        match records.last() {
+            Some(last) if records.len() == READ => after = last.position.seq,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// An entry on one line, for people.
+pub(super) fn write_line(app: &App, out: &mut dyn Write, record: &Record) -> io::Result<()> {
+    let (dim, tool) = (app.terminal.theme.dim, app.terminal.theme.tool);
+    let room = app.terminal.width.map_or(TEXT_CELLS, |cells| cells.saturating_sub(FRONT_CELLS));
+    // An entry may be many megabytes; what cannot be seen need not be cleaned.
+    let head = record.text.get(..record.text.floor_char_boundary(room * 16)).unwrap_or_default();
+    let text = one_line(head);
+    let (seq, time, kind) = (record.position.seq.0, clock(record.entry.ts()), one_line(record.entry.kind()));
+    writeln!(out, "{seq:>6}  {dim}{time}{dim:#}  {tool}{kind:<14}{tool:#}  {}", truncate(&text, room))
+}

@@ -1,0 +1,85 @@
+//! `pod segments ID`
+
+use serde::Serialize;
+use session_store::index::SegmentSummary;
+use store_core::{SegmentOrigin, SessionId};
+
+use super::table;
+use crate::app::App;
+use crate::error::{Result, exit};
+use crate::library::Library;
+use crate::render::{Cell, Column, SHORT_ID_CELLS, Table, relative, short_id, thousands, unique_suffix};
+
+const COLUMNS: [Column; 8] = [
+    Column::text("SEGMENT"),
+    Column::text("LAST").from_line(50),
+    Column::number("ENTRIES").from_line(60),
+    Column::number("TURNS").from_line(36),
+    Column::number("TOKENS").from_line(100),
+    Column::text("CONTINUES").from_line(70),
+    Column::text("TITLE").flexible(),
+    Column::text("").from_line(30),
+];
+
+#[derive(Serialize)]
+struct Document<'a> {
+    session_id: SessionId,
+    segments: &'a [SegmentSummary],
+}
+
+/// Lists the segments of a conversation.
+pub(super) fn run(app: &App, id: &str) -> Result<u8> {
+    let library = Library::for_reading(app)?;
+    let target = library.resolve(app, id)?;
+    let segments = library.index.segments(target.session)?;
+    if app.global.json {
+        app.print_json(&Document { session_id: target.session, segments: &segments })?;
+        return Ok(exit::OK);
+    }
+    let theme = &app.terminal.theme;
+    let mut rows = Table::new(&COLUMNS);
+    for segment in &segments {
+        let id = segment.segment_id.to_string();
+        let unique = unique_suffix(&id, |suffix| library.is_unique(suffix))?;
+        rows.row(vec![
+            short_id(&id, unique, theme),
+            Cell::default().styled(theme.dim, &relative(app.environment.now, segment.updated_at)),
+            Cell::plain(&segment.entries.to_string()),
+            Cell::plain(&segment.turns.to_string()),
+            Cell::plain(&thousands(segment.usage.total_tokens)),
+            Cell::default().styled(theme.dim, &continues(segment)),
+            Cell::plain(segment.title.as_deref().unwrap_or_default()),
+            marks(app, segment),
+        ]);
+    }
+    let mut out = app.paged();
+    table::write(app, &mut out, &rows)?;
+    out.finish()?;
+    Ok(exit::OK)
+}
+
+fn continues(segment: &SegmentSummary) -> String {
+    let origin = |word: &str, origin: &SegmentOrigin| {
+        let id = origin.segment_id.to_string();
+        let end = id.get(id.len().saturating_sub(SHORT_ID_CELLS)..).unwrap_or(&id);
+        format!("{word} {end}:{}", origin.seq)
+    };
+    match (&segment.forked_from, &segment.compacted_from) {
+        (Some(from), _) => origin("fork", from),
+        (None, Some(from)) => origin("compaction", from),
+        (None, None) => String::new(),
+    }
+}
+
+fn marks(app: &App, segment: &SegmentSummary) -> Cell {
+    let theme = &app.terminal.theme;
+    let marks = [
+        (segment.current, theme.good, "current"),
+        (segment.leaf && !segment.current, theme.dim, "leaf"),
+        (segment.superseded, theme.warn, "superseded"),
+        (segment.damaged, theme.bad, "damaged"),
+    ];
+    let mut marked = marks.into_iter().filter(|(is, ..)| *is);
+    let first = marked.next().map_or_else(Cell::default, |(_, style, word)| Cell::default().styled(style, word));
+    marked.fold(first, |cell, (_, style, word)| cell.also(style, word))
+}

@@ -1,0 +1,105 @@
+//! The store and its index, opened the way a command needs them.
+
+use std::sync::Arc;
+
+use session_store::index::{Candidate as IndexCandidate, Index, Resolution, SessionSummary, Target};
+use session_store::{OpenMode, OpenOptions, SessionError, open};
+use store_core::{Backend, SessionId, StoreError};
+
+use crate::app::App;
+use crate::error::{Candidate, CliError, Result};
+
+/// An open store with an index that knows all that is in it.
+pub(crate) struct Library {
+    /// The store.
+    pub(crate) store: Arc<dyn Backend>,
+    /// Its index.
+    pub(crate) index: Index,
+}
+
+impl Library {
+    /// Opens the store for a command that only reads it.
+    ///
+    /// Where nothing may be written, reading works all the same. The usual place need not exist yet: then there is
+    /// nothing to list. A place that was named has to.
+    pub(crate) fn for_reading(app: &App) -> Result<Self> {
+        let named = app.store_url()?;
+        let now = app.environment.now;
+        let open_as = |mode| open(&named.url, &OpenOptions { mode, now, create: false });
+        let opened = match open_as(OpenMode::ReadWrite) {
+            Err(error) if may_still_be_read(&error) => open_as(OpenMode::ReadOnly),
+            other => other,
+        };
+        let store = match opened {
+            Err(error) if is_missing(&error) && named.is_default => {
+                open("memory:", &OpenOptions { mode: OpenMode::ReadWrite, now, create: true })?
+            }
+            Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
+            other => other?,
+        };
+        Self::with_index(store)
+    }
+
+    /// Opens the store for a command that writes to it; `create`: makes it if there is none.
+    pub(crate) fn for_writing(app: &App, create: bool) -> Result<Self> {
+        let named = app.store_url()?;
+        match open(&named.url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create }) {
+            Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
+            other => Self::with_index(other?),
+        }
+    }
+
+    fn with_index(store: Arc<dyn Backend>) -> Result<Self> {
+        let index = Index::open(&*store)?;
+        index.refresh(&*store)?;
+        Ok(Self { store, index })
+    }
+
+    /// What an id argument means.
+    pub(crate) fn resolve(&self, app: &App, id: &str) -> Result<Target> {
+        match self.index.resolve(id, app.folder())? {
+            Resolution::Found(target) => Ok(target),
+            Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
+            Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous {
+                id: id.to_owned(),
+                candidates: candidates.into_iter().map(candidate).collect(),
+            }),
+        }
+    }
+
+    /// The row that a list shows of a session.
+    pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
+        self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
+    }
+
+    /// Whether the end of an id names only one thing.
+    pub(crate) fn is_unique(&self, suffix: &str) -> Result<bool> {
+        Ok(matches!(self.index.resolve(suffix, None)?, Resolution::Found(_)))
+    }
+}
+
+fn candidate(candidate: IndexCandidate) -> Candidate {
+    Candidate {
+        session_id: candidate.session_id.to_string(),
+        segment_id: candidate.segment_id.to_string(),
+        native_id: candidate.native_id,
+        title: candidate.title,
+    }
+}
+
+/// Whether the store is there, but not for writing.
+fn may_still_be_read(error: &SessionError) -> bool {
+    match error {
+        SessionError::Store(StoreError::ReadOnly | StoreError::UnsupportedVersion { .. }) => true,
+        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == std::io::ErrorKind::PermissionDenied,
+        _ => false,
+    }
+}
+
+/// Whether nothing is there.
+fn is_missing(error: &SessionError) -> bool {
+    match error {
+        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
