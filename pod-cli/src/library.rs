@@ -1,5 +1,6 @@
 //! The store and its index, opened the way a command needs them.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use session_store::index::{Candidate as IndexCandidate, Index, Resolution, SessionSummary, Target};
@@ -32,7 +33,7 @@ impl Library {
         };
         let store = match opened {
             Err(error) if is_missing(&error) && named.is_default => {
-                open("memory:", &OpenOptions { mode: OpenMode::ReadWrite, now, create: true })?
+                open("memory:", &OpenOptions::at(now))?
             }
             Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
             other => other?,
@@ -91,15 +92,19 @@ fn candidate(candidate: IndexCandidate) -> Candidate {
 fn may_still_be_read(error: &SessionError) -> bool {
     match error {
         SessionError::Store(StoreError::ReadOnly | StoreError::UnsupportedVersion { .. }) => true,
-        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == std::io::ErrorKind::PermissionDenied,
+        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == ErrorKind::PermissionDenied,
         _ => false,
     }
 }
 
-/// Whether nothing is there.
+/// Whether nothing is there: no path, or an empty folder.
 fn is_missing(error: &SessionError) -> bool {
     match error {
-        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+        SessionError::Store(StoreError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+        SessionError::Store(StoreError::NotAStore { path, .. }) => match std::fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        },
         _ => false,
     }
 }

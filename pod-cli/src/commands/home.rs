@@ -10,7 +10,7 @@ use crate::library::Library;
 use crate::output::Output;
 
 /// How many are shown.
-const NEWEST: u64 = 10;
+const NEWEST: usize = 10;
 
 /// Lists the newest conversations.
 pub(super) fn run(app: &App) -> Result<u8> {

@@ -1,6 +1,7 @@
 //! `pod list`
 
-use session_store::index::{ArchivedFilter, Hidden, KindFilter, ListQuery, ListSort};
+use session_store::index::{ArchivedFilter, Hidden, KindFilter, ListQuery, SortBy};
+use store_core::SessionKind;
 
 use super::table;
 use crate::app::App;
@@ -47,8 +48,8 @@ fn query(app: &App, arguments: &ListArgs) -> Result<ListQuery> {
         cwd: arguments.cwd.as_deref().map(|folder| app.absolute(folder)).transpose()?,
         since,
         kind: match arguments.kind {
-            KindArg::Main => KindFilter::Main,
-            KindArg::Subagent => KindFilter::Subagent,
+            KindArg::Main => KindFilter::Only(SessionKind::Main),
+            KindArg::Subagent => KindFilter::Only(SessionKind::Subagent),
             KindArg::All => KindFilter::All,
         },
         archived: match arguments.archived {
@@ -57,11 +58,11 @@ fn query(app: &App, arguments: &ListArgs) -> Result<ListQuery> {
             ArchivedArg::All => ArchivedFilter::All,
         },
         sort: match arguments.sort {
-            SortArg::Updated => ListSort::Updated,
-            SortArg::Created => ListSort::Created,
-            SortArg::Title => ListSort::Title,
+            SortArg::Updated => SortBy::Updated,
+            SortArg::Created => SortBy::Created,
+            SortArg::Title => SortBy::Title,
         },
-        limit: arguments.limit,
+        limit: arguments.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         cursor: arguments.cursor.clone(),
     })
 }

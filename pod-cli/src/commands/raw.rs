@@ -53,7 +53,7 @@ pub(super) fn run(app: &App, library: &Library, target: &Target, arguments: &Sho
 
 /// What is printed of which segment, in order.
 fn parts(library: &Library, target: &Target, all: bool) -> Result<Vec<ShowLineage>> {
-    let branch = lineage::lineage(&*library.store, target.session, target.segment)?;
+    let branch = lineage(&*library.store, target.session, target.segment)?;
     let branch = branch.into_iter().map(|part| ShowLineage {
         session_id: part.session_id,
         segment_id: part.segment_id,
