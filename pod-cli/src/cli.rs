@@ -23,7 +23,7 @@ reproducible.";
 
 /// The conversations of AI agents in one place: import, list, show and restore them.
 #[derive(Debug, Parser)]
-#[command(name = "pod", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "pod", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// What every command takes.
@@ -82,8 +82,6 @@ pub(crate) enum ColorWhen {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring in conversations that Claude Code, Codex and pi wrote.
-    Import(ImportArgs),
     /// List conversations.
     List(ListArgs),
     /// Show a conversation.

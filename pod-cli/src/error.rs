@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use session_store::SessionError;
+use session_store::index::Candidate;
 use store_core::{Missing, StoreError};
 
-use crate::render::{Theme, clean, one_line};
+use crate::render::{EscapeControls, Theme, clean, one_line};
 
 /// How the program ends. The numbers are part of its interface.
 pub(crate) mod exit {
@@ -31,19 +32,6 @@ pub(crate) mod exit {
 
 /// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
-
-/// One of several things that an id may mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Candidate {
-    /// Its session.
-    pub(crate) session_id: String,
-    /// Its segment.
-    pub(crate) segment_id: String,
-    /// The agent's own id of it.
-    pub(crate) native_id: Option<String>,
-    /// Its title.
-    pub(crate) title: Option<String>,
-}
 
 /// Why the program did not do what it was asked.
 #[derive(Debug)]
@@ -122,15 +110,22 @@ impl Report {
     /// Tells the error: for programs as one line of JSON, for people in words.
     pub(crate) fn tell(&self, to: &mut dyn Write, json: bool, theme: &Theme) -> io::Result<()> {
         if json {
-            let text = serde_json::to_string(&serde_json::json!({ "error": self })).map_err(io::Error::from)?;
-            return writeln!(to, "{text}");
+            let mut to = EscapeControls::new(to);
+            serde_json::to_writer(&mut to, &serde_json::json!({ "error": self })).map_err(io::Error::from)?;
+            return writeln!(to);
         }
         let (bad, dim) = (theme.bad, theme.dim);
         writeln!(to, "{bad}error:{bad:#} {}", clean(&self.message))?;
         for candidate in &self.candidates {
-            let title = candidate.title.as_deref().map(one_line).unwrap_or_default();
-            let native = candidate.native_id.as_deref().map(one_line).unwrap_or_default();
-            writeln!(to, "  {} {title} {dim}{native}{dim:#}", candidate.session_id)?;
+            let title = candidate.title.as_deref().map_or_else(|| "(no title)".to_owned(), one_line);
+            let of_session = |other: &&Candidate| other.session_id == candidate.session_id;
+            // Several segments of one conversation are told apart by their own ids.
+            let id = match self.candidates.iter().filter(of_session).count() {
+                1 => candidate.session_id.to_string(),
+                _ => candidate.segment_id.to_string(),
+            };
+            let agent = candidate.agent.as_deref().map(one_line).unwrap_or_default();
+            writeln!(to, "  {id}  {title} {dim}{agent}{dim:#}")?;
         }
         if let Some(hint) = &self.hint {
             let warn = theme.warn;
@@ -174,7 +169,7 @@ impl CliError {
                 ..Report::new(
                     exit::NOT_FOUND,
                     "ambiguous",
-                    format!("{id:?} may mean {} conversations", candidates.len()),
+                    format!("{id:?} fits {} of them", candidates.len()),
                     Some("give more characters of the one that is meant"),
                 )
             },
@@ -219,6 +214,9 @@ fn session_report(error: &SessionError) -> Report {
         }
         SessionError::BadUrl { .. } => {
             Report::new(exit::USAGE, "bad_url", message, Some("write fs:PATH, sqlite:PATH or memory:"))
+        }
+        SessionError::BadCursor { .. } => {
+            Report::new(exit::USAGE, "bad_cursor", message, Some("begin again without --cursor"))
         }
         SessionError::NotFound { .. } => Report::new(exit::NOT_FOUND, "not_found", message, None),
         SessionError::InvalidTurn { .. } => {
@@ -340,13 +338,17 @@ mod tests {
 
     #[test]
     fn candidates_are_told_in_both_forms() {
-        let candidate = |title: &str| Candidate {
-            session_id: "0193c2f4-6a00-7abc-8def-0123456789ab".into(),
-            segment_id: "0193c2f4-6a00-7abc-8def-0123456789ac".into(),
-            native_id: Some("n".into()),
+        let candidate = |seed: &str, title: &str| Candidate {
+            session_id: SessionId::derive(1, seed.as_bytes()),
+            segment_id: SegmentId::derive(1, title.as_bytes()),
+            native_id: Some("native".into()),
             title: Some(title.into()),
+            agent: Some("pi".into()),
+            cwd: None,
+            updated_at: 1_764_000_000_000,
         };
-        let candidates = vec![candidate("one"), candidate("\u{1b}[31mtwo\nlines")];
+        let candidates =
+            vec![candidate("a", "one"), candidate("b", "\u{1b}[31mtwo\nlines"), candidate("b", "another segment")];
         let report = CliError::Ambiguous { id: "6789ab".into(), candidates }.report();
         let mut told = Vec::new();
         report.tell(&mut told, true, &Theme::default()).unwrap();

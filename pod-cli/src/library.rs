@@ -3,12 +3,12 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use session_store::index::{Candidate as IndexCandidate, Index, Resolution, SessionSummary, Target};
+use session_store::index::{Index, Resolution, SessionSummary, Target};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::{Backend, SessionId, StoreError};
 
 use crate::app::App;
-use crate::error::{Candidate, CliError, Result};
+use crate::error::{CliError, Result};
 
 /// An open store with an index that knows all that is in it.
 pub(crate) struct Library {
@@ -61,30 +61,13 @@ impl Library {
         match self.index.resolve(id, app.folder())? {
             Resolution::Found(target) => Ok(target),
             Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
-            Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous {
-                id: id.to_owned(),
-                candidates: candidates.into_iter().map(candidate).collect(),
-            }),
+            Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
         }
     }
 
     /// The row that a list shows of a session.
     pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
         self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
-    }
-
-    /// Whether the end of an id names only one thing.
-    pub(crate) fn is_unique(&self, suffix: &str) -> Result<bool> {
-        Ok(matches!(self.index.resolve(suffix, None)?, Resolution::Found(_)))
-    }
-}
-
-fn candidate(candidate: IndexCandidate) -> Candidate {
-    Candidate {
-        session_id: candidate.session_id.to_string(),
-        segment_id: candidate.segment_id.to_string(),
-        native_id: candidate.native_id,
-        title: candidate.title,
     }
 }
 

@@ -12,12 +12,12 @@ use crate::cli::LogArgs;
 use crate::error::{Result, exit};
 use crate::library::Library;
 use crate::output::Output;
-use crate::render::{clock, one_line, rfc3339, truncate};
+use crate::render::{clock, one_line, rfc3339, truncate, width};
 
 /// How many entries are read at once.
 const READ: usize = 256;
-/// The cells before an entry's text: seq, time, kind and what stands between them.
-const FRONT_CELLS: usize = 6 + 2 + 19 + 2 + 14 + 2;
+/// The narrowest line on which an entry's time is shown.
+const TIME_FROM_LINE: usize = 72;
 /// How much of an entry's text is shown where nobody said how wide a line is.
 const TEXT_CELLS: usize = 160;
 
@@ -106,10 +106,22 @@ pub(super) fn for_each_record(
 /// An entry on one line, for people.
 pub(super) fn write_line(app: &App, out: &mut dyn Write, record: &Record) -> io::Result<()> {
     let (dim, tool) = (app.terminal.theme.dim, app.terminal.theme.tool);
-    let room = app.terminal.width.map_or(TEXT_CELLS, |cells| cells.saturating_sub(FRONT_CELLS));
+    let line = app.terminal.width;
+    let (seq, kind) = (record.position.seq.0, one_line(record.entry.kind()));
+    let time = match line {
+        Some(cells) if cells < TIME_FROM_LINE => String::new(),
+        _ => format!("{}  ", clock(record.entry.ts())),
+    };
+    let taken = 6 + 2 + time.len() + width(&kind).max(14) + 2;
+    let room = line.map_or(TEXT_CELLS, |cells| cells.saturating_sub(taken));
+    let rest = said_besides(record);
     // An entry may be many megabytes; what cannot be seen need not be cleaned.
-    let head = record.text.get(..record.text.floor_char_boundary(room * 16)).unwrap_or_default();
-    let text = one_line(head);
-    let (seq, time, kind) = (record.position.seq.0, clock(record.entry.ts()), one_line(record.entry.kind()));
-    writeln!(out, "{seq:>6}  {dim}{time}{dim:#}  {tool}{kind:<14}{tool:#}  {}", truncate(&text, room))
+    let text = one_line(rest.get(..rest.floor_char_boundary(room * 16)).unwrap_or_default());
+    writeln!(out, "{seq:>6}  {dim}{time}{dim:#}{tool}{kind:<14}{tool:#}  {}", truncate(&text, room))
+}
+
+/// An entry's text without its kind and time, where they stand first: they have columns of their own.
+fn said_besides(record: &Record) -> &str {
+    let front = format!("{{\"kind\":\"{}\",\"ts\":{},", record.entry.kind(), record.entry.ts());
+    record.text.strip_prefix(&front).and_then(|rest| rest.strip_suffix('}')).unwrap_or(&record.text)
 }

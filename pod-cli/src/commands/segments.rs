@@ -8,7 +8,7 @@ use super::table;
 use crate::app::App;
 use crate::error::{Result, exit};
 use crate::library::Library;
-use crate::render::{Cell, Column, SHORT_ID_CELLS, Table, relative, short_id, thousands, unique_suffix};
+use crate::render::{Cell, Column, SHORT_ID_CELLS, Table, relative, short_id, thousands};
 
 const COLUMNS: [Column; 8] = [
     Column::text("SEGMENT"),
@@ -38,11 +38,11 @@ pub(super) fn run(app: &App, id: &str) -> Result<u8> {
     }
     let theme = &app.terminal.theme;
     let mut rows = Table::new(&COLUMNS);
-    for segment in &segments {
-        let id = segment.segment_id.to_string();
-        let unique = unique_suffix(&id, |suffix| library.is_unique(suffix))?;
+    let ids: Vec<String> = segments.iter().map(|segment| segment.segment_id.to_string()).collect();
+    let endings = library.index.unique_endings(&ids)?;
+    for ((segment, id), ending) in segments.iter().zip(&ids).zip(endings) {
         rows.row(vec![
-            short_id(&id, unique, theme),
+            short_id(id, ending, theme),
             Cell::default().styled(theme.dim, &relative(app.environment.now, segment.updated_at)),
             Cell::plain(&segment.entries.to_string()),
             Cell::plain(&segment.turns.to_string()),

@@ -102,6 +102,7 @@ pub(super) fn print(app: &App, library: &Library, target: &Target, choice: &Choi
             ToolsArg::Full => Tools::Full,
         },
         thinking: choice.thinking,
+        segments: choice.options.scope == ShowScope::All,
         theme: app.terminal.theme,
     };
     let mut out = app.paged();

@@ -8,12 +8,12 @@ use store_core::SessionKind;
 use crate::app::App;
 use crate::error::Result;
 use crate::library::Library;
-use crate::render::{Cell, Column, Table, relative, short_id, thousands, unique_suffix};
+use crate::render::{Cell, Column, Table, relative, short_id, thousands};
 
 /// The columns of a list, the ones that go first when there is no room last.
 const COLUMNS: [Column; 8] = [
     Column::text("ID"),
-    Column::text("LAST").from_line(36),
+    Column::text("LAST").from_line(50),
     Column::text("AGENT").from_line(60).at_most(10),
     Column::number("TURNS").from_line(70),
     Column::number("TOKENS").from_line(100),
@@ -26,12 +26,12 @@ const COLUMNS: [Column; 8] = [
 pub(super) fn sessions(app: &App, library: &Library, rows: &[SessionSummary]) -> Result<Table> {
     let theme = &app.terminal.theme;
     let mut table = Table::new(&COLUMNS);
-    for row in rows {
-        let id = row.session_id.to_string();
-        let unique = unique_suffix(&id, |suffix| library.is_unique(suffix))?;
+    let ids: Vec<String> = rows.iter().map(|row| row.session_id.to_string()).collect();
+    let endings = library.index.unique_endings(&ids)?;
+    for ((row, id), ending) in rows.iter().zip(&ids).zip(endings) {
         let last = row.last_message_at.unwrap_or(row.updated_at);
         table.row(vec![
-            short_id(&id, unique, theme),
+            short_id(id, ending, theme),
             Cell::default().styled(theme.dim, &relative(app.environment.now, last)),
             Cell::plain(row.agent.as_deref().unwrap_or_default()),
             Cell::plain(&row.turns.to_string()),

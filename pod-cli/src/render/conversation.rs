@@ -44,6 +44,8 @@ pub(crate) struct ConversationStyle {
     pub(crate) tools: Tools,
     /// What the model thought.
     pub(crate) thinking: bool,
+    /// Whether to say where another segment begins.
+    pub(crate) segments: bool,
     /// The styles.
     pub(crate) theme: Theme,
 }
@@ -76,8 +78,15 @@ pub(crate) fn write_conversation(
 ) -> io::Result<()> {
     let calls = Calls::of(messages);
     let mut before: Option<(Speaker, u64)> = None;
+    let mut segment = None;
     for message in messages.iter().filter(|message| style.shows(message)) {
         let here = (Speaker::of(message), message.turn);
+        if style.segments && segment != Some(message.segment_id) {
+            let (gap, dim) = (if segment.is_some() { "\n" } else { "" }, style.theme.dim);
+            writeln!(out, "{gap}{dim}segment {}{dim:#}", message.segment_id)?;
+            segment = Some(message.segment_id);
+            before = None;
+        }
         if before != Some(here) {
             if before.is_some() {
                 writeln!(out)?;
@@ -318,7 +327,7 @@ mod tests {
     }
 
     fn written(line: Option<usize>, tools: Tools, thinking: bool, theme: Theme) -> String {
-        let style = ConversationStyle { now: NOW, line, tools, thinking, theme };
+        let style = ConversationStyle { now: NOW, line, tools, thinking, segments: false, theme };
         let mut out = Vec::new();
         write_conversation(&mut out, &conversation(), &style).unwrap();
         String::from_utf8(out).unwrap()

@@ -11,10 +11,10 @@ mod theme;
 mod time;
 
 pub(crate) use conversation::{ConversationStyle, Tools, write_conversation};
-pub(crate) use id::{SHORT_ID_CELLS, short_id, unique_suffix};
+pub(crate) use id::{SHORT_ID_CELLS, short_id};
 pub(crate) use json::EscapeControls;
 pub(crate) use number::thousands;
 pub(crate) use table::{Cell, Column, Table};
-pub(crate) use text::{clean, one_line, truncate};
+pub(crate) use text::{clean, one_line, truncate, width};
 pub(crate) use theme::Theme;
 pub(crate) use time::{clock, parse_clock, parse_since, relative, rfc3339};

@@ -10,10 +10,11 @@
 //!
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
-//! * `usage` tells whose a request is; `list`, `resolve` and `lookup` answer.
+//! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
 
 mod branch;
 mod decimal;
+mod ending;
 mod list;
 mod lookup;
 mod plan;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use store_core::{Backend, SessionId, Store};
 
+use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
@@ -125,6 +126,15 @@ impl Index {
     /// `Index`.
     pub fn resolve(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
         self.ask(|db| resolve::resolve(db, text, folder))
+    }
+
+    /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and
+    /// all of them where another name ends with the whole id.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn unique_endings(&self, ids: &[String]) -> Result<Vec<usize>> {
+        self.ask(|db| ending::unique_endings(db, ids))
     }
 
     /// The segments that an agent's own id names, of any agent if none is given; ordered by session, then segment.

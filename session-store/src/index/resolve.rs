@@ -13,7 +13,7 @@ use super::summary::SessionSummary;
 const LAST: &str = "@last";
 
 /// How much of an id must be given.
-const PARTIAL_CHARS_MIN: usize = 4;
+pub(super) const PARTIAL_CHARS_MIN: usize = 4;
 
 /// What an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

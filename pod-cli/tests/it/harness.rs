@@ -1,0 +1,115 @@
+//! Runs the binary in a world of its own: an empty home, no inherited environment, a clock that stands still.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// What the clock says: 2025-11-24T16:00:00Z.
+pub(crate) const NOW: u64 = 1_764_000_000_000;
+
+/// A home folder with whatever a test puts into it.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// One run of the binary.
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    /// The same with a variable set.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The home folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the store usually is.
+    pub(crate) fn usual_store(&self) -> PathBuf {
+        self.path().join(".local/share/pod/sessions")
+    }
+
+    /// The program, ready to run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pod"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TZ", "UTC")
+            .env("POD_NOW", "2025-11-24T16:00:00Z")
+            .stdin(Stdio::null());
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// Runs the program.
+    pub(crate) fn pod(&self, arguments: &[&str]) -> Run {
+        self.finish(&self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// The same on lines of so many cells.
+    pub(crate) fn pod_at_width(&self, cells: usize, arguments: &[&str]) -> Run {
+        let output = self.command(arguments).env("COLUMNS", cells.to_string()).output();
+        self.finish(&output.expect("the binary runs"))
+    }
+
+    fn finish(&self, output: &Output) -> Run {
+        let here = self.path().to_str().expect("a readable path");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8").replace(here, "[HOME]");
+        Run {
+            code: output.status.code().expect("it ends by itself"),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+impl Run {
+    /// What it printed, if all went well.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self}");
+        self.stdout
+    }
+
+    /// The JSON document it printed, if all went well.
+    pub(crate) fn json(self) -> Value {
+        let text = self.ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// The error it told as JSON, with nothing on standard output.
+    pub(crate) fn json_error(self) -> Value {
+        assert_ne!(self.code, 0, "{self}");
+        assert_eq!(self.stdout, "", "{self}");
+        let error: Value = serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self}"));
+        assert_eq!(error["error"]["code"], self.code, "{self}");
+        error
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        write!(f, "exit code: {code}\n-- standard output\n{stdout}-- standard error\n{stderr}")
+    }
+}

@@ -1,0 +1,13 @@
+//! `pod` as its users run it: the built binary, its two streams and its exit code.
+
+mod bad_input;
+mod fixture;
+mod fork;
+mod harness;
+mod help;
+mod home;
+mod list;
+mod log;
+mod resume;
+mod segments;
+mod show;
