@@ -86,8 +86,8 @@ impl App {
 
     /// A path as the store has it: absolute, as text.
     pub(crate) fn absolute(&self, path: &Path) -> Result<String> {
-        let absolute = std::path::absolute(path)
-            .map_err(|source| CliError::Io { op: "find", path: path.to_owned(), source })?;
+        let absolute =
+            std::path::absolute(path).map_err(|source| CliError::Io { op: "find", path: path.to_owned(), source })?;
         // `components` leaves out what a path says twice: `/a//b/` and `/a/b` are one folder.
         Ok(absolute.components().as_path().to_string_lossy().into_owned())
     }

@@ -118,8 +118,7 @@ impl Config {
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, CliError> {
         let Some(path) = path else { return Ok(Self::default()) };
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
-                .map_err(|detail| CliError::Config { path: path.to_owned(), detail }),
+            Ok(text) => Self::parse(&text).map_err(|detail| CliError::Config { path: path.to_owned(), detail }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(CliError::Io { op: "read", path: path.to_owned(), source }),
         }
@@ -146,11 +145,7 @@ pub(crate) struct StoreUrl {
 }
 
 /// Which store is meant: the flag or its variable, then the config file, then the usual place.
-pub(crate) fn store_url(
-    named: Option<&str>,
-    config: &Config,
-    environment: &Environment,
-) -> Result<StoreUrl, CliError> {
+pub(crate) fn store_url(named: Option<&str>, config: &Config, environment: &Environment) -> Result<StoreUrl, CliError> {
     if let Some(url) = named.filter(|url| !url.is_empty()) {
         return Ok(StoreUrl { url: url.to_owned(), is_default: false });
     }
@@ -198,11 +193,8 @@ mod tests {
 
     #[test]
     fn xdg_folders_go_before_the_home_folder() {
-        let environment = Environment {
-            data_home: Some("/data".into()),
-            config_home: Some("/config".into()),
-            ..environment()
-        };
+        let environment =
+            Environment { data_home: Some("/data".into()), config_home: Some("/config".into()), ..environment() };
         assert_eq!(url(None, "", &environment).url, "fs:/data/pod/sessions");
         assert_eq!(environment.config_file(), Some("/config/pod/config.toml".into()));
         assert_eq!(self::environment().config_file(), Some("/home/dev/.config/pod/config.toml".into()));

@@ -209,7 +209,10 @@ fn session_report(error: &SessionError) -> Report {
             Report::new(exit::DAMAGE, "lineage", message, Some("the conversation's other segments can still be shown"))
         }
         SessionError::UnknownScheme { known, .. } => {
-            let hint = format!("a store's URL begins with one of: {}", known.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" "));
+            let hint = format!(
+                "a store's URL begins with one of: {}",
+                known.iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ")
+            );
             Report::new(exit::USAGE, "unknown_scheme", message, Some(&hint))
         }
         SessionError::BadUrl { .. } => {
@@ -244,12 +247,18 @@ fn store_report(error: &StoreError, message: String) -> Report {
             let hint = "what stands there was left as it is; a copy of the store is the first thing to make";
             Report::new(exit::DAMAGE, "corrupt", message, Some(hint))
         }
-        StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => {
-            Report::new(exit::CONFLICT, "conflict", message, Some("somebody else wrote meanwhile: look again, then decide"))
-        }
-        StoreError::Locked { .. } => {
-            Report::new(exit::CONFLICT, "locked", message, Some("wait for the other program to end, or use another store"))
-        }
+        StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => Report::new(
+            exit::CONFLICT,
+            "conflict",
+            message,
+            Some("somebody else wrote meanwhile: look again, then decide"),
+        ),
+        StoreError::Locked { .. } => Report::new(
+            exit::CONFLICT,
+            "locked",
+            message,
+            Some("wait for the other program to end, or use another store"),
+        ),
         StoreError::Busy { .. } => Report::new(exit::CONFLICT, "busy", message, Some("try again in a moment")),
         StoreError::Referenced { .. } => Report::new(exit::CONFLICT, "referenced", message, None),
         StoreError::ReadOnly => failed("read_only", "reading works; to write, open the store where you may write"),
@@ -258,9 +267,10 @@ fn store_report(error: &StoreError, message: String) -> Report {
         }
         StoreError::NotAStore { .. } => failed("not_a_store", "name another place with --store; nothing was changed"),
         StoreError::Unsupported { .. } => failed("unsupported", "the other backend may offer it"),
-        StoreError::NoSpace { .. } => {
-            failed("no_space", "what was half written was taken back; the same command again goes on when there is space")
-        }
+        StoreError::NoSpace { .. } => failed(
+            "no_space",
+            "what was half written was taken back; the same command again goes on when there is space",
+        ),
         StoreError::TooLarge { .. } => Report::new(exit::FAILED, "too_large", message, None),
         StoreError::InvalidEntry { .. } | StoreError::InvalidOrigin { .. } => {
             Report::new(exit::FAILED, "invalid", message, None)
@@ -308,12 +318,23 @@ mod tests {
             CliError::Cancelled,
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
-            SessionError::UnknownScheme { scheme: "ftp".into(), known: vec!["fs".into(), "memory".into()], feature: None }.into(),
+            SessionError::UnknownScheme {
+                scheme: "ftp".into(),
+                known: vec!["fs".into(), "memory".into()],
+                feature: None,
+            }
+            .into(),
             SessionError::BadUrl { url: "x".into(), detail: "no scheme".into() }.into(),
             SessionError::InvalidTurn { at: 9, turns: 3 }.into(),
             SessionError::NotFound { id: "abcd".into() }.into(),
             store(StoreError::no_session(SessionId::derive(1, b"session"))),
-            store(StoreError::Corrupt(Damage { segment: Some(segment), part: 1, offset: 7, seq: Some(Seq(2)), detail: "checksum".into() })),
+            store(StoreError::Corrupt(Damage {
+                segment: Some(segment),
+                part: 1,
+                offset: 7,
+                seq: Some(Seq(2)),
+                detail: "checksum".into(),
+            })),
             store(StoreError::Conflict { expected: Expected::Count(2), actual: position }),
             store(StoreError::Locked { path: "/store/LOCK".into() }),
             store(StoreError::Busy { holder: "pod".into(), host: None, since: None }),
@@ -358,7 +379,9 @@ mod tests {
 
     #[test]
     fn what_came_from_outside_does_not_reach_the_terminal_as_it_is() {
-        let report = CliError::NothingToImport { message: "no \u{1b}[31mred\u{7}".into(), hint: Some("\u{9b}2J".into()) }.report();
+        let report =
+            CliError::NothingToImport { message: "no \u{1b}[31mred\u{7}".into(), hint: Some("\u{9b}2J".into()) }
+                .report();
         let mut told = Vec::new();
         report.tell(&mut told, false, &Theme::default()).unwrap();
         let told = String::from_utf8(told).unwrap();

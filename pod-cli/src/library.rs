@@ -32,9 +32,7 @@ impl Library {
             other => other,
         };
         let store = match opened {
-            Err(error) if is_missing(&error) && named.is_default => {
-                open("memory:", &OpenOptions::at(now))?
-            }
+            Err(error) if is_missing(&error) && named.is_default => open("memory:", &OpenOptions::at(now))?,
             Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
             other => other?,
         };

@@ -52,7 +52,8 @@ pub(super) fn run(app: &App, arguments: &ForkArgs) -> Result<u8> {
         1 => "1 turn".to_owned(),
         turns => format!("{turns} turns"),
     };
-    let place = if arguments.new_session { format!("session {}", made.session_id) } else { "the same session".to_owned() };
+    let place =
+        if arguments.new_session { format!("session {}", made.session_id) } else { "the same session".to_owned() };
     app.say(&format!("forked in {place}, with {turns} before it"));
     Ok(exit::OK)
 }

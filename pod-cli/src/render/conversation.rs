@@ -272,7 +272,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use session_store::ShowTool;
-    use store_core::{Seq, SegmentId, SessionId};
+    use store_core::{SegmentId, Seq, SessionId};
 
     const NOW: TimestampMs = 1_764_000_000_000;
 
@@ -313,7 +313,12 @@ mod tests {
             },
             row(3, 1, ShowRole::Assistant, ShowKind::Reasoning, "Measure first."),
             row(4, 1, ShowRole::Assistant, ShowKind::Message, "Let me look."),
-            call(5, "a", "Bash", json!({"command": "cargo bench --workspace -- --save-baseline before the change", "timeout": 5})),
+            call(
+                5,
+                "a",
+                "Bash",
+                json!({"command": "cargo bench --workspace -- --save-baseline before the change", "timeout": 5}),
+            ),
             call(6, "b", "Read", json!({"file_path": "/src/lib.rs"})),
             call(7, "c", "shell", json!({"command": ["bash", "-lc", "ls"]})),
             call(8, "d", "Odd\u{7}", json!({"x": [1, 2]})),

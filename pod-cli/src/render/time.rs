@@ -33,9 +33,8 @@ pub(crate) fn clock(ts: TimestampMs) -> String {
 
 /// The point in time that a person names: an RFC 3339 time, a local date or date and time, or how long ago.
 pub(crate) fn parse_since(text: &str, now: TimestampMs) -> Result<TimestampMs, String> {
-    let unreadable = || {
-        format!("{text:?} is not a time: give a date (2025-11-30), an RFC 3339 time, or how long ago (90m, 2h, 3d)")
-    };
+    let unreadable =
+        || format!("{text:?} is not a time: give a date (2025-11-30), an RFC 3339 time, or how long ago (90m, 2h, 3d)");
     let zone = TimeZone::system();
     let time = if let Ok(time) = text.parse::<Timestamp>() {
         Some(time)

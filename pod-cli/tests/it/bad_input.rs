@@ -169,7 +169,8 @@ fn an_index_that_is_lost_or_damaged_costs_nothing_but_time() {
 #[test]
 fn a_closed_pipe_ends_quietly() {
     let world = fixture::world();
-    for arguments in [&["list", "--json"][..], &["list"], &["show", "@last"], &["log", "@last", "--json"], &["--help"]] {
+    for arguments in [&["list", "--json"][..], &["list"], &["show", "@last"], &["log", "@last", "--json"], &["--help"]]
+    {
         let mut child =
             world.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         drop(child.stdout.take());

@@ -132,7 +132,8 @@ fn fill_trunk(store: &dyn Backend) {
     let at = place("trunk");
     let mut t = Clock::before_now(180);
     begin(store, at, start(at, t.tick(), "claude", "/home/dev/src/acme-api"));
-    let reminder = SystemItem { ts: t.tick(), item: Item::message(Role::User, "<reminder>be brief</reminder>"), injected: true };
+    let reminder =
+        SystemItem { ts: t.tick(), item: Item::message(Role::User, "<reminder>be brief</reminder>"), injected: true };
     append(
         store,
         at,
@@ -164,7 +165,11 @@ fn fill_fork(store: &dyn Backend) {
     let origin =
         SegmentOrigin { session_id: from.session_id, segment_id: from.segment_id, seq: Seq(12), at_turn_index: 1 };
     let ts = t.tick();
-    begin(store, at, SegmentStart { forked_from: Some(origin), ..start(at, ts, "codex", "/home/dev/src/acme-api/web") });
+    begin(
+        store,
+        at,
+        SegmentStart { forked_from: Some(origin), ..start(at, ts, "codex", "/home/dev/src/acme-api/web") },
+    );
     append(
         store,
         at,
@@ -201,18 +206,19 @@ fn fill_compacted(store: &dyn Backend) {
         at_turn_index,
     };
     let ts = t.tick();
-    begin(store, dead, SegmentStart { forked_from: Some(origin(1, 0)), ..start(dead, ts, "pi", "/home/dev/src/ledger") });
+    begin(
+        store,
+        dead,
+        SegmentStart { forked_from: Some(origin(1, 0)), ..start(dead, ts, "pi", "/home/dev/src/ledger") },
+    );
     append(store, dead, vec![prompt(t.tick(), "A question that was taken back.")]);
     let history = vec![
         HistoryItem::Item(Item::message(Role::User, "They talked about balances.")),
         HistoryItem::Reference(HistoryRef { segment_id: first.segment_id, from: Seq(3), through: Seq(3) }),
     ];
     let ts = t.tick();
-    let compacted = SegmentStart {
-        compacted_from: Some(origin(5, 1)),
-        history,
-        ..start(second, ts, "pi", "/home/dev/src/ledger")
-    };
+    let compacted =
+        SegmentStart { compacted_from: Some(origin(5, 1)), history, ..start(second, ts, "pi", "/home/dev/src/ledger") };
     begin(store, second, compacted);
     append(store, second, vec![prompt(t.tick(), "And how fast is that?"), says(t.tick(), "Fast."), ends(t.tick(), 2)]);
     let leaf = CurrentLeaf { segment_id: second.segment_id, seq: Seq(4) };
@@ -236,6 +242,10 @@ fn fill_archived(store: &dyn Backend) {
     let at = place("old");
     let mut t = Clock::before_now(60 * 24 * 3);
     begin(store, at, start(at, t.tick(), "codex", "/home/dev/notes"));
-    append(store, at, vec![prompt(t.tick(), "Summarise my notes."), says(t.tick(), "You have none."), ends(t.tick(), 1)]);
+    append(
+        store,
+        at,
+        vec![prompt(t.tick(), "Summarise my notes."), says(t.tick(), "You have none."), ends(t.tick(), 1)],
+    );
     put_session_fact(store, NOW, at.session_id, &SessionFact::Archived(true)).unwrap();
 }

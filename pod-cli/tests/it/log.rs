@@ -44,8 +44,7 @@ fn a_session_prints_its_own_entries_of_every_segment_oldest_first() {
     let all = lines(&world.pod(&["log", &session_id("ledger"), "--json"]).ok());
     let segments: Vec<&str> = all.iter().map(|line| line["segment_id"].as_str().unwrap()).collect();
     let expected = [("ledger first", 5), ("ledger dead", 2), ("ledger second", 4)];
-    let expected: Vec<String> =
-        expected.iter().flat_map(|(name, entries)| vec![segment_id(name); *entries]).collect();
+    let expected: Vec<String> = expected.iter().flat_map(|(name, entries)| vec![segment_id(name); *entries]).collect();
     assert_eq!(segments, expected);
     let fork = lines(&world.pod(&["log", &session_id("fork"), "--json"]).ok());
     assert_eq!(fork.len(), 4, "what it continues is not printed again");

@@ -69,14 +69,23 @@ fn thinking_and_tools_are_always_complete_for_programs() {
     assert_eq!(plain, shown(&world, &[&id, "--tools", "off"]));
     let kinds: Vec<&str> =
         plain["messages"].as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap()).collect();
-    assert!(kinds.contains(&"reasoning") && kinds.contains(&"tool_call") && kinds.contains(&"tool_result"), "{kinds:?}");
+    assert!(
+        kinds.contains(&"reasoning") && kinds.contains(&"tool_call") && kinds.contains(&"tool_result"),
+        "{kinds:?}"
+    );
 }
 
 #[test]
 fn a_compaction_is_shown_as_its_summary_and_a_dead_branch_only_on_demand() {
     let world = fixture::world();
     let id = session_id("ledger");
-    let branch = ["How are balances computed?", "As a fold of all events.", "They talked about balances.", "And how fast is that?", "Fast."];
+    let branch = [
+        "How are balances computed?",
+        "As a fold of all events.",
+        "They talked about balances.",
+        "And how fast is that?",
+        "Fast.",
+    ];
     assert_eq!(texts(&shown(&world, &[&id])), branch);
     let all = shown(&world, &[&id, "--all"]);
     assert!(texts(&all).contains(&"A question that was taken back."), "{all}");
