@@ -106,7 +106,7 @@ impl Write for Output {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.flush())
+        self.sink.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) fn write_line(app: &App, out: &mut dyn Write, record: &Record) -> io:
     let room = line.map_or(TEXT_CELLS, |cells| cells.saturating_sub(taken));
     let rest = said_besides(record);
     // An entry may be many megabytes; what cannot be seen need not be cleaned.
-    let text = one_line(rest.get(..rest.floor_char_boundary(room * 16)).unwrap_or_default());
+    let text = one_line(&rest.chars().take(room * 4).collect::<String>());
     writeln!(out, "{seq:>6}  {dim}{time}{dim:#}{tool}{kind:<14}{tool:#}  {}", truncate(&text, room))
 }
 
