@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 
@@ -65,6 +65,46 @@ pub(super) fn assert_prefix_rule<R: Reader>(
         let part = steps(reader(&whole_head), &records[..cut]);
         assert!(part.len() <= whole.len(), "{path:?}, {cut} records");
         assert_eq!(part, whole[..part.len()], "the steps of {cut} records of {path:?}");
+    }
+}
+
+/// Holds that a reader survives records whose fields, each in turn, are of another type or missing, and that it goes on
+/// with the records behind them.
+pub(super) fn assert_wrong_types_are_survived<R: Reader>(
+    path: &Path,
+    head: fn(&Path, &[Value]) -> Option<FileHead>,
+    reader: fn(&FileHead) -> R,
+) {
+    let records = records(&std::fs::read_to_string(path).unwrap());
+    let values: Vec<Value> = records.iter().map(|(_, value)| value.clone()).collect();
+    let whole_head = head(path, &values).unwrap();
+    for at in 0..records.len() {
+        for pointer in pointers(&values[at]) {
+            for wrong in [Value::Null, json!(7), json!("x"), json!([1]), json!({"x": 1})] {
+                let mut broken = records.clone();
+                *broken[at].1.pointer_mut(&pointer).unwrap() = wrong;
+                let broken_values: Vec<Value> = broken.iter().map(|(_, value)| value.clone()).collect();
+                head(path, &broken_values);
+                let steps = steps(reader(&whole_head), &broken);
+                assert!(steps.len() + 2 >= records.len(), "{path:?}, record {at}, {pointer}");
+            }
+        }
+    }
+}
+
+/// The JSON pointers of all values within a value.
+fn pointers(value: &Value) -> Vec<String> {
+    let below = |key: &str, value: &Value| {
+        let own = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+        let inner = pointers(value).into_iter().map(|pointer| format!("{own}{pointer}")).collect::<Vec<_>>();
+        std::iter::once(own).chain(inner).collect::<Vec<_>>()
+    };
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(key, value)| below(key, value)).collect(),
+        Value::Array(values) => {
+            (0..).zip(values).flat_map(|(at, value): (usize, _)| below(&at.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

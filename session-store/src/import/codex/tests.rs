@@ -7,7 +7,9 @@ use store_core::{Item, LogEntry, SessionKind};
 
 use super::{CodexReader, head, sniff};
 use crate::import::record::{FileHead, ForkHint, Step};
-use crate::import::testing::{assert_prefix_rule, records, render, sample, samples, steps};
+use crate::import::testing::{
+    assert_prefix_rule, assert_wrong_types_are_survived, records, render, sample, samples, steps,
+};
 
 const DAY: &str = "codex/sessions/2026/11/21/rollout-2026-11-21T";
 const OLD_DAY: &str = "codex-0.80.0/sessions/2026/11/21/rollout-2026-11-21T";
@@ -61,6 +63,13 @@ fn all_samples() -> Vec<std::path::PathBuf> {
 fn the_steps_of_a_prefix_are_a_prefix_of_the_steps() {
     for path in all_samples() {
         assert_prefix_rule(&path, head, CodexReader::new);
+    }
+}
+
+#[test]
+fn fields_of_wrong_types_are_survived() {
+    for path in samples("constructed/codex") {
+        assert_wrong_types_are_survived(&path, head, CodexReader::new);
     }
 }
 

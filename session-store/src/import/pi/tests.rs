@@ -7,7 +7,9 @@ use store_core::LogEntry;
 
 use super::{PiReader, head, sniff};
 use crate::import::record::{FileHead, ForkHint, Step};
-use crate::import::testing::{assert_prefix_rule, records, render, sample, samples, steps};
+use crate::import::testing::{
+    assert_prefix_rule, assert_wrong_types_are_survived, records, render, sample, samples, steps,
+};
 
 const FOLDER: &str = "pi/agent/sessions/--home-dev-src-acme-api--/2026-11-21T";
 
@@ -44,6 +46,13 @@ fn all_samples() -> Vec<PathBuf> {
 fn the_steps_of_a_prefix_are_a_prefix_of_the_steps() {
     for path in all_samples() {
         assert_prefix_rule(&path, head, PiReader::new);
+    }
+}
+
+#[test]
+fn fields_of_wrong_types_are_survived() {
+    for path in samples("constructed/pi") {
+        assert_wrong_types_are_survived(&path, head, PiReader::new);
     }
 }
 
