@@ -81,7 +81,11 @@ fn read_nodes(store: &dyn Store, session: SessionId) -> Result<BTreeMap<SegmentI
     let mut nodes: BTreeMap<SegmentId, Node> = BTreeMap::new();
     for segment in shown {
         if let Some(node) = nodes.get_mut(&segment) {
-            node.through = Seq(store.read_entry_count(session, segment)?);
+            let count = store.read_entry_count(session, segment)?;
+            if node.through.0 > count {
+                return Err(LineageError::BeyondEnd { segment, seq: node.through, count }.into());
+            }
+            node.through = Seq(count);
             continue;
         }
         // What a known segment continues is known with it.

@@ -153,14 +153,19 @@ pub(crate) fn with_names(value: &impl serde::Serialize, names: &[(String, &str)]
 #[derive(Default)]
 pub(crate) struct LyingStore {
     inner: MemoryStore,
-    starts: Mutex<HashMap<SegmentId, SegmentStart>>,
+    starts: Mutex<HashMap<SegmentId, LogEntry>>,
     reads: Mutex<HashMap<SegmentId, usize>>,
 }
 
 impl LyingStore {
     /// From now on the segment begins with `start`.
     pub(crate) fn tamper(&self, segment: SegmentId, start: SegmentStart) {
-        self.starts.lock().unwrap().insert(segment, start);
+        self.replace(segment, LogEntry::SegmentStart(Box::new(start)));
+    }
+
+    /// From now on the segment begins with `entry`.
+    pub(crate) fn replace(&self, segment: SegmentId, entry: LogEntry) {
+        self.starts.lock().unwrap().insert(segment, entry);
     }
 
     /// Which segments' entries were read how often since the last call.
@@ -176,7 +181,7 @@ impl LyingStore {
         if let Some(start) = self.starts.lock().unwrap().get(&segment)
             && let Some(first) = records.first_mut().filter(|first| first.position.seq == Seq(1))
         {
-            first.entry = LogEntry::SegmentStart(Box::new(start.clone()));
+            first.entry = start.clone();
         }
         records
     }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use session_store::{
-    ForkPoint, LineageError, NewSegment, SegmentLocation, SessionError, create_compacted_segment, fork, fork_at,
-    lineage, lineage_through, restore,
+    ForkPoint, LineageError, NewSegment, SegmentLocation, SessionError, ShowOptions, ShowScope,
+    create_compacted_segment, current_leaf, fork, fork_at, lineage, lineage_through, restore, transcript,
 };
-use store_core::{HistoryItem, HistoryRef, Missing, SegmentOrigin, SegmentStart, Seq, Store, StoreError};
+use store_core::{HistoryItem, HistoryRef, LogEntry, Missing, SegmentOrigin, SegmentStart, Seq, Store, StoreError};
 
 use crate::common::{LyingStore, NOW, branch, every_store, extend, prompt, root, segment, session, turn};
 
@@ -112,6 +112,38 @@ fn an_origin_beyond_its_segments_end_is_named_with_its_length() {
         store.tamper(b.segment_id, tampered);
         let expected = LineageError::BeyondEnd { segment: a.segment_id, seq: Seq(seq), count: 2 };
         assert_eq!(blame(&store, b), expected);
+    }
+}
+
+#[test]
+fn a_start_that_this_version_cannot_read_is_an_error_that_names_the_segment() {
+    let store = LyingStore::default();
+    let a = root(&store, [prompt("hi")]);
+    let b = fork_at(&store, NOW, a, ForkPoint::End).unwrap();
+    let newer = r#"{"kind":"segment_start","ts":1,"session_id":7}"#;
+    store.replace(a.segment_id, LogEntry::from_text(newer).unwrap());
+    assert_eq!(blame(&store, b), LineageError::NoStart { segment: a.segment_id });
+    let error = current_leaf(&store, a.session_id).unwrap_err();
+    assert!(
+        matches!(&error, SessionError::Lineage(LineageError::NoStart { segment }) if *segment == a.segment_id),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_session_is_not_shown_whole_without_a_branch_that_cannot_be_followed() {
+    let store = LyingStore::default();
+    let a = root(&store, [prompt("hi")]);
+    let b = fork_at(&store, NOW, a, ForkPoint::End).unwrap();
+    let c = fork_at(&store, NOW, a, ForkPoint::End).unwrap();
+    let options = ShowOptions { scope: ShowScope::All, ..ShowOptions::default() };
+    for (tampered, expected) in [
+        (origin(a, 9), LineageError::BeyondEnd { segment: a.segment_id, seq: Seq(9), count: 2 }),
+        (origin(b, 1), LineageError::Cycle { segment: b.segment_id }),
+    ] {
+        store.tamper(b.segment_id, SegmentStart { forked_from: Some(tampered), ..start_of_root(b) });
+        let error = transcript(&store, c.session_id, c.segment_id, &options).unwrap_err();
+        assert!(matches!(&error, SessionError::Lineage(found) if *found == expected), "{error:?}");
     }
 }
 

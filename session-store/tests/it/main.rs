@@ -13,6 +13,7 @@ mod fork;
 mod index;
 mod leaf;
 mod lineage;
+mod model;
 mod page;
 mod restore;
 mod segment;
