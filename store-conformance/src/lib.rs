@@ -1,13 +1,40 @@
 //! The checks that every backend of the conversation store passes.
 //!
-//! A backend author implements [`Harness`] and writes `conformance_tests!(MyHarness);` in an integration test: every
-//! check of the one list becomes a `#[test]` of its own. The list ([`CHECKS`]) and the tests come from the same macro,
-//! so that a backend cannot leave out a check silently.
+//! A backend author implements [`Harness`] and calls [`conformance_tests!`] in an integration test: every check of the
+//! one list becomes a `#[test]` of its own. The list ([`CHECKS`]) and the tests are made by the same macro, so that a
+//! backend cannot leave out a check silently.
 //!
-//! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and
-//! [`Matrix`] says which check fails on which of them.
+//! ```
+//! use store_conformance::Harness;
+//! use store_core::{Backend, MemoryStore};
 //!
-//! Nothing here knows a backend. Checks go through the public contract only.
+//! struct Mine(MemoryStore);
+//!
+//! impl Harness for Mine {
+//!     fn fresh() -> Self {
+//!         Self(MemoryStore::new())
+//!     }
+//!     fn store(&self) -> &dyn Backend {
+//!         &self.0
+//!     }
+//!     fn second_handle(&self) -> Box<dyn Backend> {
+//!         Box::new(self.0.clone())
+//!     }
+//!     fn reopen(&mut self) {
+//!         self.0 = self.0.clone();
+//!     }
+//! }
+//!
+//! store_conformance::conformance_tests!(Mine);
+//! # let failed = store_conformance::CHECKS.iter().find(|check| check.run(&mut Mine::fresh()).is_err());
+//! # assert!(failed.is_none(), "{failed:?}");
+//! ```
+//!
+//! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and [`Matrix`]
+//! says which check fails on which of them.
+//!
+//! Nothing here knows a backend. Checks go through the public contract only: what a crash leaves, damage to stored
+//! bytes and the cost of a call are for a backend's own tests.
 
 mod checks;
 pub mod faulty;

@@ -1,6 +1,6 @@
 //! Faults that show only when calls meet: each looks first and writes later.
 //!
-//! Between the two a fault waits for another thread, for as long as a few hundred turns of the scheduler, so that it
+//! Between the two a fault waits for another thread, for as long as some turns of the scheduler, so that it
 //! shows every time the checks run.
 
 use std::thread;
@@ -13,7 +13,7 @@ use super::FaultyStore;
 use super::handle::Rules;
 
 /// How many turns a fault gives the others.
-const TURNS: usize = 300;
+const TURNS: usize = 150;
 
 /// Lets others go first until `seen` something of them, or for long enough.
 fn let_others_go(seen: impl Fn() -> bool) -> bool {

@@ -3,6 +3,15 @@
 use store_conformance::{CHECKS, Matrix, faulty};
 
 #[test]
+fn names_of_checks_and_faulty_stores_are_unique() {
+    let names: Vec<_> = CHECKS.iter().map(|check| check.name).chain(faulty::all().map(|store| store.name)).collect();
+    let mut unique = names.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), names.len());
+}
+
+#[test]
 fn every_check_is_failed_by_a_store_that_breaks_little_else() {
     let matrix = Matrix::run(faulty::all());
     println!("{} checks, {} faulty stores", CHECKS.len(), faulty::all().count());
