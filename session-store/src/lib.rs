@@ -18,6 +18,28 @@
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
+//!
+//! ```
+//! use session_store::{ForkPoint, NewSegment, OpenOptions, SegmentState, create_segment, fork, open, restore};
+//! use session_store::{save_delta, save_turn_end, save_user_input};
+//! use store_core::{Item, Part, Role};
+//!
+//! # fn main() -> session_store::Result<()> {
+//! let now = 1_764_000_000_000;
+//! let store = open("memory:", &OpenOptions::at(now))?;
+//! let segment = create_segment(&*store, now, NewSegment::default())?;
+//!
+//! let state = SegmentState::open(&*store, segment)?;
+//! save_user_input(&*store, &state, now, vec![Part::text("Why is the build red?")])?;
+//! save_delta(&*store, &state, now, vec![Item::message(Role::Assistant, "An unused import.")])?;
+//! save_turn_end(&*store, &state, now)?;
+//!
+//! let other = fork(&*store, now, state.location(), ForkPoint::Turn(1))?;
+//! let restored = restore(&*store, other.session_id, other.segment_id)?;
+//! assert_eq!((restored.history.len(), restored.turn_count), (2, 1));
+//! # Ok(())
+//! # }
+//! ```
 
 mod backend;
 pub mod blob;

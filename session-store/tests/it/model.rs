@@ -160,7 +160,7 @@ fn check(world: &World) -> Result<(), TestCaseError> {
 fn check_branch(world: &World, segment: &Segment, state: &session_store::RestoredState) -> Result<(), TestCaseError> {
     let SegmentLocation { session_id, segment_id } = segment.location;
     let loaded = lineage::load(&world.store, session_id, segment_id).unwrap();
-    let listed = session_store::lineage(&world.store, session_id, segment_id).unwrap();
+    let listed = lineage(&world.store, session_id, segment_id).unwrap();
     let of_loaded: Vec<_> = loaded.iter().map(|part| (part.segment_id, part.position.seq)).collect();
     let of_listed: Vec<_> = listed.iter().map(|part| (part.segment_id, part.through)).collect();
     prop_assert_eq!(of_loaded, of_listed);
