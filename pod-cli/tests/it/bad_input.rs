@@ -1,6 +1,9 @@
 //! What is not as it should be: ids, stores, folders, pipes.
 
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::json;
@@ -137,6 +140,60 @@ fn a_store_of_a_newer_format_is_read_but_not_written() {
     newer["min_reader"] = json!(99);
     std::fs::write(&header, newer.to_string()).unwrap();
     expect(&world, &["list"], "unsupported_version", 1);
+}
+
+fn set_mode_deep(path: &Path, folder_mode: u32, file_mode: u32) {
+    let folder = path.is_dir();
+    if folder {
+        for entry in std::fs::read_dir(path).unwrap() {
+            set_mode_deep(&entry.unwrap().path(), folder_mode, file_mode);
+        }
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(if folder { folder_mode } else { file_mode })).unwrap();
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_store_that_may_only_be_read_is_listed_and_shown() {
+    let world = fixture::world();
+    let sqlite = world.path().join("sqlite/pod.db");
+    fixture::fill(&*open(&format!("sqlite:{}", sqlite.display()), &OpenOptions::at(NOW)).unwrap());
+    let fs_url = format!("fs:{}", world.usual_store().display());
+    let sqlite_url = format!("sqlite:{}", sqlite.display());
+    for (url, folder) in [(&fs_url, world.usual_store()), (&sqlite_url, world.path().join("sqlite"))] {
+        let run = |arguments: &[&str]| {
+            let mut command = world.command_of_a_mortal(&[arguments, &["--store", url]].concat());
+            world.finish(&command.output().unwrap())
+        };
+        // What is given away first, so that the folder is the reader's own and still not to be written to.
+        drop(world.command_of_a_mortal(&[]));
+        set_mode_deep(&folder, 0o500, 0o400);
+        let before = files_below(&folder);
+        assert_eq!(run(&["list", "--json"]).json()["total"], 3, "{url}");
+        assert_eq!(run(&["show", "@last", "--json"]).json()["session_id"], session_id("fork"), "{url}");
+        let refused = run(&["fork", &session_id("trunk"), "--json"]).json_error();
+        assert_eq!(refused["error"]["code"], 1, "{url}: {refused}");
+        assert_eq!(files_below(&folder), before, "{url}: nothing was written");
+        set_mode_deep(&folder, 0o700, 0o600);
+    }
+}
+
+#[test]
+fn a_store_that_may_not_even_be_read() {
+    let world = fixture::world();
+    drop(world.command_of_a_mortal(&[]));
+    set_mode_deep(&world.usual_store(), 0o000, 0o000);
+    let run = world.finish(&world.command_of_a_mortal(&["list", "--json"]).output().unwrap());
+    set_mode_deep(&world.usual_store(), 0o700, 0o600);
+    let error = run.json_error();
+    assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("permission_denied"), &json!(1)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs the binary in a world of its own: an empty home, no inherited environment, a clock that stands still.
 
 use std::fmt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -53,12 +54,34 @@ impl World {
             .env_clear()
             .env("HOME", self.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TERM", "xterm-256color")
             .env("TZ", "UTC")
             .env("POD_NOW", "2025-11-24T16:00:00Z")
             .stdin(Stdio::null());
         for (name, value) in &self.environment {
             command.env(name, value);
         }
+        command
+    }
+
+    /// The program as somebody to whom permissions apply, which they do not to root: root runs it as nobody, who then
+    /// owns the world.
+    pub(crate) fn command_of_a_mortal(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        if !rustix::process::geteuid().is_root() {
+            return command;
+        }
+        let program = self.path().join("pod");
+        if !program.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_pod"), &program).unwrap();
+        }
+        give_away(self.path());
+        let mut as_nobody = Command::new(program);
+        as_nobody.args(command.get_args()).current_dir(self.path()).env_clear().stdin(Stdio::null()).uid(NOBODY);
+        for (name, value) in command.get_envs() {
+            as_nobody.env(name, value.unwrap_or_default());
+        }
+        command = as_nobody;
         command
     }
 
@@ -73,13 +96,25 @@ impl World {
         self.finish(&output.expect("the binary runs"))
     }
 
-    fn finish(&self, output: &Output) -> Run {
+    pub(crate) fn finish(&self, output: &Output) -> Run {
         let here = self.path().to_str().expect("a readable path");
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8").replace(here, "[HOME]");
         Run {
             code: output.status.code().expect("it ends by itself"),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
+        }
+    }
+}
+
+/// The user that owns nothing.
+const NOBODY: u32 = 65534;
+
+fn give_away(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(NOBODY), None).unwrap();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            give_away(&entry.unwrap().path());
         }
     }
 }

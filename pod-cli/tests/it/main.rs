@@ -11,3 +11,4 @@ mod log;
 mod resume;
 mod segments;
 mod show;
+mod terminal;
