@@ -26,6 +26,7 @@ pub struct SegmentNode {
 /// The segments of one session.
 #[derive(Clone, Debug)]
 pub struct SegmentTree {
+    session: SessionId,
     nodes: BTreeMap<SegmentId, SegmentNode>,
     /// By segment, those of the session that continue its last entry.
     continued_by: BTreeMap<SegmentId, Vec<SegmentId>>,
@@ -44,7 +45,7 @@ impl SegmentTree {
                 continued_by.entry(origin.segment_id).or_default().push(node.segment_id);
             }
         }
-        Self { nodes, continued_by }
+        Self { session, nodes, continued_by }
     }
 
     /// Reads the first and the last entry of each segment of a session.
@@ -59,6 +60,16 @@ impl SegmentTree {
         let nodes: Vec<SegmentNode> =
             segments.into_iter().map(|segment| read_node(store, session, segment)).collect::<Result<_>>()?;
         Ok(Self::new(session, nodes))
+    }
+
+    /// The tree that counts: without the segments that others took the place of, and whole if that leaves nothing.
+    #[must_use]
+    pub fn without(&self, superseded: &BTreeSet<SegmentId>) -> Self {
+        let counts = |node: &&SegmentNode| !superseded.contains(&node.segment_id);
+        if !self.nodes.values().any(|node| counts(&node)) {
+            return self.clone();
+        }
+        Self::new(self.session, self.nodes.values().filter(counts).copied())
     }
 
     /// The segments, oldest id first.
@@ -129,12 +140,13 @@ fn read_node(store: &dyn Store, session: SessionId, segment: SegmentId) -> Resul
     })
 }
 
-/// The leaves of a session, oldest id first.
+/// The leaves of a session, oldest id first. A superseded segment is none, and takes nothing from what it continues.
 ///
 /// # Errors
 /// As [`SegmentTree::read`].
 pub fn leaves(store: &dyn Store, session: SessionId) -> Result<Vec<SegmentId>> {
-    Ok(SegmentTree::read(store, session)?.leaves())
+    let facts = SessionFacts::read(store, session)?;
+    Ok(SegmentTree::read(store, session)?.without(&facts.superseded).leaves())
 }
 
 /// The leaf that a session goes on from.
@@ -143,6 +155,7 @@ pub fn leaves(store: &dyn Store, session: SessionId) -> Result<Vec<SegmentId>> {
 /// As [`SegmentTree::read`].
 pub fn current_leaf(store: &dyn Store, session: SessionId) -> Result<SegmentId> {
     let facts = SessionFacts::read(store, session)?;
-    let current = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+    let tree = SegmentTree::read(store, session)?.without(&facts.superseded);
+    let current = tree.current(facts.current_leaf.as_ref(), &facts.superseded);
     Ok(current.ok_or(StoreError::no_session(session))?)
 }

@@ -72,7 +72,7 @@ impl Family {
         let found = query.query_row([session.to_string()], |row| Ok((read_json(row, 0)?, row.get(1)?))).optional()?;
         let Some((facts, facts_damaged)): Option<(SessionFacts, bool)> = found else { return Ok(None) };
         let rows = SegmentRow::of_session(db, session)?;
-        let tree = SegmentTree::new(session, counted(&rows, &facts.superseded).map(to_node));
+        let tree = SegmentTree::new(session, rows.iter().map(to_node)).without(&facts.superseded);
         let Some(current) = tree.current(facts.current_leaf.as_ref(), &facts.superseded) else { return Ok(None) };
         let usage = usage::of_session(db, session, &rows)?;
         Ok(Some(Self { session, rows, facts, facts_damaged, tree, current, usage }))

@@ -115,6 +115,18 @@ fn superseded_segments_are_current_only_where_there_is_nothing_else() {
 }
 
 #[test]
+fn a_superseded_segment_takes_nothing_from_what_it_continues() {
+    let tree = tree(session("s"), &[(1, 5, 50, None), (2, 3, 60, Some((1, 5))), (3, 3, 20, Some((1, 2)))]);
+    let superseded = BTreeSet::from([id(2)]);
+    let counted = tree.without(&superseded);
+    assert_eq!(counted.leaves(), [id(1), id(3)]);
+    assert_eq!(counted.current(named(1).as_ref(), &superseded), Some(id(1)));
+    assert_eq!(counted.current(None, &superseded), Some(id(1)));
+    let all = BTreeSet::from([id(1), id(2), id(3)]);
+    assert_eq!(tree.without(&all).leaves(), [id(2), id(3)], "where nothing else is left they count");
+}
+
+#[test]
 fn the_current_leaf_of_a_stored_session_follows_facts_and_times() {
     for (scheme, store, _folder) in every_store() {
         let session_id = session("s");

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery, Refreshed};
-use session_store::{CurrentLeaf, SegmentLocation, SessionFact, TitleBy};
+use session_store::{
+    CurrentLeaf, SegmentLocation, SessionFact, ShowOptions, TitleBy, current_leaf, leaves, restore, transcript,
+};
 use store_core::{MemoryStore, SegmentId, Seq, SessionId, Store, StoreError};
 
 use super::world::{
@@ -154,6 +156,50 @@ proptest! {
         }
         follower.refresh(&store).unwrap();
         prop_assert_eq!(said(&follower, &store), said(&index_of(&store), &store));
+        agrees_with_the_logs(&follower, &store)?;
+    }
+}
+
+/// Lists say what reading the logs says.
+fn agrees_with_the_logs(index: &Index, store: &MemoryStore) -> Result<(), TestCaseError> {
+    for session in store.list_sessions().unwrap() {
+        let row = index.summary(session).unwrap().unwrap();
+        prop_assert_eq!(row.segment_id, current_leaf(store, session).unwrap());
+        let shown = transcript(store, session, row.segment_id, &ShowOptions::default()).unwrap();
+        let messages = shown.messages.iter().filter(|row| row.kind.is_message()).count();
+        prop_assert_eq!(row.messages, messages as u64);
+        prop_assert_eq!(row.cwd, shown.config.cwd);
+        let state = restore(store, session, row.segment_id).unwrap();
+        prop_assert_eq!(row.turns, state.turn_count);
+        let entries: u64 = store
+            .list_segments(session)
+            .unwrap()
+            .into_iter()
+            .map(|id| store.read_entry_count(session, id).unwrap())
+            .sum();
+        prop_assert_eq!(row.entries, entries);
+        let segments = index.segments(session).unwrap();
+        let mut marked: Vec<SegmentId> = segments.iter().filter(|row| row.leaf).map(|row| row.segment_id).collect();
+        marked.sort_unstable();
+        prop_assert_eq!(marked, leaves(store, session).unwrap());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_store_that_is_read_in_several_transactions_is_read_whole() {
+    let store = MemoryStore::new();
+    for number in 1..=4 {
+        let parent = (number > 1).then(|| origin(session(number - 1), segment(number - 1), 7_777));
+        create(&store, session(number), segment(number), New { agent: "pi", forked_from: parent, ..New::default() });
+        let told = (0..4_500).flat_map(|at| [(None, says(NOON + at, "again")), (None, ends(NOON + at, at))]);
+        append(&store, segment(number), told.collect());
+    }
+    let index = index_of(&store);
+    for number in 1..=4 {
+        let row = index.summary(session(number)).unwrap().unwrap();
+        let own = 4_500 + (number - 1) * 3_888;
+        assert_eq!((row.entries, row.messages, row.turns), (9_001, own, own), "session {number}");
     }
 }
 
