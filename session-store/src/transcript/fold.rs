@@ -30,9 +30,9 @@ struct AnswerDigest {
 }
 
 impl AnswerDigest {
-    /// `None` for a text that stands elsewhere or says nothing.
+    /// `None` for a text that stands elsewhere or says nothing, and for what is not text alone.
     fn of(parts: &[Part]) -> Option<Self> {
-        let text = inline_text(parts)?;
+        let text = inline_text(parts).filter(|_| parts.iter().all(|part| matches!(part, Part::Text { .. })))?;
         let text = text.trim();
         (!text.is_empty()).then(|| Self { bytes: text.len(), sha256: sha256_hex(text.as_bytes()) })
     }

@@ -156,6 +156,18 @@ fn a_prompt_between_an_answer_and_its_summary_keeps_the_answer() {
 }
 
 #[test]
+fn an_answer_with_more_than_text_is_not_hidden() {
+    for (scheme, store, _folder) in every_store() {
+        let image = Part::Image { media_type: None, data: None, url: Some("https://example.org/a.png".into()) };
+        let parts = vec![Part::text("same"), image];
+        let a = root(&*store, [prompt("one"), assistant(Item::Message { role: Role::Assistant, parts })]);
+        let b = compact(&*store, a, vec![summary("same")]);
+        assert_eq!(rows(&*store, b, ShowScope::Branch).len(), 3, "{scheme}");
+        assert_counted(&*store, b, scheme);
+    }
+}
+
+#[test]
 fn items_that_a_conversation_starts_with_are_shown() {
     for (scheme, store, _folder) in every_store() {
         let history = vec![summary("earlier"), HistoryItem::Item(Item::message(Role::Assistant, "yes"))];
