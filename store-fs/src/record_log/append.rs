@@ -47,7 +47,9 @@ impl RecordLog {
     /// Looks at what others did to the file since this handle looked last.
     fn refresh(&self, writer: &mut Writer, bytes: u64) -> Result<Known> {
         let before = writer.known.take();
-        if let Some(known) = before.filter(|known| known.bytes == bytes) {
+        // Only what is valid stays where it is. A torn tail may have made way for a line of the same length.
+        let is_whole = |known: &Known| known.end.bytes == known.bytes && known.end.missing.is_empty();
+        if let Some(known) = before.filter(|known| known.bytes == bytes && is_whole(known)) {
             writer.known = Some(known);
             return Ok(known);
         }

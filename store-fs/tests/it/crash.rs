@@ -132,6 +132,33 @@ fn a_process_that_dies_in_any_call_leaves_each_step_done_or_not_done() {
     assert!(deaths > 100, "{deaths}");
 }
 
+/// Clearing away what was deleted took the look-up entry of the segment that had been created in its place.
+#[test]
+fn what_a_stopped_deletion_left_is_cleared_without_touching_what_came_after() {
+    let mut stopped = 0;
+    for calls in 1.. {
+        let folder = Folder::new();
+        let living = open_without_syncs(&folder);
+        take(&living, Step::Create(1)).unwrap();
+        let disk = Arc::new(FaultyDisk(Plan::dies_after(calls)));
+        let dying = FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options());
+        let deleted = dying.is_ok_and(|dying| take(&dying, Step::Delete(1)).is_ok());
+        let left = names(&folder.root()).into_iter().filter(|name| name.starts_with(".new-")).count();
+        if !living.exists(session(1)).unwrap() {
+            take(&living, Step::Create(1)).unwrap();
+            stopped += left;
+        }
+        let store = open_without_syncs(&folder);
+        assert_eq!(store.lookup_session_of(segment(1)).unwrap(), Some(session(1)), "death in call {calls}");
+        take(&store, Step::Append(1, &[1])).unwrap();
+        assert!(!names(&folder.root()).iter().any(|name| name.starts_with(".new-")), "death in call {calls}");
+        if deleted && left == 0 {
+            break;
+        }
+    }
+    assert!(stopped > 2, "{stopped}");
+}
+
 #[test]
 fn what_a_process_changed_before_it_died_is_named_to_others() {
     for calls in 1.. {

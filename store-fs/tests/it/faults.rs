@@ -198,6 +198,29 @@ fn a_call_that_does_not_fit_is_taken_back_and_the_log_goes_on_when_there_is_spac
 }
 
 #[test]
+fn a_call_that_lacks_only_its_closing_bytes_is_written() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    let length = || std::fs::metadata(folder.log(1)).unwrap().len();
+    let before = length();
+    append(&store, 1, &[1, 2]).unwrap();
+    let call = length() - before;
+    // What the line before lacks is written first.
+    for (owed, lacks, notes) in [(0, 1, [3, 4]), (1, 2, [5, 6]), (2, 3, [7, 8])] {
+        let before = length();
+        plan.space.store(owed + call - lacks, Ordering::Relaxed);
+        append(&store, 1, &notes).unwrap();
+        plan.space.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(length(), before + owed + call - lacks);
+        assert_eq!(texts(&folder.open_read_only(), 1).unwrap(), note_texts(&(1..=notes[1]).collect::<Vec<_>>()));
+    }
+    append(&store, 1, &[9]).unwrap();
+    assert_eq!(texts(&store, 1).unwrap(), note_texts(&(1..=9).collect::<Vec<_>>()));
+}
+
+#[test]
 fn a_creation_that_does_not_fit_leaves_nothing_behind() {
     let folder = Folder::new();
     let plan = Plan::faultless();

@@ -115,6 +115,23 @@ fn an_open_log_of_a_deleted_session_takes_nothing_more() {
 }
 
 #[test]
+fn a_log_that_was_replaced_while_it_was_open_is_opened_again() {
+    let folder = Folder::new();
+    let (writer, deleter) = (folder.open(), folder.open());
+    create(&writer, 1);
+    append(&writer, 1, &[1]).unwrap();
+    deleter.delete_session(session(1)).unwrap();
+    create(&deleter, 1);
+    append(&deleter, 1, &[2]).unwrap();
+    assert_eq!(texts(&writer, 1).unwrap(), note_texts(&[2]));
+    deleter.delete_session(session(1)).unwrap();
+    create(&deleter, 1);
+    append(&deleter, 1, &[3]).unwrap();
+    append(&writer, 1, &[4]).unwrap();
+    assert_eq!(texts(&deleter, 1).unwrap(), note_texts(&[3, 4]));
+}
+
+#[test]
 fn a_deleted_session_leaves_no_entry_behind() {
     let folder = Folder::new();
     let store = folder.open();

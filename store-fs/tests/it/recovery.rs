@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use store_core::{AppendOptions, Fact, FactScope, NewEntry, Seq, Store as _, StoreError};
+use store_core::{AppendOptions, Expected, Fact, FactScope, NewEntry, Seq, Store as _, StoreError};
 
 use crate::faults::open_without_syncs;
 use crate::support::{Folder, NOW, append, create, names, note, note_text, note_texts, segment, session, texts};
@@ -109,6 +109,23 @@ fn a_handle_that_knew_the_log_notices_the_torn_line_of_another_writer() {
     assert_eq!(texts(&open_without_syncs(&folder), 1).unwrap(), note_texts(&[1, 2, 3, 4, 5, 6]));
 }
 
+/// A handle that had seen a torn tail took the line that another writer put in its place for the same tail, by its length.
+#[test]
+fn a_line_as_long_as_the_torn_tail_it_replaced_is_not_taken_out() {
+    let (folder, whole) = filled();
+    let line = length_of(&whole, 2) - length_of(&whole, 1);
+    let torn = [whole, vec![b'x'; line]].concat();
+    fs::write(folder.log(1), &torn).unwrap();
+    let (store, other) = (open_without_syncs(&folder), open_without_syncs(&folder));
+    let stale = AppendOptions::expecting(Expected::Count(1));
+    let refused = store.append_with(session(1), segment(1), &[note(9)], &stale).unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+    append(&other, 1, &[5]).unwrap();
+    assert_eq!(fs::read(folder.log(1)).unwrap().len(), torn.len());
+    append(&store, 1, &[6]).unwrap();
+    assert_eq!(texts(&other, 1).unwrap(), note_texts(&[1, 2, 3, 4, 5, 6]));
+}
+
 #[test]
 fn a_flipped_bit_anywhere_is_corrupt_for_whoever_reads_there() {
     let (folder, whole) = filled();
@@ -181,6 +198,20 @@ fn damage_in_the_middle_stops_only_who_would_read_it() {
         let refused = range(1000, 1).unwrap_err();
         assert!(matches!(refused, StoreError::Corrupt(_)), "byte {at}: {refused}");
     }
+}
+
+#[test]
+fn a_line_that_claims_to_be_another_does_not_hide_that_one() {
+    let folder = Folder::new();
+    let store = open_without_syncs(&folder);
+    create(&store, 1);
+    append(&store, 1, &(1..=2000).collect::<Vec<_>>()).unwrap();
+    let mut log = fs::read(folder.log(1)).unwrap();
+    let last_digit = length_of(&log, 1000) + r#"{"seq":1001"#.len() - 1;
+    log[last_digit] = b'3';
+    fs::write(folder.log(1), &log).unwrap();
+    let records = store.read_range(session(1), segment(1), Seq(1002), 2).unwrap();
+    assert_eq!(records.iter().map(|record| record.position.seq).collect::<Vec<_>>(), [Seq(1003), Seq(1004)]);
 }
 
 #[test]
