@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use store_core::{Backend, SessionId, Store};
+use store_core::{Backend, BackendInfo, SessionId, Store};
 
 use super::ending;
 use super::list::{self, ListQuery, PageCursor};
@@ -32,6 +32,8 @@ struct Inner {
     identity: String,
     /// The sessions were compared with those of the store.
     compared: bool,
+    /// The tables were found damaged and are empty now, until the next refresh.
+    lost: bool,
 }
 
 impl Index {
@@ -41,13 +43,16 @@ impl Index {
     /// # Errors
     /// `Busy` if another process keeps the file for longer than the bounded wait; `Index` if even memory does not serve.
     pub fn open(backend: &dyn Backend) -> Result<Self> {
-        let info = backend.info();
+        Self::open_at(backend.info())
+    }
+
+    fn open_at(info: BackendInfo) -> Result<Self> {
         // However the way there is written, it is the same store.
         let location = std::fs::canonicalize(&info.location).map_or(info.location, |path| path.display().to_string());
         let identity = format!("{}:{location}", info.scheme);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
     /// Whether it is kept in a file and need not be made anew by the next process.
@@ -63,11 +68,7 @@ impl Index {
     /// # Errors
     /// What the store fails with as a whole; `Busy`; `Index`.
     pub fn refresh(&self, store: &dyn Store) -> Result<Refreshed> {
-        self.lock().healing(|inner| {
-            let done = refresh::refresh(&mut inner.opened.db, store, !inner.compared)?;
-            inner.compared = true;
-            Ok(done)
-        })
+        self.lock().healing(|inner| inner.refresh(store))
     }
 
     /// Brings in some segments and their sessions, and nothing else: for who writes many logs one after the other, asks about
@@ -81,9 +82,7 @@ impl Index {
             if inner.compared {
                 refresh::refresh_segments(&mut inner.opened.db, store, segments)
             } else {
-                let done = refresh::refresh(&mut inner.opened.db, store, true)?;
-                inner.compared = true;
-                Ok(done)
+                inner.refresh(store)
             }
         })
     }
@@ -162,12 +161,16 @@ impl Index {
         self.ask(|db| lookup::records_of(db, session, record_id))
     }
 
+    /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until
+    /// the next refresh, of this process or another one, has filled them.
     fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut inner = self.lock();
+        if inner.lost {
+            return Err(SessionError::Index { detail: "it was damaged: refresh it".to_owned(), source: None });
+        }
         question(&inner.opened.db).map_err(|error| {
-            // The next refresh, of this process or another one, finds an empty file and fills it.
             if schema::is_damage(&error) {
-                // What opening anew fails with is told when it is needed.
+                // Should that fail too, the next refresh tries again and tells.
                 let _ = inner.heal(&error);
             }
             Fault::from(error).into()
@@ -191,8 +194,18 @@ impl Inner {
         }
     }
 
+    /// Brings everything up to date.
+    fn refresh(&mut self, store: &dyn Store) -> Result<Refreshed, Fault> {
+        let done = refresh::refresh(&mut self.opened.db, store, !self.compared)?;
+        self.compared = true;
+        self.lost = false;
+        Ok(done)
+    }
+
     /// Makes the index anew after its database failed: in its file if the file was at fault, else in memory.
     fn heal(&mut self, error: &rusqlite::Error) -> Result<(), Fault> {
+        self.compared = false;
+        self.lost = true;
         let path = self.opened.path.take();
         let path = path.filter(|_| !schema::is_unwritable(error));
         // The connection is closed before its file goes: its last act would be to remove files by name.
@@ -202,7 +215,49 @@ impl Inner {
             let _ = schema::discard(path);
         }
         self.opened = schema::open(path.as_deref(), &self.identity)?;
-        self.compared = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::{BackendInfo, CreateOptions, LogEntry, MemoryStore, NewEntry, SegmentId, SegmentStart};
+
+    use super::*;
+
+    /// Damage that no check of the whole file finds: one row is not what was written.
+    fn damage(index: &Index) {
+        index.lock().opened.db.execute("UPDATE session SET summary = '{'", []).unwrap();
+    }
+
+    fn is_index_error<T: std::fmt::Debug>(answer: Result<T>) -> bool {
+        matches!(answer, Err(SessionError::Index { .. }))
+    }
+
+    #[test]
+    fn damage_that_shows_late_fails_questions_until_the_next_refresh_and_empties_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.db");
+        let store = MemoryStore::new();
+        let session = SessionId::mint(1);
+        let start = LogEntry::SegmentStart(Box::new(SegmentStart::new(session, 1)));
+        let segment = SegmentId::mint(1);
+        store.create_segment(session, segment, &[NewEntry::typed(start)], &CreateOptions::default()).unwrap();
+        let info = BackendInfo { projection_path: Some(path), ..store.info() };
+        let opened = || Index::open_at(info.clone()).unwrap();
+
+        let index = opened();
+        index.refresh(&store).unwrap();
+        damage(&index);
+        assert!(is_index_error(index.list(&ListQuery::default())), "never a wrong row");
+        assert!(is_index_error(index.segments(session)), "never nothing where there is something");
+        assert_eq!(opened().refresh(&store).unwrap().sessions, 1, "the next process starts anew");
+        index.refresh(&store).unwrap();
+        assert_eq!(index.list(&ListQuery::default()).unwrap().total, 1);
+
+        // A refresh that comes across it heals it at once.
+        index.lock().opened.db.execute("UPDATE segment SET own = '[', damaged = 1", []).unwrap();
+        index.refresh(&store).unwrap();
+        assert_eq!(index.segments(session).unwrap().len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use super::rows::{Fault, SegmentRow, read_id};
 use super::usage::{Touched, put_usage, request_name};
 
 /// How many records are read at once.
-const BATCH_RECORDS: usize = 256;
+const BATCH_RECORDS: usize = 64;
 
 /// Whether the failure is about one log, not about the store as a whole.
 pub(super) fn is_damage(error: &StoreError) -> bool {
