@@ -230,7 +230,7 @@ mod tests {
         index.lock().opened.db.execute("UPDATE session SET summary = '{'", []).unwrap();
     }
 
-    fn is_index_error<T: std::fmt::Debug>(answer: Result<T>) -> bool {
+    fn is_index_error<T>(answer: &Result<T>) -> bool {
         matches!(answer, Err(SessionError::Index { .. }))
     }
 
@@ -249,8 +249,8 @@ mod tests {
         let index = opened();
         index.refresh(&store).unwrap();
         damage(&index);
-        assert!(is_index_error(index.list(&ListQuery::default())), "never a wrong row");
-        assert!(is_index_error(index.segments(session)), "never nothing where there is something");
+        assert!(is_index_error(&index.list(&ListQuery::default())), "never a wrong row");
+        assert!(is_index_error(&index.segments(session)), "never nothing where there is something");
         assert_eq!(opened().refresh(&store).unwrap().sessions, 1, "the next process starts anew");
         index.refresh(&store).unwrap();
         assert_eq!(index.list(&ListQuery::default()).unwrap().total, 1);
