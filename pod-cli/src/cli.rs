@@ -26,10 +26,6 @@ reproducible.";
 #[command(name = "pod", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// What every command takes.
-    #[command(flatten)]
-    pub(crate) global: Global,
-
     /// Restore this conversation and go on with it.
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
@@ -42,6 +38,10 @@ pub(crate) struct Cli {
     #[arg(last = true, value_name = "PROMPT", requires = "session")]
     pub(crate) prompt: Vec<String>,
 
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -49,6 +49,7 @@ pub(crate) struct Cli {
 
 /// Options that stand before or behind any command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "With every command")]
 pub(crate) struct Global {
     /// The store: fs:PATH, sqlite:PATH or memory:.
     #[arg(long, global = true, env = "POD_STORE", value_name = "URL", hide_env_values = true)]
@@ -85,12 +86,21 @@ pub(crate) enum Command {
     /// List conversations.
     List(ListArgs),
     /// Show a conversation.
+    ///
+    /// The branch from its root, across forks and compactions; a compaction is shown as its summary. With --json, thinking
+    /// and tools are always complete.
     Show(ShowArgs),
     /// List the segments of a conversation.
     Segments(IdArgs),
     /// Print the entries of a log, a line each.
+    ///
+    /// A segment's id prints exactly that segment. A session, or an agent's own id, prints every segment of the session,
+    /// the oldest first, each with its own entries only: what it continues in another session is not printed again.
+    /// With --json each line is an object, and `entry` in it the entry as it is stored.
     Log(LogArgs),
     /// Continue a conversation from an earlier point, without copying it.
+    ///
+    /// Prints the id of the new segment, from which the conversation goes on.
     Fork(ForkArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
@@ -158,7 +168,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
     pub(crate) sort: SortArg,
 
-    /// At most this many.
+    /// At most this many; without it, all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
 
@@ -194,12 +204,12 @@ pub(crate) enum ArchivedArg {
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SortArg {
-    /// Last message, newest first.
+    /// Latest entry first.
     #[default]
     Updated,
-    /// Beginning, newest first.
+    /// Latest beginning first.
     Created,
-    /// Title.
+    /// By title.
     Title,
 }
 
@@ -295,9 +305,6 @@ pub(crate) struct IdArgs {
 }
 
 /// Arguments of `pod log`.
-///
-/// A segment id prints exactly that segment. A session, or an agent's own id, prints every segment of the session, the
-/// oldest first, each with its own entries only: what it continues in another session is not printed again.
 #[derive(Args, Debug)]
 pub(crate) struct LogArgs {
     /// Which log: a segment, or a session for all of its segments.

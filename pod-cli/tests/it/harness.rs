@@ -96,6 +96,17 @@ impl World {
         self.finish(&output.expect("the binary runs"))
     }
 
+    /// Runs a line of shell in a folder.
+    pub(crate) fn shell(&self, line: &str, folder: &Path, path: &str) -> Run {
+        let program = self.command(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(folder).env_clear().stdin(Stdio::null());
+        for (name, value) in program.get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        self.finish(&shell.env("PATH", path).output().expect("sh runs"))
+    }
+
     pub(crate) fn finish(&self, output: &Output) -> Run {
         let here = self.path().to_str().expect("a readable path");
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8").replace(here, "[HOME]");

@@ -1,5 +1,7 @@
 //! `pod` as its users run it: the built binary, its two streams and its exit code.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod fixture;
 mod fork;

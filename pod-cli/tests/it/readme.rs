@@ -1,0 +1,50 @@
+//! The README's tour is what really happens: its commands are run, one after the other, and its output is theirs.
+//!
+//! `UPDATE_README=1` writes the present output into it, for review.
+
+use std::path::{Path, PathBuf};
+
+use crate::harness::World;
+
+/// The first evening after the example conversations were held.
+const EVENING: &str = "2026-11-21T18:00:00Z";
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace").to_owned()
+}
+
+/// What a shell prints for a line of the tour.
+fn output_of(world: &World, line: &str) -> String {
+    let bin = Path::new(env!("CARGO_BIN_EXE_pod")).parent().expect("it stands in a folder").to_owned();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let run = world.shell(&format!("{line} 2>&1"), &workspace(), &format!("{}:{path}", bin.display()));
+    assert_eq!(run.code, 0, "{line}: {run}");
+    run.stdout
+}
+
+#[test]
+fn the_tour_is_what_really_happens() {
+    let file = workspace().join("README.md");
+    let readme = std::fs::read_to_string(&file).unwrap();
+    let world = World::new().with("POD_NOW", EVENING).with("COLUMNS", "100");
+    let (mut told, mut run, mut in_tour) = (String::new(), 0, false);
+    for line in readme.lines() {
+        match line {
+            "```" if in_tour => in_tour = false,
+            _ if in_tour => continue,
+            _ => {}
+        }
+        told.push_str(line);
+        told.push('\n');
+        if let Some(command) = line.strip_prefix("$ ").filter(|command| command.starts_with("pod ")) {
+            told.push_str(&output_of(&world, command));
+            run += 1;
+            in_tour = true;
+        }
+    }
+    assert!(run >= 5, "the tour has lost its commands: {run}");
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(&file, &told).unwrap();
+    }
+    assert_eq!(readme, told);
+}
