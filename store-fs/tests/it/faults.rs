@@ -1,13 +1,13 @@
 //! A disk that runs full, fails to sync, or stops answering, in front of the real one.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use store_core::{AppendOptions, Durability, Store as _, StoreError};
+use store_core::{AppendOptions, Durability, NewEntry, SegmentOrigin, Seq, Store as _, StoreError};
 use store_fs::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode, OsDisk};
-use store_fs::{FsStore, OpenAs, RemoteMedium};
+use store_fs::{DurabilityPolicy, FsOptions, FsStore, OpenAs, RemoteMedium};
 
 use crate::support::{Folder, append, create, note, note_texts, options, segment, session, start, texts};
 
@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     calls: AtomicU64,
     sync_fails: AtomicBool,
     remote: AtomicBool,
+    /// What was changed and synced, in order.
+    done: Mutex<Vec<String>>,
 }
 
 impl Plan {
@@ -29,6 +31,7 @@ impl Plan {
             calls: AtomicU64::new(calls),
             sync_fails: AtomicBool::new(false),
             remote: AtomicBool::new(false),
+            done: Mutex::default(),
         };
         Arc::new(plan)
     }
@@ -51,7 +54,12 @@ impl Plan {
         if self.spend()? { Err(dead()) } else { work() }
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn note(&self, what: &str, path: &Path) {
+        self.done.lock().unwrap().push(format!("{what} {}", path.display()));
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        self.note("sync", path);
         self.change(|| {
             if self.sync_fails.load(Ordering::Relaxed) { Err(io::Error::other("the sync failed")) } else { Ok(()) }
         })
@@ -67,7 +75,7 @@ fn dead() -> io::Error {
 pub(crate) struct FaultyDisk(pub(crate) Arc<Plan>);
 
 #[derive(Debug)]
-struct FaultyFile(Box<dyn DiskFile>, Arc<Plan>);
+struct FaultyFile(Box<dyn DiskFile>, Arc<Plan>, PathBuf);
 
 impl DiskFile for FaultyFile {
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -75,6 +83,7 @@ impl DiskFile for FaultyFile {
             self.0.append(&bytes[..bytes.len() / 2])?;
             return Err(dead());
         }
+        self.1.note("append", &self.2);
         let space = self.1.space.load(Ordering::Relaxed);
         if space == 0 {
             return Err(io::ErrorKind::StorageFull.into());
@@ -93,11 +102,12 @@ impl DiskFile for FaultyFile {
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.1.note("truncate", &self.2);
         self.1.change(|| self.0.truncate(bytes))
     }
 
     fn sync_file(&self) -> io::Result<()> {
-        self.1.sync()
+        self.1.sync(&self.2)
     }
 
     fn lock(&self, kind: LockKind) -> io::Result<()> {
@@ -118,7 +128,7 @@ impl Disk for FaultyDisk {
         if matches!(mode, OpenMode::CreateNew | OpenMode::AppendOrCreate) && self.0.spend()? {
             return Err(dead());
         }
-        Ok(Box::new(FaultyFile(OsDisk.open(path, mode)?, Arc::clone(&self.0))))
+        Ok(Box::new(FaultyFile(OsDisk.open(path, mode)?, Arc::clone(&self.0), path.to_owned())))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
@@ -134,10 +144,12 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.note("rename to", to);
         self.0.change(|| OsDisk.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.note("remove", path);
         self.0.change(|| OsDisk.remove_file(path))
     }
 
@@ -145,8 +157,8 @@ impl Disk for FaultyDisk {
         self.0.change(|| OsDisk.remove_folder(path))
     }
 
-    fn sync_folder(&self, _path: &Path) -> io::Result<()> {
-        self.0.sync()
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.0.sync(path)
     }
 
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
@@ -260,7 +272,7 @@ fn a_remote_medium_is_for_reading_unless_it_is_trusted() {
     let folder = Folder::new();
     let plan = Plan::faultless();
     let open_as = |open_as, remote| {
-        let options = store_fs::FsOptions { remote, ..options() };
+        let options = FsOptions { remote, ..options() };
         FsStore::open_on(Arc::new(FaultyDisk(Arc::clone(&plan))), &folder.root(), open_as, &options)
     };
     plan.remote.store(true, Ordering::Relaxed);
@@ -274,4 +286,120 @@ fn a_remote_medium_is_for_reading_unless_it_is_trusted() {
     assert!(matches!(refused, StoreError::ReadOnly), "{refused}");
     let refused = open_as(OpenAs::Exclusive, RemoteMedium::ReadOnly).unwrap_err();
     assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused}");
+}
+
+/// What a store did to its disk since the last time, with words in place of names that are new each time.
+fn done_since(plan: &Plan, folder: &Folder) -> Vec<String> {
+    let root = folder.root().display().to_string();
+    let done = std::mem::take(&mut *plan.done.lock().unwrap());
+    let named = |line: String| {
+        let mut line = line.replace(&format!("{root}/"), "").replace(&root, "the root");
+        for n in 1..=2 {
+            line = line.replace(&segment(n).to_string(), &format!("segment-{n}"));
+            line = line.replace(&session(n).to_string(), &format!("session-{n}"));
+        }
+        for made in [".new-", "live/"] {
+            if let Some(at) = line.find(made) {
+                let name = at + made.len();
+                let end = line[name..].find('/').map_or(line.len(), |slash| name + slash);
+                line.replace_range(name..end, "*");
+            }
+        }
+        line
+    };
+    done.into_iter().map(named).collect()
+}
+
+#[test]
+fn a_creation_syncs_what_leads_to_a_log_before_the_log_has_its_name() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    let buffered = AppendOptions { durability: Some(Durability::Buffered), ..AppendOptions::default() };
+    store.append_with(session(1), segment(1), &[note(1)], &buffered).unwrap();
+    done_since(&plan, &folder);
+    let origin = SegmentOrigin { session_id: session(1), segment_id: segment(1), seq: Seq(2), at_turn_index: 0 };
+    let entries = [start(session(2), Some(origin))];
+    store.create_segment(session(2), segment(2), &entries, &Default::default()).unwrap();
+    let last = segment(2).as_bytes()[15];
+    assert_eq!(
+        done_since(&plan, &folder),
+        [
+            "append live/*".to_owned(),
+            "sync live/*".to_owned(),
+            "sync by-segment".to_owned(),
+            format!("remove by-segment/{last:02x}/segment-2"),
+            format!("append by-segment/{last:02x}/segment-2"),
+            format!("sync by-segment/{last:02x}/segment-2"),
+            format!("sync by-segment/{last:02x}"),
+            "sync session-1/segment-1.jsonl".to_owned(),
+            "sync the root".to_owned(),
+            "sync by-origin".to_owned(),
+            "sync by-origin/segment-1".to_owned(),
+            "append .new-*/segment-2.jsonl".to_owned(),
+            "sync .new-*/segment-2.jsonl".to_owned(),
+            "sync .new-*".to_owned(),
+            "rename to session-2".to_owned(),
+            "sync the root".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn recovery_syncs_its_copy_before_it_cuts_the_log() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    append(&store, 1, &[1]).unwrap();
+    let log = std::fs::read(folder.log(1)).unwrap();
+    std::fs::write(folder.log(1), &log[..log.len() - 9]).unwrap();
+    let store = open(&folder, &plan);
+    done_since(&plan, &folder);
+    let synced = AppendOptions { durability: Some(Durability::Synced), ..AppendOptions::default() };
+    store.append_with(session(1), segment(1), &[note(2)], &synced).unwrap();
+    let done = done_since(&plan, &folder);
+    let offset = log.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let copy = format!("session-1/quarantine/segment-1.jsonl.{offset}.1");
+    assert_eq!(
+        done[done.len() - 8..],
+        [
+            "sync session-1".to_owned(),
+            format!("append {copy}"),
+            format!("sync {copy}"),
+            "sync session-1/quarantine".to_owned(),
+            "truncate session-1/segment-1.jsonl".to_owned(),
+            "sync session-1/segment-1.jsonl".to_owned(),
+            "append session-1/segment-1.jsonl".to_owned(),
+            "sync session-1/segment-1.jsonl".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn what_is_synced_follows_the_call_and_then_the_policy() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    create(&open(&folder, &plan), 1);
+    let synced = |policy, durability, entry: &NewEntry| {
+        let options = FsOptions { durability: policy, ..options() };
+        let disk = Arc::new(FaultyDisk(Arc::clone(&plan)));
+        let store = FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options).unwrap();
+        let call = AppendOptions { durability, ..AppendOptions::default() };
+        store.append_with(session(1), segment(1), std::slice::from_ref(entry), &call).unwrap();
+        done_since(&plan, &folder).contains(&"sync session-1/segment-1.jsonl".to_owned())
+    };
+    let asked = NewEntry::text(r#"{"kind":"user_input","ts":1,"content":[]}"#);
+    let (turn, buffered, always) = (
+        DurabilityPolicy::Turn,
+        DurabilityPolicy::Always(Durability::Buffered),
+        DurabilityPolicy::Always(Durability::Synced),
+    );
+    assert!(synced(turn, None, &asked));
+    assert!(!synced(turn, None, &note(1)));
+    assert!(!synced(buffered, None, &asked));
+    assert!(synced(always, None, &note(1)));
+    assert!(synced(buffered, Some(Durability::Synced), &note(1)));
+    assert!(!synced(always, Some(Durability::Buffered), &asked));
 }

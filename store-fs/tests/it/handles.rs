@@ -202,9 +202,16 @@ fn a_closed_handle_leaves_its_changes_to_others() {
     let changes = reader.changes(Some(&cursor)).unwrap();
     assert_eq!(changes.segments, [(session(1), segment(1))]);
     assert_eq!(reader.changes(Some(&changes.cursor)).unwrap().segments, []);
-    // A cursor of another store, or of a log that was replaced, means everything.
-    let other = Folder::new();
-    let store = other.open();
-    create(&store, 5);
-    assert_eq!(store.changes(Some(&changes.cursor)).unwrap().segments, [(session(5), segment(5))]);
+}
+
+#[test]
+fn a_cursor_of_another_store_means_everything() {
+    let (one, two) = (Folder::new(), Folder::new());
+    create(&one.open(), 1);
+    create(&two.open(), 5);
+    let cursor = one.open().changes(None).unwrap().cursor;
+    let store = two.open();
+    let own = store.changes(None).unwrap().cursor;
+    assert_eq!(store.changes(Some(&own)).unwrap().segments, []);
+    assert_eq!(store.changes(Some(&cursor)).unwrap().segments, [(session(5), segment(5))]);
 }

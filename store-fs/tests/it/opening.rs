@@ -252,6 +252,22 @@ fn a_link_in_place_of_the_roots_own_files_is_refused() {
 }
 
 #[test]
+fn a_link_in_place_of_the_roots_own_folders_takes_nothing() {
+    for name in ["by-segment", "live"] {
+        let folder = Folder::new();
+        create(&folder.open(), 1);
+        let (inside, elsewhere) = (folder.root().join(name), folder.root().with_file_name("elsewhere"));
+        fs::rename(&inside, &elsewhere).unwrap();
+        symlink(&elsewhere, &inside).unwrap();
+        let before = tree(&elsewhere);
+        let refused =
+            folder.open().create_segment(session(2), segment(2), &[start(session(2), None)], &Default::default());
+        assert!(matches!(refused, Err(StoreError::Io { .. })), "{name}: {refused:?}");
+        assert_eq!(tree(&elsewhere), before, "{name}");
+    }
+}
+
+#[test]
 fn a_pipe_in_place_of_a_log_does_not_hang_a_reader() {
     let folder = Folder::new();
     create(&folder.open(), 1);

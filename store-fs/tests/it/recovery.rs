@@ -4,6 +4,8 @@ use std::fs;
 
 use store_core::{AppendOptions, Expected, Fact, FactScope, NewEntry, Seq, Store as _, StoreError};
 
+use store_core::codec::{LineFields, LogContext, encode_line};
+
 use crate::faults::open_without_syncs;
 use crate::support::{Folder, NOW, append, create, names, note, note_text, note_texts, segment, session, texts};
 
@@ -212,6 +214,37 @@ fn a_line_that_claims_to_be_another_does_not_hide_that_one() {
     fs::write(folder.log(1), &log).unwrap();
     let records = store.read_range(session(1), segment(1), Seq(1002), 2).unwrap();
     assert_eq!(records.iter().map(|record| record.position.seq).collect::<Vec<_>>(), [Seq(1003), Seq(1004)]);
+}
+
+/// A log whose lines behind the start say these numbers of lines that still follow; every checksum is right.
+fn log_of_calls(more: &[u64]) -> Vec<u8> {
+    let (folder, whole) = filled();
+    let mut log = whole[..length_of(&whole, 1)].to_vec();
+    drop(folder);
+    for (seq, more) in (2..).zip(more) {
+        let fields = LineFields { seq: Seq(seq), more: *more, ..LineFields::default() };
+        encode_line(&mut log, &LogContext::segment(segment(1)), &fields, &note_text(seq));
+    }
+    log
+}
+
+#[test]
+fn a_call_that_does_not_count_down_is_damage_in_the_middle_and_at_the_end() {
+    let (folder, _) = filled();
+    let store = open_without_syncs(&folder);
+    for (more, damaged) in [
+        (&[2, 1, 0, 0][..], false),
+        (&[2, 1], false),
+        (&[0, 3], false),
+        (&[2, 0], true),
+        (&[2, 2, 1, 0], true),
+        (&[3, 1], true),
+        (&[1, 2, 1, 0, 0], true),
+    ] {
+        fs::write(folder.log(1), log_of_calls(more)).unwrap();
+        let read = texts(&store, 1);
+        assert_eq!(matches!(read, Err(StoreError::Corrupt(_))), damaged, "{more:?}: {read:?}");
+    }
 }
 
 #[test]
