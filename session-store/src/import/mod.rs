@@ -1,7 +1,11 @@
 //! Importers: from the files that agents keep to sessions of a store.
 //!
 //! A *reader* per agent turns records into [`Step`]s and knows nothing of stores; one *writer* turns steps into
-//! segments and knows nothing of agents; the *run* orders files and keeps cursors.
+//! segments and knows nothing of agents; the *run* orders files and tells what came of them.
+//!
+//! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
+//! * `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
+//! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
 mod claude;
 mod codex;
@@ -10,9 +14,14 @@ mod fields;
 mod lines;
 mod pi;
 mod record;
+mod report;
 mod run;
+mod source;
 #[cfg(test)]
 mod testing;
+mod walk;
 mod writer;
 
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
+pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
+pub use run::{ImportOptions, Importer, Progress};

@@ -1,0 +1,218 @@
+//! What is said about a session when its file has been read: facts, beside the logs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store, TimestampMs};
+
+use super::{Tally, Writer};
+use crate::error::Result;
+use crate::facts::{CurrentLeaf, SessionFact, SessionFacts, Title, TitleBy, put_session_fact};
+use crate::import::record::ForkHint;
+use crate::import::walk::Place;
+use crate::leaf::SegmentTree;
+
+/// How far a file was read, and what its agent said then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::import) struct Cursor {
+    /// The file.
+    source: String,
+    /// How many bytes of it were read.
+    bytes: u64,
+    /// Their SHA-256, in hexadecimal.
+    sha256: String,
+    /// The file's size then.
+    size: u64,
+    /// When it was changed last, in milliseconds since the epoch.
+    mtime_ms: Option<u64>,
+    /// The point that it continues by reference, as segment and seq.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continues: Option<(SegmentId, u64)>,
+    /// The segment of the agent's active leaf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf: Option<SegmentId>,
+    /// The title that a person gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// The title that the agent made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    own_title: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    archived: bool,
+}
+
+impl Cursor {
+    /// The cursor of a file of which this much was read.
+    pub(in crate::import) fn new(path: &Path, bytes: u64, sha256: String, meta: &Metadata) -> Self {
+        let source = path.display().to_string();
+        Self { source, bytes, sha256, size: meta.len(), mtime_ms: mtime_ms(meta), ..Self::default() }
+    }
+
+    /// What the file with this native id left behind.
+    pub(in crate::import) fn read(facts: &SessionFacts, native_id: &str) -> Option<Self> {
+        serde_json::from_value(facts.cursors.get(native_id)?.clone()).ok()
+    }
+
+    /// Whether the same bytes were read from wherever they were, with the same point before them.
+    pub(in crate::import) fn is_of(&self, other: &Self) -> bool {
+        (self.bytes, self.size, &self.sha256) == (other.bytes, other.size, &other.sha256)
+            && self.continues == other.continues
+            && self.archived == other.archived
+    }
+
+    /// The same with what the file's head tells: what it continues by reference, and whether the agent keeps it among its
+    /// archived ones.
+    pub(in crate::import) fn with_head(self, archived: bool, continues: Option<Place>) -> Self {
+        Self { archived, continues: continues.map(|at| (at.segment, at.seq.0)), ..self }
+    }
+}
+
+/// What came of a file.
+#[derive(Debug)]
+pub(in crate::import) struct Outcome {
+    pub(in crate::import) session: SessionId,
+    /// The session was there before.
+    pub(in crate::import) existed: bool,
+    /// Facts were put that say something new.
+    pub(in crate::import) said: bool,
+    pub(in crate::import) entries: u64,
+    /// The current leaf; `None` if the file has nothing of its own.
+    pub(in crate::import) leaf: Option<SegmentId>,
+    pub(in crate::import) tally: Tally,
+}
+
+impl Writer<'_> {
+    /// The file ends here: writes what waits, then says what is to be said.
+    pub(in crate::import) fn finish(mut self, cursor: Cursor) -> Result<Outcome> {
+        self.flush(Durability::Synced)?;
+        let (store, session) = (self.target.store, self.session);
+        let existed = self.log.existed();
+        let entries = self.log.written();
+        let mut outcome = Outcome { session, existed, said: false, entries, leaf: None, tally: Tally::default() };
+        if store.exists(session)? {
+            let facts = SessionFacts::read(store, session)?;
+            outcome.said = self.say(&facts, cursor)?;
+            let facts = SessionFacts::read(store, session)?;
+            outcome.leaf =
+                SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+        }
+        outcome.tally = self.tally;
+        Ok(outcome)
+    }
+
+    /// Puts the facts that say something new, the cursor last.
+    fn say(&mut self, facts: &SessionFacts, mut cursor: Cursor) -> Result<bool> {
+        let native_id = &self.target.head.native_id;
+        let before = Cursor::read(facts, native_id);
+        let old = before.clone().unwrap_or_default();
+        let mut news = Vec::new();
+        cursor.title = self.said.title.as_ref().map(|(_, text)| text.clone());
+        cursor.own_title = self.said.own_title.as_ref().map(|(_, text)| text.clone());
+        cursor.tags = self.said.tags.as_ref().map(|(_, tags)| tags.clone()).unwrap_or_default();
+        for (said, before, by) in
+            [(&self.said.own_title, &old.own_title, TitleBy::Agent), (&self.said.title, &old.title, TitleBy::Person)]
+        {
+            if let Some((ts, text)) = said.as_ref().filter(|(_, text)| before.as_ref() != Some(text)) {
+                news.push((*ts, SessionFact::Title(Title { text: text.clone(), by })));
+            }
+        }
+        if let Some((ts, tags)) = self.said.tags.as_ref().filter(|(_, tags)| old.tags != *tags) {
+            news.push((*ts, SessionFact::Tags(tags.clone())));
+        }
+        if cursor.archived != old.archived {
+            news.push((self.target.now, SessionFact::Archived(cursor.archived)));
+        }
+        news.extend(self.superseded(facts)?.into_iter().map(|id| (self.target.now, SessionFact::Superseded(id))));
+        for (ts, fact) in &news {
+            put_session_fact(self.target.store, *ts, self.session, fact)?;
+        }
+        let leaf = self.leaf();
+        cursor.leaf = leaf.map(|leaf| leaf.segment);
+        let said = self.say_leaf(leaf, &old)? || !news.is_empty();
+        if !before.is_some_and(|before| Cursor { source: cursor.source.clone(), mtime_ms: cursor.mtime_ms, ..before } == cursor) {
+            let value = serde_json::to_value(&cursor).map_err(store_core::StoreError::backend)?;
+            let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
+            put_session_fact(self.target.store, self.target.now, self.session, &fact)?;
+        }
+        Ok(said)
+    }
+
+    /// Where the agent goes on, if that is in this session.
+    fn leaf(&self) -> Option<Place> {
+        let named = self.said.leaf.as_ref().and_then(|record| self.log.place_of(record)).flatten();
+        let is_own = |place: &Place| place.session == self.session;
+        named.filter(is_own).or(self.at.filter(is_own))
+    }
+
+    /// Names the leaf if the agent went on elsewhere than the session would. What a person chose since stays.
+    fn say_leaf(&self, leaf: Option<Place>, old: &Cursor) -> Result<bool> {
+        let Some(leaf) = leaf.filter(|leaf| self.log.written() > 0 || old.leaf != Some(leaf.segment)) else {
+            return Ok(false);
+        };
+        let (store, session) = (self.target.store, self.session);
+        let facts = SessionFacts::read(store, session)?;
+        let current = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+        if current == Some(leaf.segment) {
+            return Ok(false);
+        }
+        let fact = SessionFact::CurrentLeaf(CurrentLeaf { segment_id: leaf.segment, seq: leaf.seq });
+        put_session_fact(store, self.target.now, session, &fact)?;
+        Ok(true)
+    }
+
+    /// The segments that were written for this file when what it continues was not there, or not as far.
+    fn superseded(&self, facts: &SessionFacts) -> Result<Vec<SegmentId>> {
+        let is_by_reference = matches!(self.target.head.fork, ForkHint::ByReference { .. });
+        if !is_by_reference || !self.log.existed() {
+            return Ok(Vec::new());
+        }
+        let now: BTreeSet<SegmentId> = self.log.segments().collect();
+        let all = read_starts(self.target.store, self.session)?;
+        let mut gone: BTreeSet<SegmentId> = BTreeSet::new();
+        for (id, start) in &all {
+            // Only what an import wrote, from its root on.
+            let mut at = start;
+            let mut is_old = !now.contains(id) && start.keyed;
+            while let Some(origin) = at.origin.filter(|origin| origin.session_id == self.session) {
+                let Some(parent) = all.get(&origin.segment_id) else { break };
+                is_old &= !now.contains(&origin.segment_id);
+                at = parent;
+            }
+            if is_old && at.keyed {
+                gone.insert(*id);
+            }
+        }
+        Ok(gone.into_iter().filter(|id| !facts.superseded.contains(id)).collect())
+    }
+}
+
+struct Start {
+    origin: Option<SegmentOrigin>,
+    /// An import wrote it.
+    keyed: bool,
+}
+
+fn read_starts(store: &dyn Store, session: SessionId) -> Result<BTreeMap<SegmentId, Start>> {
+    let mut starts = BTreeMap::new();
+    for segment in store.list_segments(session)? {
+        let first = store.read_range(session, segment, Seq::START, 1)?.into_iter().next();
+        let Some(first) = first else { continue };
+        let keyed = first.key.is_some();
+        if let LogEntry::SegmentStart(start) = first.entry {
+            starts.insert(segment, Start { origin: start.origin().copied(), keyed });
+        }
+    }
+    Ok(starts)
+}
+
+/// The time of a file, in milliseconds since the epoch.
+fn mtime_ms(meta: &Metadata) -> Option<TimestampMs> {
+    let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}

@@ -1,0 +1,397 @@
+//! The writer's own segments, and the entries on their way into one of them.
+//!
+//! Entries wait until there are enough of them. Then those that stand in the segment already are compared and left alone, and
+//! the others are appended behind them, on the condition that nothing else stands there. Where the segment goes on with
+//! something else, because the file was changed or somebody continued the conversation here, the file's entries go on in a
+//! branch, under an id that importing again comes to as well.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+use store_core::call::ENTRY_BYTES_MAX;
+use store_core::json::{self, DEPTH_MAX};
+use store_core::{
+    AppendOptions, BlobGuard, CreateOptions, Durability, Expected, LogEntry, NewEntry, Record, SegmentId, SegmentStart,
+    Seq, SessionId, Store, StoreError, TimestampMs,
+};
+
+use super::Tally;
+use crate::blob;
+use crate::error::{LineageError, Result};
+use crate::import::claude::OUTPUT_DOMAIN;
+use crate::import::walk::{Folds, Place};
+
+/// How many entries are written at once.
+const BATCH_ENTRIES: usize = 256;
+/// How many bytes of entries are written at once, the last entry not counted.
+const BATCH_BYTES: usize = 4 << 20;
+/// How often a write is tried again when others write to the same segment.
+const ATTEMPTS: u32 = 16;
+
+/// An entry on its way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    entry: LogEntry,
+    text: String,
+    key: String,
+    line: u64,
+    ts: TimestampMs,
+    #[expect(dead_code, reason = "held until the append that refers to the blobs has returned")]
+    guards: Vec<BlobGuard>,
+}
+
+impl Pending {
+    /// Makes an entry ready: its large parts are in the store.
+    pub(super) fn new(store: &dyn Store, entry: LogEntry, key: String, line: u64, ts: TimestampMs) -> Result<Self> {
+        let (entry, guards) = blob::externalize(store, entry)?;
+        let text = entry.to_text().map_err(StoreError::backend)?;
+        Ok(Self { entry, text, key, line, ts, guards })
+    }
+
+    /// Why no store takes the entry.
+    pub(super) fn problem(&self) -> Option<String> {
+        if self.text.len() as u64 > ENTRY_BYTES_MAX {
+            return Some(format!("an entry of {} bytes is too large to be stored and was left out", self.text.len()));
+        }
+        (json::depth(&self.text) > DEPTH_MAX)
+            .then(|| format!("an entry nested deeper than {DEPTH_MAX} cannot be stored and was left out"))
+    }
+
+    /// The entry as it is stored.
+    pub(super) const fn entry(&self) -> &LogEntry {
+        &self.entry
+    }
+
+    /// Whether the entry stands in the store.
+    fn is(&self, record: &Record) -> bool {
+        record.key.as_deref() == Some(&*self.key) && (record.text == self.text || is_alike(&record.entry, &self.entry))
+    }
+}
+
+/// Whether two entries of one key may differ: a file may have moved since its segment began, and an output that lay beside
+/// it may have come or gone.
+fn is_alike(stored: &LogEntry, new: &LogEntry) -> bool {
+    match (stored, new) {
+        (LogEntry::SegmentStart(stored), LogEntry::SegmentStart(new)) => stored.origin() == new.origin(),
+        (LogEntry::Extension(stored), LogEntry::Extension(new)) => {
+            stored.domain == OUTPUT_DOMAIN && new.domain == OUTPUT_DOMAIN
+        }
+        _ => false,
+    }
+}
+
+/// One of the conversation's segments.
+#[derive(Debug)]
+struct Segment {
+    id: SegmentId,
+    exists: bool,
+    /// How many of the file's entries stand there.
+    stored: u64,
+    /// How many there will be.
+    entries: u64,
+    /// The last entry of what was said.
+    said: u64,
+    /// Something else stands behind the file's entries.
+    is_closed: bool,
+}
+
+/// Where the entries went that turned out to belong into a branch.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    from: SegmentId,
+    after: u64,
+    to: SegmentId,
+}
+
+/// The segments of one conversation.
+pub(super) struct Log<'a> {
+    store: &'a dyn Store,
+    session: SessionId,
+    /// The session was there before.
+    existed: bool,
+    /// What every id begins with that is derived.
+    seed: String,
+    segments: Vec<Segment>,
+    open: Option<usize>,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+    known: HashMap<u128, Option<Place>>,
+    moves: Vec<Move>,
+    written: u64,
+}
+
+/// What came of an attempt to write.
+enum Settled {
+    Done,
+    /// Somebody else wrote in between.
+    Again,
+    /// Something else stands there; with a key if an import wrote it.
+    Differs { keyed: bool },
+}
+
+fn digest(record: &str) -> u128 {
+    let digest = Sha256::digest(record.as_bytes());
+    digest.iter().take(16).fold(0, |digest, byte| (digest << 8) | u128::from(*byte))
+}
+
+impl<'a> Log<'a> {
+    /// The log of a session of which nothing was read yet.
+    pub(super) fn new(store: &'a dyn Store, session: SessionId, existed: bool, seed: String) -> Self {
+        Self {
+            store,
+            session,
+            existed,
+            seed,
+            segments: Vec::new(),
+            open: None,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            known: HashMap::new(),
+            moves: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Whether the session was there before.
+    pub(super) const fn existed(&self) -> bool {
+        self.existed
+    }
+
+    /// How many entries were written that were not there before.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The segments that the file's entries stand in.
+    pub(super) fn segments(&self) -> impl Iterator<Item = SegmentId> {
+        self.segments.iter().map(|segment| segment.id)
+    }
+
+    /// Remembers where a record's entries end.
+    pub(super) fn name(&mut self, record: &str, at: Option<Place>) {
+        self.known.insert(digest(record), at);
+    }
+
+    /// Where a record's entries end; `None` for a record that was not read.
+    pub(super) fn place_of(&self, record: &str) -> Option<Option<Place>> {
+        self.known.get(&digest(record)).map(|at| at.map(|at| self.moved(at)))
+    }
+
+    /// Where an entry is that may have moved into a branch.
+    pub(super) fn moved(&self, mut at: Place) -> Place {
+        for moved in &self.moves {
+            if at.segment == moved.from && at.seq.0 > moved.after {
+                at = Place { segment: moved.to, seq: Seq(at.seq.0 - moved.after + 1), ..at };
+            }
+        }
+        at
+    }
+
+    /// Whether the next entry goes into a segment that has begun.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The next entry begins a segment.
+    pub(super) const fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// The last entry of the open segment.
+    pub(super) fn end(&self) -> Option<Place> {
+        let segment = &self.segments[self.open?];
+        Some(Place { session: self.session, segment: segment.id, seq: Seq(segment.entries) })
+    }
+
+    /// Whether nothing was said in the open segment behind this entry of it.
+    pub(super) fn is_end(&self, at: Place) -> bool {
+        let open = self.open.map(|open| &self.segments[open]);
+        open.is_some_and(|open| open.id == at.segment && at.seq.0 >= open.said)
+    }
+
+    /// Opens the segment that an entry ends and answers with its last entry; for any other entry with the entry itself.
+    pub(super) fn reopen(&mut self, at: Place) -> Place {
+        let ends = |segment: &Segment| segment.id == at.segment && !segment.is_closed && at.seq.0 >= segment.said;
+        self.open = self.segments.iter().position(ends);
+        self.end().unwrap_or(at)
+    }
+
+    fn derive(&self, ts: TimestampMs, origin: Option<SegmentId>, key: &str) -> SegmentId {
+        let origin = origin.map(|origin| origin.to_string()).unwrap_or_default();
+        SegmentId::derive(ts, format!("{}{origin}{key}", self.seed).as_bytes())
+    }
+
+    /// Begins a segment, or takes up the one that stands there; answers with its start as it stands.
+    pub(super) fn begin(&mut self, start: SegmentStart, key: String, line: u64, ts: TimestampMs) -> Result<SegmentStart> {
+        let id = self.derive(ts, start.origin().map(|origin| origin.segment_id), &key);
+        let standing = self.standing(id)?;
+        let exists = standing.is_some();
+        self.open = Some(self.segments.len());
+        self.segments.push(Segment { id, exists, stored: u64::from(exists), entries: 1, said: 1, is_closed: false });
+        if let Some(standing) = standing {
+            return Ok(standing);
+        }
+        let entry = LogEntry::SegmentStart(Box::new(start.clone()));
+        let pending = Pending::new(self.store, entry, key, line, ts)?;
+        self.wait(pending);
+        Ok(start)
+    }
+
+    fn standing(&self, id: SegmentId) -> Result<Option<SegmentStart>> {
+        match self.store.lookup_session_of(id)? {
+            None => Ok(None),
+            Some(session) if session == self.session => {
+                let first = self.store.read_range(session, id, Seq::START, 1)?.into_iter().next();
+                match first.map(|record| record.entry) {
+                    Some(LogEntry::SegmentStart(start)) => Ok(Some(*start)),
+                    _ => Err(LineageError::NoStart { segment: id }.into()),
+                }
+            }
+            Some(session) => Err(StoreError::AlreadyExists { session, segment: id }.into()),
+        }
+    }
+
+    /// Adds an entry to the open segment.
+    pub(super) fn push(&mut self, pending: Pending) {
+        if let Some(open) = self.open {
+            let segment = &mut self.segments[open];
+            segment.entries += 1;
+            if super::is_said(&pending.entry) {
+                segment.said = segment.entries;
+            }
+            self.wait(pending);
+        }
+    }
+
+    fn wait(&mut self, pending: Pending) {
+        self.pending_bytes += pending.text.len();
+        self.pending.push(pending);
+    }
+
+    /// Whether enough entries wait.
+    pub(super) const fn is_full(&self) -> bool {
+        self.pending.len() >= BATCH_ENTRIES || self.pending_bytes >= BATCH_BYTES
+    }
+
+    /// Writes what waits. Answers whether it went into a branch that had to be made for it; `start` is what one begins with.
+    pub(super) fn flush(
+        &mut self,
+        durability: Durability,
+        start: &dyn Fn(TimestampMs) -> SegmentStart,
+        tally: &mut Tally,
+    ) -> Result<bool> {
+        let mut moved = false;
+        for _ in 0..ATTEMPTS {
+            let Some(open) = self.open.filter(|_| !self.pending.is_empty()) else { return Ok(moved) };
+            match self.settle(open, durability)? {
+                Settled::Done => return Ok(moved),
+                Settled::Again => {}
+                Settled::Differs { keyed } => {
+                    self.diverge(open, keyed, start, tally)?;
+                    moved = true;
+                }
+            }
+        }
+        let what = "other writers kept the conversation busy";
+        Err(StoreError::backend(what).into())
+    }
+
+    fn settle(&mut self, open: usize, durability: Durability) -> Result<Settled> {
+        let segment = &mut self.segments[open];
+        let (session, id) = (self.session, segment.id);
+        if !segment.exists {
+            let options = CreateOptions { durability: Some(durability) };
+            let created = self.store.create_segment(session, id, &new_entries(&self.pending), &options);
+            segment.exists = true;
+            return match created {
+                Ok(_) => Ok(self.wrote(open)),
+                Err(StoreError::AlreadyExists { .. }) => Ok(Settled::Again),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let count = self.store.read_entry_count(session, id)?;
+        let behind = usize::try_from(count.saturating_sub(segment.stored)).unwrap_or(usize::MAX);
+        let behind = behind.min(self.pending.len());
+        if behind > 0 {
+            let records = self.store.read_range(session, id, Seq(segment.stored), behind)?;
+            let standing = records.iter().zip(&self.pending).take_while(|(record, new)| new.is(record)).count();
+            self.pending.drain(..standing);
+            segment.stored += standing as u64;
+            if let Some(other) = records.get(standing) {
+                return Ok(Settled::Differs { keyed: other.key.is_some() });
+            }
+        }
+        if self.pending.is_empty() {
+            self.pending_bytes = 0;
+            return Ok(Settled::Done);
+        }
+        let expected = Some(Expected::Count(segment.stored));
+        let options = AppendOptions { expected, durability: Some(durability) };
+        match self.store.append_with(session, id, &new_entries(&self.pending), &options) {
+            Ok(_) => Ok(self.wrote(open)),
+            Err(StoreError::Conflict { .. }) => Ok(Settled::Again),
+            Err(StoreError::KeyReused { .. }) => Ok(Settled::Differs { keyed: true }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wrote(&mut self, open: usize) -> Settled {
+        let count = self.pending.len() as u64;
+        self.written += count;
+        self.segments[open].stored += count;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Settled::Done
+    }
+
+    /// Goes on in a branch from the last entry that the file and the segment have in common.
+    fn diverge(
+        &mut self,
+        open: usize,
+        keyed: bool,
+        start: &dyn Fn(TimestampMs) -> SegmentStart,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let Some(first) = self.pending.first() else { return Ok(()) };
+        let (line, ts) = (first.line, first.ts);
+        tally.warn(
+            line,
+            if keyed {
+                "the file differs from what was imported before; from here on it is imported as a branch"
+            } else {
+                "the conversation was continued here; the file goes on as a branch"
+            },
+        );
+        let segment = &mut self.segments[open];
+        segment.is_closed = true;
+        let (from, after) = (segment.id, segment.stored);
+        let (entries, said) = (segment.entries - after + 1, segment.said.saturating_sub(after) + 1);
+        let id = self.derive(ts, Some(from), &first.key);
+        let record = first.key.rsplit_once('#').map_or(first.key.as_str(), |(record, _)| record);
+        let key = format!("{record}#s");
+        let origin = Place { session: self.session, segment: from, seq: Seq(after) };
+        let turns = Folds::read(self.store, origin)?.turns.turn_count();
+        let exists = self.standing(id)?.is_some();
+        if !exists {
+            let start = SegmentStart { forked_from: Some(origin.origin(turns)), ..start(ts) };
+            let entry = LogEntry::SegmentStart(Box::new(start));
+            self.pending.insert(0, Pending::new(self.store, entry, key, line, ts)?);
+        }
+        self.segments[open].entries = after;
+        self.segments[open].said = self.segments[open].said.min(after);
+        self.open = Some(self.segments.len());
+        self.segments.push(Segment { id, exists, stored: u64::from(exists), entries, said, is_closed: false });
+        self.moves.push(Move { from, after, to: id });
+        Ok(())
+    }
+}
+
+fn new_entries(pending: &[Pending]) -> Vec<NewEntry> {
+    pending.iter().map(|new| NewEntry::typed(new.entry.clone()).with_key(new.key.clone())).collect()
+}
+
+impl std::fmt::Debug for Log<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("session", &self.session).field("segments", &self.segments).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,505 @@
+//! From steps to segments.
+//!
+//! One writer writes one conversation. It replays the whole file: what stands in the store already is found by its place and
+//! key and left alone, so that importing again, or importing a file that grew, writes only what is new. Ids are derived from the
+//! file and its records alone, and every decision from the records before it, so that what is written for a prefix of a
+//! file is a prefix of what is written for the whole.
+//!
+//! * [`Writer`] turns steps into entries: turns, settings, usage, branches, compactions.
+//! * `log` is the writer's own segments: entries on their way, what stands there already, what differs.
+//! * `copies` finds the conversation that a record is a copy of; `origin` the point that a file continues by reference.
+//! * `history` makes the history of a compaction of references.
+//! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
+
+mod copies;
+mod finish;
+mod history;
+mod log;
+mod origin;
+
+use std::collections::HashMap;
+
+use store_core::{
+    ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
+    Store, TimestampMs, TurnEnd,
+};
+
+use super::record::{FileHead, HistoryPart, Parent, Step};
+use super::walk::{self, Folds, Place};
+use crate::error::Result;
+use crate::fold::usage_size;
+use crate::index::Index;
+use copies::{Copied, Copies};
+use log::{Log, Pending};
+
+pub(super) use finish::Cursor;
+pub(super) use origin::reference_origin;
+
+/// What is said of a turn that nothing ended before the next prompt.
+const INTERRUPTED: &str = "interrupted";
+
+/// A warning about a line of the file, 1-based; about the file as a whole if there is none.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ImportWarning {
+    /// The line.
+    pub line: Option<u64>,
+    /// What a person should know.
+    pub message: String,
+}
+
+/// How much was read and written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) records: u64,
+    pub(super) skipped: u64,
+    pub(super) warnings: Vec<ImportWarning>,
+}
+
+impl Tally {
+    /// Notes a warning about a 0-based line.
+    pub(super) fn warn(&mut self, line: u64, message: impl Into<String>) {
+        self.warnings.push(ImportWarning { line: Some(line + 1), message: message.into() });
+    }
+}
+
+/// What a writer is told about its file.
+pub(super) struct Target<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) index: &'a Index,
+    pub(super) head: &'a FileHead,
+    pub(super) source: String,
+    /// The session that a sub-agent was started in.
+    pub(super) parent: Option<SessionId>,
+    /// The call that started it there.
+    pub(super) parent_call: Option<String>,
+    /// The point that the file continues by reference.
+    pub(super) continues: Option<Place>,
+    pub(super) now: TimestampMs,
+}
+
+impl Target<'_> {
+    /// What each of the conversation's segments begins with.
+    fn start(&self, session: SessionId, ts: TimestampMs) -> SegmentStart {
+        let head = self.head;
+        let meta = SegmentMeta {
+            agent: Some(head.agent.name().to_owned()),
+            native_id: Some(head.native_id.clone()),
+            kind: head.kind,
+            parent_session_id: self.parent,
+            parent_call_id: self.parent_call.clone(),
+            source: Some(self.source.clone()),
+            other: head.other.clone(),
+        };
+        SegmentStart { meta, ..SegmentStart::new(session, ts) }
+    }
+}
+
+/// What the agent says about the conversation.
+#[derive(Debug, Default)]
+struct Said {
+    title: Option<(TimestampMs, String)>,
+    own_title: Option<(TimestampMs, String)>,
+    tags: Option<(TimestampMs, Vec<String>)>,
+    leaf: Option<String>,
+}
+
+/// Numbers the entries that one record gives.
+#[derive(Debug, Default)]
+struct Keys {
+    record: String,
+    next: u64,
+}
+
+impl Keys {
+    /// The key of the record's next entry.
+    fn take(&mut self, record: &str) -> String {
+        self.skip(record);
+        format!("{record}#{}", self.next - 1)
+    }
+
+    /// Passes over an entry that is not written.
+    fn skip(&mut self, record: &str) {
+        if self.record != record {
+            record.clone_into(&mut self.record);
+            self.next = 0;
+        }
+        self.next += 1;
+    }
+}
+
+/// A record that is being read.
+#[derive(Clone, Copy, Debug)]
+struct Reading<'r> {
+    record: &'r str,
+    line: u64,
+    ts: TimestampMs,
+}
+
+/// Writes one conversation.
+pub(super) struct Writer<'a> {
+    target: Target<'a>,
+    session: SessionId,
+    log: Log<'a>,
+    copies: Copies<'a>,
+    /// The last entry of the current branch; `None` before the first.
+    at: Option<Place>,
+    folds: Folds,
+    keys: Keys,
+    /// The largest usage that was written of each request.
+    usage: HashMap<String, (u64, u64)>,
+    said: Said,
+    /// The last line whose record is a copy.
+    copied_line: Option<u64>,
+    tally: Tally,
+}
+
+/// The id of the session that a conversation is.
+pub(super) fn session_id(head: &FileHead) -> SessionId {
+    SessionId::derive(head.birth_ms, format!("{}{}", head.agent, head.native_id).as_bytes())
+}
+
+impl<'a> Writer<'a> {
+    /// A writer at the beginning of a file.
+    pub(super) fn new(target: Target<'a>) -> Result<Self> {
+        let session = session_id(target.head);
+        let exists = target.store.exists(session)?;
+        let at = target.continues;
+        let folds = at.map(|at| Folds::read(target.store, at)).transpose()?.unwrap_or_default();
+        Ok(Self {
+            session,
+            log: Log::new(target.store, session, exists, format!("{}{}", target.head.agent, target.head.native_id)),
+            copies: Copies::new(target.store, target.index, target.head, session, exists)?,
+            at,
+            folds,
+            keys: Keys::default(),
+            usage: HashMap::new(),
+            said: Said::default(),
+            copied_line: None,
+            tally: Tally::default(),
+            target,
+        })
+    }
+
+    /// What was read so far.
+    pub(super) const fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Takes the next step.
+    pub(super) fn take(&mut self, step: Step) -> Result<()> {
+        match self.copies.take(step)? {
+            Copied::Copy { record, line, at } => self.is_copy(&record, line, at),
+            Copied::Held => Ok(()),
+            Copied::Own { behind, steps } => {
+                if let Some(at) = behind {
+                    self.go_to(at, 0)?;
+                }
+                steps.into_iter().try_for_each(|step| self.own(step))
+            }
+        }
+    }
+
+    /// A record whose entries stand in another conversation: the branch goes on behind them.
+    fn is_copy(&mut self, record: &str, line: u64, at: Place) -> Result<()> {
+        self.copied_line = Some(line);
+        self.log.name(record, Some(at));
+        self.go_to(at, line)
+    }
+
+    fn own(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Entries { record, line, ts, parent, entries } => {
+                let reading = Reading { record: &record, line, ts };
+                self.go_behind(&parent, line)?;
+                self.entries(reading, entries)?;
+                self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::EndTurn { record, line, ts } => self.end_turn(Reading { record: &record, line, ts }),
+            Step::Fail { record, line, ts, message, interrupted } => {
+                let reading = Reading { record: &record, line, ts };
+                self.write(reading, LogEntry::RunErrored(RunErrored { ts, message, interrupted }))?;
+                self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::Compact { record, line, ts, behind, history } => {
+                let reading = Reading { record: &record, line, ts };
+                self.go_behind(&behind.map_or(Parent::Previous, Parent::Record), line)?;
+                self.compact(reading, history)?;
+                self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::RollBack { record, line, ts, turns } => {
+                self.roll_back(Reading { record: &record, line, ts }, turns)?;
+                self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::Title { ts, text, by_person: true } => {
+                self.said.title = Some((ts, text));
+                Ok(())
+            }
+            Step::Title { ts, text, by_person: false } => {
+                self.said.own_title = Some((ts, text));
+                Ok(())
+            }
+            Step::Tags { ts, tags } => {
+                self.said.tags = Some((ts, tags));
+                Ok(())
+            }
+            Step::ActiveLeaf { record } => {
+                self.said.leaf = Some(record);
+                Ok(())
+            }
+            Step::Skipped { .. } => {
+                self.tally.skipped += 1;
+                Ok(())
+            }
+            Step::Warning { line, message } => {
+                if self.copied_line != Some(line) {
+                    self.tally.warn(line, message);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Stands where the next record stands.
+    fn go_behind(&mut self, parent: &Parent, line: u64) -> Result<()> {
+        match parent {
+            Parent::Previous => Ok(()),
+            Parent::Root => {
+                self.flush(Durability::Synced)?;
+                self.log.close();
+                self.at = None;
+                self.folds = Folds::default();
+                Ok(())
+            }
+            Parent::Record(record) => match self.log.place_of(record) {
+                Some(Some(at)) => self.go_to(at, line),
+                // It gave nothing and nothing stood before it.
+                Some(None) => self.go_behind(&Parent::Root, line),
+                None => {
+                    let told = format!("the record {record} is not known; the next one is read behind the one before");
+                    self.tally.warn(line, told);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Stands behind an entry. At the end of an own segment that segment goes on; elsewhere the next entry begins a branch.
+    fn go_to(&mut self, at: Place, line: u64) -> Result<()> {
+        if self.at == Some(at) || self.log.is_end(at) {
+            return Ok(());
+        }
+        self.flush(Durability::Synced)?;
+        // What was written may have turned out to belong into a branch, which moves the place.
+        let at = self.log.moved(at);
+        let at = self.log.reopen(at);
+        let folds = Folds::read(self.target.store, at);
+        self.folds = match folds {
+            Err(error) if at.session != self.session => {
+                // The other conversation cannot be read; what follows still can.
+                self.tally.warn(line, format!("the conversation that this one continues cannot be read: {error}"));
+                Folds::default()
+            }
+            folds => folds?,
+        };
+        self.at = Some(at);
+        Ok(())
+    }
+
+    fn entries(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
+        let mut is_first_prompt = true;
+        for entry in entries {
+            if matches!(entry, LogEntry::UserInput(_)) && std::mem::take(&mut is_first_prompt) {
+                self.close_turn(reading)?;
+            }
+            match self.wanted(entry) {
+                Some(entry) => self.write(reading, entry)?,
+                None => self.keys.skip(reading.record),
+            }
+        }
+        Ok(())
+    }
+
+    /// What of an entry is new: settings that changed, usage that is larger than before.
+    fn wanted(&mut self, entry: LogEntry) -> Option<LogEntry> {
+        match entry {
+            LogEntry::ConfigChanged(change) => {
+                let config = difference(self.folds.config.config(), &change.config);
+                (!config.is_empty()).then_some(LogEntry::ConfigChanged(ConfigChanged { ts: change.ts, config }))
+            }
+            LogEntry::LlmUsage(usage) => self.is_larger(&usage).then_some(LogEntry::LlmUsage(usage)),
+            entry => Some(entry),
+        }
+    }
+
+    fn is_larger(&mut self, usage: &LlmUsage) -> bool {
+        let Some(id) = &usage.request_id else { return true };
+        let size = usage_size(usage);
+        match self.usage.get_mut(id) {
+            Some(known) if *known >= size => false,
+            Some(known) => {
+                *known = size;
+                true
+            }
+            None => {
+                self.usage.insert(id.clone(), size);
+                true
+            }
+        }
+    }
+
+    /// A new prompt ends an answered turn; one that nothing answered, or with an open call, was interrupted.
+    fn close_turn(&mut self, reading: Reading<'_>) -> Result<()> {
+        let turns = &self.folds.turns;
+        if !turns.is_open() {
+            return Ok(());
+        }
+        let ts = reading.ts;
+        if turns.is_answered() && turns.open_calls().is_empty() {
+            let turn_count = turns.turn_count();
+            return self.write(reading, LogEntry::TurnEnd(TurnEnd { ts, turn_count }));
+        }
+        let message = INTERRUPTED.to_owned();
+        self.write(reading, LogEntry::RunErrored(RunErrored { ts, message, interrupted: true }))
+    }
+
+    fn end_turn(&mut self, reading: Reading<'_>) -> Result<()> {
+        // Behind a copy nothing of this conversation's own has to be ended.
+        if !self.folds.turns.is_open() || !self.log.is_open() {
+            return Ok(());
+        }
+        let turn_count = self.folds.turns.turn_count();
+        self.write(reading, LogEntry::TurnEnd(TurnEnd { ts: reading.ts, turn_count }))?;
+        if self.log.place_of(reading.record).is_none() {
+            self.log.name(reading.record, self.at);
+        }
+        Ok(())
+    }
+
+    /// Begins a segment with a start of its own and stands at its only entry.
+    fn begin(&mut self, reading: Reading<'_>, start: SegmentStart) -> Result<()> {
+        self.flush(Durability::Synced)?;
+        let key = self.keys.take(reading.record);
+        let standing = self.log.begin(start, key, reading.line, reading.ts)?;
+        self.folds.apply(&LogEntry::SegmentStart(Box::new(standing)));
+        self.at = self.log.end();
+        Ok(())
+    }
+
+    /// Writes an entry at the end of the branch. The first one behind a point that is not the end of an own segment begins one.
+    fn write(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        if !self.log.is_open() {
+            let mut start = self.target.start(self.session, reading.ts);
+            start.forked_from = self.at.map(|at| at.origin(self.folds.turns.turn_count()));
+            if self.at.is_none() {
+                start.config = self.target.head.config.clone();
+                start.system_prompt.clone_from(&self.target.head.system_prompt);
+                if let LogEntry::ConfigChanged(change) = &entry {
+                    start.config.apply(&change.config);
+                    self.begin(reading, start)?;
+                    // What stands there already may have begun otherwise.
+                    let Some(left) = self.wanted(entry) else {
+                        self.keys.skip(reading.record);
+                        return Ok(());
+                    };
+                    return self.push(reading, left);
+                }
+            }
+            self.begin(reading, start)?;
+        }
+        self.push(reading, entry)
+    }
+
+    fn push(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        let key = self.keys.take(reading.record);
+        let pending = Pending::new(self.target.store, entry, key, reading.line, reading.ts)?;
+        if let Some(problem) = pending.problem() {
+            self.tally.warn(reading.line, problem);
+            return Ok(());
+        }
+        self.folds.apply(pending.entry());
+        if is_said(pending.entry()) {
+            self.said.leaf = None;
+        }
+        self.log.push(pending);
+        self.at = self.log.end();
+        if self.log.is_full() {
+            self.flush(Durability::Buffered)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what waits.
+    fn flush(&mut self, durability: Durability) -> Result<()> {
+        let (target, session) = (&self.target, self.session);
+        let start = |ts| target.start(session, ts);
+        let moved = self.log.flush(durability, &start, &mut self.tally)?;
+        if moved {
+            self.at = self.log.end();
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self, reading: Reading<'_>, history: Vec<HistoryPart>) -> Result<()> {
+        self.flush(Durability::Synced)?;
+        let mut start = self.target.start(self.session, reading.ts);
+        match self.at {
+            Some(at) => start.compacted_from = Some(at.origin(self.folds.turns.turn_count())),
+            None => {
+                start.config = self.target.head.config.clone();
+                start.system_prompt.clone_from(&self.target.head.system_prompt);
+            }
+        }
+        start.history = history::resolve(self.target.store, &self.log, self.at, history, |message| {
+            self.tally.warn(reading.line, message);
+        })?;
+        self.said.leaf = None;
+        self.begin(reading, start)
+    }
+
+    fn roll_back(&mut self, reading: Reading<'_>, turns: u64) -> Result<()> {
+        self.flush(Durability::Synced)?;
+        let Some(at) = self.at else { return Ok(()) };
+        let Some(back) = walk::before_turns(self.target.store, at, turns)?.filter(|back| *back != at) else {
+            return Ok(());
+        };
+        self.log.close();
+        self.folds = Folds::read(self.target.store, back)?;
+        self.at = Some(back);
+        let mut start = self.target.start(self.session, reading.ts);
+        start.forked_from = Some(back.origin(self.folds.turns.turn_count()));
+        self.said.leaf = None;
+        self.begin(reading, start)
+    }
+}
+
+/// Whether an entry is part of what was said, so that a branch may leave before it.
+fn is_said(entry: &LogEntry) -> bool {
+    !matches!(
+        entry,
+        LogEntry::TurnEnd(_)
+            | LogEntry::RunErrored(_)
+            | LogEntry::RunCompleted(_)
+            | LogEntry::LlmUsage(_)
+            | LogEntry::Extension(_)
+    )
+}
+
+/// What of `new` differs from `old`.
+fn difference(old: &SessionConfig, new: &SessionConfig) -> SessionConfig {
+    fn changed(old: Option<&String>, new: Option<&String>) -> Option<String> {
+        new.filter(|new| old != Some(*new)).cloned()
+    }
+    let other = new.other.iter().filter(|(name, value)| old.other.get(*name) != Some(*value));
+    SessionConfig {
+        model: changed(old.model.as_ref(), new.model.as_ref()),
+        provider: changed(old.provider.as_ref(), new.provider.as_ref()),
+        cwd: changed(old.cwd.as_ref(), new.cwd.as_ref()),
+        branch: changed(old.branch.as_ref(), new.branch.as_ref()),
+        thinking: changed(old.thinking.as_ref(), new.thinking.as_ref()),
+        other: other.map(|(name, value)| (name.clone(), value.clone())).collect(),
+    }
+}
