@@ -62,9 +62,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
     ];
     let allowed: BTreeMap<(String, String), BTreeSet<String>> = allowed
         .into_iter()
-        .map(|(name, kind, on)| {
-            ((name.to_owned(), kind.to_owned()), on.iter().map(|on| (*on).to_owned()).collect())
-        })
+        .map(|(name, kind, on)| ((name.to_owned(), kind.to_owned()), on.iter().map(|on| (*on).to_owned()).collect()))
         .collect();
     let mut complaints = Vec::new();
     for (edge, on) in &found {
