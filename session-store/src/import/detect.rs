@@ -139,9 +139,13 @@ fn refuse_beginning(bytes: &[u8]) -> Option<&'static str> {
 fn why_not(beginning: &[u8], any_object: bool, only: Option<Agent>) -> String {
     let text = String::from_utf8_lossy(beginning);
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let is_spread = text.strip_prefix(['{', '[']).is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r']));
+    let is_spread = text
+        .strip_prefix(['{', '['])
+        .is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r']));
     match only {
-        _ if is_spread => "the file is one JSON document spread over lines; a conversation has one record on each line".to_owned(),
+        _ if is_spread => {
+            "the file is one JSON document spread over lines; a conversation has one record on each line".to_owned()
+        }
         Some(only) if any_object => format!("no line is a record of {only}"),
         _ if any_object => "no line is a record of Claude Code, Codex or pi".to_owned(),
         _ => "no line is a JSON object".to_owned(),

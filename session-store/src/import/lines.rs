@@ -296,11 +296,10 @@ mod tests {
 
     #[test]
     fn nul_runs_are_left_out_with_a_warning() {
-        assert_eq!(read(b"\0\0\0\n\0{\"a\":1}\n"), [
-            "0 ! NUL bytes were left out",
-            "1 ! NUL bytes were left out",
-            "1 {\"a\":1}"
-        ]);
+        assert_eq!(
+            read(b"\0\0\0\n\0{\"a\":1}\n"),
+            ["0 ! NUL bytes were left out", "1 ! NUL bytes were left out", "1 {\"a\":1}"]
+        );
     }
 
     #[test]
@@ -310,12 +309,10 @@ mod tests {
 
     #[test]
     fn fused_objects_are_all_saved() {
-        assert_eq!(read(b"{\"a\":1}{\"b\":{}} {\"c\":3}\n"), [
-            "0 {\"a\":1}",
-            "0 {\"b\":{}}",
-            "0 {\"c\":3}",
-            "0 ! 3 records stand on one line"
-        ]);
+        assert_eq!(
+            read(b"{\"a\":1}{\"b\":{}} {\"c\":3}\n"),
+            ["0 {\"a\":1}", "0 {\"b\":{}}", "0 {\"c\":3}", "0 ! 3 records stand on one line"]
+        );
     }
 
     #[test]
@@ -328,34 +325,43 @@ mod tests {
 
     #[test]
     fn a_torn_last_line_keeps_the_whole_object_before_it() {
-        assert_eq!(read(b"{\"a\":1}{\"b\":{\"c\":1}"), [
-            "0 {\"a\":1}",
-            "0 ! the last line is torn; whole records on it that were saved: 1"
-        ]);
+        assert_eq!(
+            read(b"{\"a\":1}{\"b\":{\"c\":1}"),
+            ["0 {\"a\":1}", "0 ! the last line is torn; whole records on it that were saved: 1"]
+        );
         assert_eq!(read(b"{\"a\":1}\n{\"b\":{\"c\":1}"), ["0 {\"a\":1}", "1 ! the last line is torn"]);
     }
 
     #[test]
     fn half_surrogates_are_replaced_and_whole_ones_stay() {
         let line = br#"{"a":"\ud83d\ude00 \ud83d \\ud83d \ude00","b":1}"#;
-        assert_eq!(read(line), [
-            "0 ! half of a surrogate pair was replaced",
-            "0 {\"a\":\"\u{1F600} \u{fffd} \\\\ud83d \u{fffd}\",\"b\":1}"
-        ]);
+        assert_eq!(
+            read(line),
+            [
+                "0 ! half of a surrogate pair was replaced",
+                "0 {\"a\":\"\u{1F600} \u{fffd} \\\\ud83d \u{fffd}\",\"b\":1}"
+            ]
+        );
     }
 
     #[test]
     fn what_is_not_an_object_is_a_warning() {
-        assert_eq!(read(b"[1]\n\"x\"\nnull\n"), [
-            "0 ! the line is not a JSON object",
-            "1 ! the line is not a JSON object",
-            "2 ! the line is not a JSON object"
-        ]);
+        assert_eq!(
+            read(b"[1]\n\"x\"\nnull\n"),
+            [
+                "0 ! the line is not a JSON object",
+                "1 ! the line is not a JSON object",
+                "2 ! the line is not a JSON object"
+            ]
+        );
     }
 
     #[test]
     fn bytes_that_are_not_utf8_are_replaced() {
-        assert_eq!(read(b"{\"a\":\"\xff\"}\n"), ["0 ! bytes that are not UTF-8 were replaced", "0 {\"a\":\"\u{fffd}\"}"]);
+        assert_eq!(
+            read(b"{\"a\":\"\xff\"}\n"),
+            ["0 ! bytes that are not UTF-8 were replaced", "0 {\"a\":\"\u{fffd}\"}"]
+        );
     }
 
     #[test]

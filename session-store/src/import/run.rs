@@ -122,7 +122,12 @@ impl Importer<'_> {
         Ok(report)
     }
 
-    fn file(&self, job: &Job, births: &HashMap<(Agent, String), SessionId>, removed: &BTreeSet<String>) -> ImportedFile {
+    fn file(
+        &self,
+        job: &Job,
+        births: &HashMap<(Agent, String), SessionId>,
+        removed: &BTreeSet<String>,
+    ) -> ImportedFile {
         if removed.contains(&job.head.native_id) {
             return job.report(ImportStatus::Removed);
         }

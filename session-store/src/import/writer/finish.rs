@@ -99,8 +99,7 @@ impl Writer<'_> {
             let facts = SessionFacts::read(store, session)?;
             outcome.said = self.say(&facts, cursor)?;
             let facts = SessionFacts::read(store, session)?;
-            outcome.leaf =
-                SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+            outcome.leaf = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
         }
         outcome.tally = self.tally;
         Ok(outcome)
@@ -135,7 +134,9 @@ impl Writer<'_> {
         let leaf = self.leaf();
         cursor.leaf = leaf.map(|leaf| leaf.segment);
         let said = self.say_leaf(leaf, &old)? || !news.is_empty();
-        if !before.is_some_and(|before| Cursor { source: cursor.source.clone(), mtime_ms: cursor.mtime_ms, ..before } == cursor) {
+        if !before.is_some_and(|before| {
+            Cursor { source: cursor.source.clone(), mtime_ms: cursor.mtime_ms, ..before } == cursor
+        }) {
             let value = serde_json::to_value(&cursor).map_err(store_core::StoreError::backend)?;
             let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
             put_session_fact(self.target.store, self.target.now, self.session, &fact)?;

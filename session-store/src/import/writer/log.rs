@@ -126,7 +126,9 @@ enum Settled {
     /// Somebody else wrote in between.
     Again,
     /// Something else stands there; with a key if an import wrote it.
-    Differs { keyed: bool },
+    Differs {
+        keyed: bool,
+    },
 }
 
 fn digest(record: &str) -> u128 {
@@ -222,7 +224,13 @@ impl<'a> Log<'a> {
     }
 
     /// Begins a segment, or takes up the one that stands there; answers with its start as it stands.
-    pub(super) fn begin(&mut self, start: SegmentStart, key: String, line: u64, ts: TimestampMs) -> Result<SegmentStart> {
+    pub(super) fn begin(
+        &mut self,
+        start: SegmentStart,
+        key: String,
+        line: u64,
+        ts: TimestampMs,
+    ) -> Result<SegmentStart> {
         let id = self.derive(ts, start.origin().map(|origin| origin.segment_id), &key);
         let standing = self.standing(id)?;
         let exists = standing.is_some();

@@ -88,9 +88,15 @@ impl Target<'_> {
             parent_session_id: self.parent,
             parent_call_id: self.parent_call.clone(),
             source: Some(self.source.clone()),
-            other: head.other.clone(),
+            other: head.other.iter().map(|(name, value)| (self.meta_name(name), value.clone())).collect(),
         };
         SegmentStart { meta, ..SegmentStart::new(session, ts) }
+    }
+
+    /// The name under which something of a head is kept: not one that means something else there.
+    fn meta_name(&self, name: &str) -> String {
+        const TAKEN: [&str; 6] = ["agent", "native_id", "kind", "parent_session_id", "parent_call_id", "source"];
+        if TAKEN.contains(&name) { format!("{}_{name}", self.head.agent) } else { name.to_owned() }
     }
 }
 

@@ -1,0 +1,5 @@
+//! Importers: real files, broken files, the same files again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod samples;
+mod world;
