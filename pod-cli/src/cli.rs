@@ -83,6 +83,10 @@ pub(crate) enum ColorWhen {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Bring in conversations that Claude Code, Codex and pi wrote.
+    ///
+    /// Importing again brings in only what is new. The agents' files are never written to.
+    Import(ImportArgs),
     /// List conversations.
     List(ListArgs),
     /// Show a conversation.

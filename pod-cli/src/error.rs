@@ -52,8 +52,6 @@ pub(crate) enum CliError {
     NothingToImport { message: String, hint: Option<String> },
     /// No agent that could go on with the conversation.
     AgentUnavailable { id: String },
-    /// A person cancelled it.
-    Cancelled,
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
@@ -187,12 +185,6 @@ impl CliError {
                     None,
                 )
             },
-            Self::Cancelled => Report::new(
-                exit::CANCELLED,
-                "cancelled",
-                "cancelled",
-                Some("the store is whole; the same command again goes on where this one ended"),
-            ),
             Self::Io { op, path, source } => {
                 Report::new(exit::FAILED, "io", format!("cannot {op} {}: {source}", path.display()), None)
             }
@@ -315,7 +307,6 @@ mod tests {
             CliError::NotFound { id: "abcd".into() },
             CliError::NothingToImport { message: "no conversation below /x".into(), hint: None },
             CliError::AgentUnavailable { id: "abcd".into() },
-            CliError::Cancelled,
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
             SessionError::UnknownScheme {

@@ -1,7 +1,7 @@
 //! Ctrl-C.
 //!
-//! A store is whole after any call, so most commands simply end. An import ends between two files instead, so that
-//! it can say how far it came; a second Ctrl-C ends it at once.
+//! A store is whole after any call, and also where a call was cut off; so the process simply ends, with the code for
+//! "cancelled". What it was doing goes on with the same command again.
 
 use std::io;
 use std::sync::Arc;
@@ -12,29 +12,19 @@ use signal_hook::flag;
 
 use crate::error::exit;
 
-/// What Ctrl-C does, and whether it was pressed.
+/// What Ctrl-C does.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     /// The next Ctrl-C ends the process.
     at_once: Arc<AtomicBool>,
-    /// It was pressed.
-    pressed: Arc<AtomicBool>,
 }
 
 impl Interrupt {
     /// From now on Ctrl-C ends the process with the code for "cancelled".
     pub(crate) fn install() -> io::Result<Self> {
-        let interrupt = Self { at_once: Arc::new(AtomicBool::new(true)), pressed: Arc::new(AtomicBool::new(false)) };
+        let interrupt = Self { at_once: Arc::new(AtomicBool::new(true)) };
         flag::register_conditional_shutdown(SIGINT, i32::from(exit::CANCELLED), Arc::clone(&interrupt.at_once))?;
-        flag::register(SIGINT, Arc::clone(&interrupt.pressed))?;
         Ok(interrupt)
-    }
-
-    /// From now on the first Ctrl-C is only noted, the second ends the process.
-    pub(crate) fn note_first(&self) -> io::Result<()> {
-        self.at_once.store(false, Ordering::SeqCst);
-        flag::register(SIGINT, Arc::clone(&self.at_once))?;
-        Ok(())
     }
 
     /// From now on Ctrl-C is for a child that has the terminal.
@@ -45,10 +35,5 @@ impl Interrupt {
     /// From now on Ctrl-C ends the process.
     pub(crate) fn end_at_once(&self) {
         self.at_once.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether Ctrl-C was pressed.
-    pub(crate) fn was_pressed(&self) -> bool {
-        self.pressed.load(Ordering::SeqCst)
     }
 }

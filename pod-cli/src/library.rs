@@ -25,18 +25,19 @@ impl Library {
     /// nothing to list. A place that was named has to.
     pub(crate) fn for_reading(app: &App) -> Result<Self> {
         let named = app.store_url()?;
-        let now = app.environment.now;
-        let open_as = |mode| open(&named.url, &OpenOptions { mode, now, create: false });
-        let opened = match open_as(OpenMode::ReadWrite) {
-            Err(error) if may_still_be_read(&error) => open_as(OpenMode::ReadOnly),
-            other => other,
-        };
-        let store = match opened {
-            Err(error) if is_missing(&error) && named.is_default => open("memory:", &OpenOptions::at(now))?,
-            Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
-            other => other?,
-        };
-        Self::with_index(store)
+        match open_to_read(app, &named.url) {
+            Err(error) if is_missing(&error) && named.is_default => Self::empty(app),
+            Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
+            other => Self::with_index(other?),
+        }
+    }
+
+    /// Opens the store for a command that only says what it would do. A store that would be made need not exist.
+    pub(crate) fn for_trying(app: &App) -> Result<Self> {
+        match open_to_read(app, &app.store_url()?.url) {
+            Err(error) if is_missing(&error) => Self::empty(app),
+            other => Self::with_index(other?),
+        }
     }
 
     /// Opens the store for a command that writes to it; `create`: makes it if there is none.
@@ -46,6 +47,11 @@ impl Library {
             Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
             other => Self::with_index(other?),
         }
+    }
+
+    /// A store with nothing in it, nowhere.
+    fn empty(app: &App) -> Result<Self> {
+        Self::with_index(open("memory:", &OpenOptions::at(app.environment.now))?)
     }
 
     fn with_index(store: Arc<dyn Backend>) -> Result<Self> {
@@ -66,6 +72,15 @@ impl Library {
     /// The row that a list shows of a session.
     pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
         self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
+    }
+}
+
+/// Opens a store that has to be there; for reading only where it cannot be written to.
+fn open_to_read(app: &App, url: &str) -> session_store::Result<Arc<dyn Backend>> {
+    let open_as = |mode| open(url, &OpenOptions { mode, now: app.environment.now, create: false });
+    match open_as(OpenMode::ReadWrite) {
+        Err(error) if may_still_be_read(&error) => open_as(OpenMode::ReadOnly),
+        other => other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Standard output: coloured or not, paged or not, for programs or for people; and what the terminal is like.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -11,6 +12,9 @@ use crate::interrupt::Interrupt;
 use crate::pager::{self, Pager};
 use crate::render::{EscapeControls, Theme};
 
+/// How wide standard error is where nobody said.
+const ERROR_CELLS: usize = 80;
+
 /// How standard output and standard error are to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Terminal {
@@ -20,8 +24,8 @@ pub(crate) struct Terminal {
     pub(crate) error_theme: Theme,
     /// How many cells a line has; `None`: nobody looks, nothing is cut.
     pub(crate) width: Option<usize>,
-    /// Whether standard error is a terminal.
-    pub(crate) error_is_terminal: bool,
+    /// How many cells a line of standard error has.
+    pub(crate) error_width: usize,
     is_terminal: bool,
     pager: Option<Vec<String>>,
 }
@@ -31,17 +35,20 @@ impl Terminal {
     pub(crate) fn look(global: &Global, environment: &Environment) -> Self {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let is_terminal = stdout.is_terminal();
-        let size = terminal_size::terminal_size_of(&stdout).map(|(columns, _)| usize::from(columns.0));
         let pages = is_terminal && !global.json && !global.no_pager;
         Self {
             theme: Theme::new(coloured(global.color, AutoStream::choice(&stdout))),
             error_theme: Theme::new(coloured(global.color, AutoStream::choice(&stderr))),
-            width: environment.columns.or(size),
-            error_is_terminal: stderr.is_terminal(),
+            width: environment.columns.or_else(|| columns_of(&stdout)),
+            error_width: environment.columns.or_else(|| columns_of(&stderr)).unwrap_or(ERROR_CELLS),
             is_terminal,
             pager: if pages { pager::command(environment.pager.as_deref()) } else { None },
         }
     }
+}
+
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(columns, _)| usize::from(columns.0))
 }
 
 const fn coloured(when: ColorWhen, auto: ColorChoice) -> bool {

@@ -3,6 +3,7 @@
 mod completions;
 mod fork;
 mod home;
+mod import;
 mod list;
 mod log;
 mod raw;
@@ -24,6 +25,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
         (None, Some(id)) => resume::run(app, &id, cli.print),
         (None, None) => home::run(app),
         (Some(command), None) => match command {
+            Command::Import(arguments) => import::run(app, &arguments),
             Command::List(arguments) => list::run(app, &arguments),
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),

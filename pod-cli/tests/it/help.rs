@@ -5,7 +5,7 @@ use crate::harness::World;
 #[test]
 fn help_of_the_program_and_of_every_command() {
     let world = World::new();
-    let commands = ["", "list", "show", "segments", "log", "fork", "resume", "completions"];
+    let commands = ["", "import", "list", "show", "segments", "log", "fork", "resume", "completions"];
     for command in commands {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         insta::assert_snapshot!(format!("help_{command}"), world.pod(&arguments).ok());
@@ -23,7 +23,7 @@ fn completions_know_every_command_for_every_shell() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = world.pod(&["completions", shell]).ok();
-        for word in ["list", "segments", "--session", "--archived"] {
+        for word in ["import", "segments", "--session", "--archived"] {
             let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
             assert!(script.contains(word), "{shell}: {word} is missing");
         }
@@ -42,7 +42,7 @@ fn there_is_a_man_page_for_the_program_and_for_every_command() {
     let mut names: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let pages = ["-completions", "-fork", "-list", "-log", "-resume", "-segments", "-show", ""];
+    let pages = ["-completions", "-fork", "-import", "-list", "-log", "-resume", "-segments", "-show", ""];
     assert_eq!(names, pages.map(|command| format!("pod{command}.1")));
     let list = std::fs::read_to_string(folder.join("pod-list.1")).unwrap();
     assert!(list.contains(".TH pod-list 1") && list.contains("archived"), "{list}");

@@ -1,0 +1,162 @@
+//! `pod import`
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use session_store::import::{
+    Agent, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer,
+};
+
+use crate::app::App;
+use crate::cli::{ImportArgs, ImportFrom};
+use crate::error::{CliError, Result, exit};
+use crate::library::Library;
+use crate::output::Output;
+use crate::progress::ProgressLine;
+use crate::render::{SHORT_ID_CELLS, clean, one_line};
+
+/// So many files that are none are named; the others are counted.
+const IGNORED_NAMED_MAX: usize = 5;
+
+/// Brings conversations in.
+pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
+    let paths = paths(app, &arguments.paths)?;
+    let library = if arguments.dry_run { Library::for_trying(app)? } else { Library::for_writing(app, true)? };
+    let report = import(app, &library, arguments, &paths)?;
+    if report.sessions.is_empty() {
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        tell_ignored(app, &report);
+        return Err(CliError::NothingToImport {
+            message: format!("no conversation in {}", named.join(", ")),
+            hint: Some("a conversation of Claude Code, Codex or pi is a .jsonl file, told by what it holds".to_owned()),
+        });
+    }
+    if app.global.json {
+        app.print_json(&report)?;
+    } else {
+        tell(app, arguments, &report)?;
+    }
+    Ok(if report.failed > 0 { exit::FAILED } else { exit::OK })
+}
+
+/// The paths that were named, all of which have to be there; without any, those of the agents' usual folders that are.
+fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    if let Some(missing) = named.iter().find(|path| !path.exists()) {
+        return Err(CliError::NothingToImport {
+            message: format!("{} is not there", missing.display()),
+            hint: Some("nothing was imported".to_owned()),
+        });
+    }
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
+        app.environment.agent_folders().into_iter().partition(|folder| folder.is_dir());
+    if there.is_empty() {
+        let looked: Vec<String> = missing.iter().map(|folder| folder.display().to_string()).collect();
+        return Err(CliError::NothingToImport {
+            message: format!("none of the agents keeps conversations on this machine; looked for {}", looked.join(", ")),
+            hint: Some("`pod import PATH` imports a file, or all that are in a folder".to_owned()),
+        });
+    }
+    Ok(there)
+}
+
+fn import(app: &App, library: &Library, arguments: &ImportArgs, paths: &[PathBuf]) -> Result<ImportReport> {
+    let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
+    let from = match arguments.from {
+        ImportFrom::Auto => None,
+        ImportFrom::Claude => Some(Agent::Claude),
+        ImportFrom::Codex => Some(Agent::Codex),
+        ImportFrom::Pi => Some(Agent::Pi),
+    };
+    let options = ImportOptions { from, dry_run: arguments.dry_run };
+    let stderr = io::stderr();
+    let to = stderr.is_terminal().then(|| stderr.lock());
+    let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
+    let report = importer.run(paths, &options, &mut |progress| {
+        let name = progress.path.file_name().unwrap_or_default().display();
+        line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
+    })?;
+    Ok(report)
+}
+
+fn tell(app: &App, arguments: &ImportArgs, report: &ImportReport) -> Result<()> {
+    let mut out = Output::plain();
+    for file in report.sessions.iter().filter(|file| is_news(file)) {
+        write_file(app, &mut out, file)?;
+    }
+    let counts = [
+        (report.imported, "imported"),
+        (report.updated, "updated"),
+        (report.unchanged, "unchanged"),
+        (report.removed, "purged before and left out"),
+        (report.failed, "failed"),
+    ];
+    let counts: Vec<String> =
+        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    let rehearsed = if arguments.dry_run { "; nothing was written" } else { "" };
+    writeln!(out, "{} ({} entries){rehearsed}", counts.join(", "), report.entries)?;
+    out.finish()?;
+    tell_ignored(app, report);
+    if report.imported > 0 && !arguments.dry_run {
+        app.hint("`pod list` lists them, `pod show @last` shows the newest");
+    }
+    Ok(())
+}
+
+/// What a person wants to see of an import: all but what was known already.
+fn is_news(file: &ImportedFile) -> bool {
+    !matches!(file.status, ImportStatus::Unchanged) || !file.warnings.is_empty()
+}
+
+fn write_file(app: &App, out: &mut Output, file: &ImportedFile) -> io::Result<()> {
+    let theme = &app.terminal.theme;
+    let (style, word) = match file.status {
+        ImportStatus::Imported => (theme.good, "imported"),
+        ImportStatus::Updated => (theme.good, "updated"),
+        ImportStatus::Unchanged => (theme.dim, "unchanged"),
+        ImportStatus::Failed => (theme.bad, "failed"),
+        ImportStatus::Removed => (theme.dim, "removed"),
+    };
+    let agent = file.agent.map_or("", Agent::name);
+    let id = file.session_id.map(|id| id.to_string()).unwrap_or_default();
+    let id = id.get(id.len().saturating_sub(SHORT_ID_CELLS)..).unwrap_or_default();
+    let dim = theme.dim;
+    let source = app.short_path(&one_line(&file.source));
+    if file.status != ImportStatus::Failed {
+        let entries = file.entries;
+        writeln!(out, "{style}{word:<9}{style:#}  {agent:<6}  {id:<8}  {entries:>5} entries  {dim}{source}{dim:#}")?;
+    }
+    out.flush()?;
+    // What went wrong is talk, but it belongs under the file that it is about.
+    let mut talk = io::stderr().lock();
+    let theme = &app.terminal.error_theme;
+    if file.status == ImportStatus::Failed {
+        let (bad, reason) = (theme.bad, file.error.as_deref().unwrap_or("unknown"));
+        drop(writeln!(talk, "{bad}error:{bad:#} {source}: {}", clean(reason)));
+    }
+    for warning in &file.warnings {
+        let warn = theme.warn;
+        drop(writeln!(talk, "{warn}warning:{warn:#} {source}: {}", clean(&said(warning))));
+    }
+    Ok(())
+}
+
+fn said(warning: &ImportWarning) -> String {
+    match warning.line {
+        Some(line) => format!("line {line}: {}", warning.message),
+        None => warning.message.clone(),
+    }
+}
+
+fn tell_ignored(app: &App, report: &ImportReport) {
+    for file in report.ignored.iter().take(IGNORED_NAMED_MAX) {
+        app.say(&format!("left out: {}: {}", app.short_path(&one_line(&file.source)), one_line(&file.reason)));
+    }
+    match report.ignored.len().saturating_sub(IGNORED_NAMED_MAX) {
+        0 => {}
+        more => app.say(&format!("left out: {more} more files that are no conversations (--json names them)")),
+    }
+}
