@@ -13,7 +13,7 @@ use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 const ARCHIVE: &str = "archived_sessions";
 
 /// Fields of the header that are kept as they are.
-const KEPT: [&str; 6] = ["cli_version", "originator", "source", "history_mode", "agent_nickname", "agent_role"];
+const KEPT: [&str; 5] = ["cli_version", "originator", "history_mode", "agent_nickname", "agent_role"];
 
 /// Whether a record can only be Codex's.
 pub(in crate::import) fn sniff(record: &Value) -> bool {
@@ -107,6 +107,10 @@ pub(super) fn cwd_in(context: &str) -> Option<String> {
 fn kept(meta: &Value) -> BTreeMap<String, Value> {
     let fields = KEPT.iter().filter_map(|key| Some(((*key).to_owned(), meta.get(key)?.clone())));
     let mut kept: BTreeMap<String, Value> = fields.filter(|(_, value)| !value.is_null()).collect();
+    // `source` is the name of the file that a segment was imported from.
+    if let Some(source) = meta.get("source").filter(|source| !source.is_null()) {
+        kept.insert("started_by".into(), source.clone());
+    }
     if let Some(git) = meta.get("git").filter(|git| git.is_object()) {
         kept.insert("git".into(), git.clone());
     }
