@@ -4,9 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use session_store::import::{
-    Agent, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer,
-};
+use session_store::import::{Agent, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
 
 use crate::app::App;
 use crate::cli::{ImportArgs, ImportFrom};
@@ -14,7 +12,7 @@ use crate::error::{CliError, Result, exit};
 use crate::library::Library;
 use crate::output::Output;
 use crate::progress::ProgressLine;
-use crate::render::{SHORT_ID_CELLS, clean, one_line};
+use crate::render::{SHORT_ID_CELLS, clean, one_line, truncate_front};
 
 /// So many files that are none are named; the others are counted.
 const IGNORED_NAMED_MAX: usize = 5;
@@ -56,7 +54,10 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     if there.is_empty() {
         let looked: Vec<String> = missing.iter().map(|folder| folder.display().to_string()).collect();
         return Err(CliError::NothingToImport {
-            message: format!("none of the agents keeps conversations on this machine; looked for {}", looked.join(", ")),
+            message: format!(
+                "none of the agents keeps conversations on this machine; looked for {}",
+                looked.join(", ")
+            ),
             hint: Some("`pod import PATH` imports a file, or all that are in a folder".to_owned()),
         });
     }
@@ -97,7 +98,8 @@ fn tell(app: &App, arguments: &ImportArgs, report: &ImportReport) -> Result<()> 
     let counts: Vec<String> =
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let rehearsed = if arguments.dry_run { "; nothing was written" } else { "" };
-    writeln!(out, "{} ({} entries){rehearsed}", counts.join(", "), report.entries)?;
+    let entries = if report.entries == 1 { "entry" } else { "entries" };
+    writeln!(out, "{}; {} new {entries}{rehearsed}", counts.join(", "), report.entries)?;
     out.finish()?;
     tell_ignored(app, report);
     if report.imported > 0 && !arguments.dry_run {
@@ -125,9 +127,11 @@ fn write_file(app: &App, out: &mut Output, file: &ImportedFile) -> io::Result<()
     let id = id.get(id.len().saturating_sub(SHORT_ID_CELLS)..).unwrap_or_default();
     let dim = theme.dim;
     let source = app.short_path(&one_line(&file.source));
+    let room = app.terminal.width.map_or(usize::MAX, |cells| cells.saturating_sub(9 + 2 + 6 + 2 + 8 + 2 + 13 + 2));
+    let shown = truncate_front(&source, room);
     if file.status != ImportStatus::Failed {
         let entries = file.entries;
-        writeln!(out, "{style}{word:<9}{style:#}  {agent:<6}  {id:<8}  {entries:>5} entries  {dim}{source}{dim:#}")?;
+        writeln!(out, "{style}{word:<9}{style:#}  {agent:<6}  {id:<8}  {entries:>5} entries  {dim}{shown}{dim:#}")?;
     }
     out.flush()?;
     // What went wrong is talk, but it belongs under the file that it is about.

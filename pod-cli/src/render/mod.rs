@@ -15,6 +15,6 @@ pub(crate) use id::{SHORT_ID_CELLS, short_id};
 pub(crate) use json::EscapeControls;
 pub(crate) use number::thousands;
 pub(crate) use table::{Cell, Column, Table};
-pub(crate) use text::{clean, one_line, truncate, width};
+pub(crate) use text::{clean, one_line, truncate, truncate_front, width};
 pub(crate) use theme::Theme;
 pub(crate) use time::{clock, parse_clock, parse_since, relative, rfc3339};

@@ -11,7 +11,10 @@ use crate::harness::World;
 const EVENING: &str = "2026-11-21T18:00:00Z";
 
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate stands in the workspace").join("examples/conversations")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate stands in the workspace")
+        .join("examples/conversations")
 }
 
 fn copy_deep(from: &Path, to: &Path) {
@@ -131,6 +134,8 @@ fn without_a_path_the_agents_folders_are_looked_at() {
     let agents: std::collections::BTreeSet<&str> =
         report["sessions"].as_array().unwrap().iter().map(|row| row["agent"].as_str().unwrap()).collect();
     assert_eq!(agents.into_iter().collect::<Vec<_>>(), ["claude", "codex", "pi"]);
+    fs::create_dir_all(world.path().join(".config/claude/projects")).unwrap();
+    assert_eq!(world.pod(&["import"]).code, 0, "an agent that has written nothing yet is no failure");
     let moved = World::new().with("CODEX_HOME", examples().join("codex").to_str().unwrap());
     let report = moved.pod(&["import", "--json"]).json();
     assert_eq!(report["imported"], 8, "{report}");
@@ -182,10 +187,11 @@ fn files_that_are_none_are_named_with_their_reason() {
 fn one_bad_file_does_not_keep_the_others_out() {
     let world = world();
     fs::write(world.path().join("conversations/pi/notes.jsonl"), b"Dear diary,\n").unwrap();
-    let run = world.pod(&["import", "conversations/pi", "--json"]);
-    assert_eq!(run.code, 1, "{run}");
-    let report: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((&report["imported"], &report["failed"]), (&7.into(), &1.into()), "{report}");
+    let report = world.pod(&["import", "conversations/pi", "--json"]).json();
+    assert_eq!((&report["imported"], &report["failed"]), (&7.into(), &0.into()), "{report}");
+    assert_eq!(report["ignored"][0]["source"], "conversations/pi/notes.jsonl", "{report}");
+    let run = world.pod(&["import", "conversations/pi"]);
+    assert!(run.code == 0 && run.stderr.contains("left out: conversations/pi/notes.jsonl: "), "{run}");
     assert_eq!(all_ids(&world, &format!("fs:{}", world.usual_store().display())).len(), 7);
 }
 
@@ -211,7 +217,9 @@ fn hostile_text_of_a_file_does_not_reach_the_terminal() {
         r#"{"type":"session_info","id":"00000002","parentId":"00000001","timestamp":"2026-11-21T03:57:21.000Z","name":"\u001b[8mhidden\u0007 name"}"#,
     ];
     fs::write(world.path().join("hostile\u{1b}[31m.jsonl"), lines.join("\n") + "\n").unwrap();
-    for arguments in [&["import", "."][..], &["list"], &["show", "@last"], &["log", "@last"], &["segments", "@last"], &[]] {
+    for arguments in
+        [&["import", "."][..], &["list"], &["show", "@last"], &["log", "@last"], &["segments", "@last"], &[]]
+    {
         let run = world.pod(arguments);
         assert_eq!(run.code, 0, "{run}");
         let all = run.stdout + &run.stderr;
@@ -239,5 +247,8 @@ fn a_file_that_may_not_be_read_is_named() {
     fs::set_permissions(world.path().join(file), mode).unwrap();
     let run = world.finish(&world.command_of_a_mortal(&["import", file]).output().unwrap());
     assert_eq!(run.code, 1, "{run}");
-    assert!(run.stderr.contains("f05a8b6cf3c5.jsonl") && run.stderr.to_lowercase().contains("permission denied"), "{run}");
+    assert!(
+        run.stderr.contains("f05a8b6cf3c5.jsonl") && run.stderr.to_lowercase().contains("permission denied"),
+        "{run}"
+    );
 }

@@ -45,6 +45,32 @@ fn the_tour_is_what_really_happens() {
     assert!(run >= 5, "the tour has lost its commands: {run}");
     if std::env::var_os("UPDATE_README").is_some() {
         std::fs::write(&file, &told).unwrap();
+        return;
     }
-    assert_eq!(readme, told);
+    assert!(readme == told, "UPDATE_README=1 writes what really happens:\n{told}");
+}
+
+/// The README's example of the library, line for line; only the place of the store is another one.
+fn example(now: u64) -> session_store::Result<session_store::RestoredState> {
+    use session_store::{NewSegment, OpenOptions, append_entry, create_segment, restore};
+    use store_core::{LogEntry, Part, UserInput};
+
+    let store = session_store::open("memory:conversations", &OpenOptions::at(now))?;
+    let at = create_segment(&*store, now, NewSegment::default())?;
+    let prompt = UserInput { ts: now, content: vec![Part::text("Why is it slow?")] };
+    append_entry(&*store, at, LogEntry::UserInput(prompt))?;
+    let state = restore(&*store, at.session_id, at.segment_id)?;
+    Ok(state)
+}
+
+#[test]
+fn the_example_of_the_library_is_code_that_runs() {
+    assert_eq!(example(crate::harness::NOW).unwrap().turn_count, 1);
+    let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
+    let code = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let source = include_str!("readme.rs").replace("memory:conversations", "fs:conversations");
+    assert!(code.lines().count() >= 5, "{code}");
+    for line in code.lines() {
+        assert!(source.contains(line), "{line:?} is not what is tested");
+    }
 }

@@ -73,12 +73,12 @@ impl ImportedFile {
     }
 }
 
-/// A file that was found in a folder and is not a conversation.
+/// A file that was found in a folder and is not a conversation, or a folder without any.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IgnoredFile {
-    /// The file.
+    /// The file, or the folder.
     pub source: String,
-    /// Why it is not one.
+    /// Why it is left out.
     pub reason: String,
 }
 
@@ -99,7 +99,7 @@ pub struct ImportReport {
     pub entries: u64,
     /// Each file, in the order in which they were read.
     pub sessions: Vec<ImportedFile>,
-    /// Files of folders that are not conversations.
+    /// Files of folders that are not conversations, and folders without any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<IgnoredFile>,
 }

@@ -97,7 +97,7 @@ impl Importer<'_> {
     /// Imports files, and all conversations in folders, deep.
     ///
     /// Files that are not there, not readable or not conversations are in the report as failed; of those that a folder
-    /// holds beside its conversations the report says why they were left out.
+    /// holds beside its conversations, and of a folder that holds none, the report says why they were left out.
     ///
     /// # Errors
     /// What the store or the index fails with as a whole.
@@ -361,7 +361,8 @@ fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Ve
         }
         report.ignored.extend(left_out);
         if jobs.len() == before && !jobs.keys().any(|job| job.starts_with(path)) {
-            report.add(ImportedFile::failed(path.display().to_string(), "the folder holds no conversation"));
+            let reason = "the folder holds no conversation".to_owned();
+            report.ignored.push(IgnoredFile { source: path.display().to_string(), reason });
         }
     }
     jobs.into_iter().map(|(path, head)| Job { path, head }).collect()
