@@ -12,13 +12,13 @@ use crate::render::{Cell, Column, SHORT_ID_CELLS, Table, relative, short_id, tho
 
 const COLUMNS: [Column; 8] = [
     Column::text("SEGMENT"),
-    Column::text("LAST").from_line(50),
-    Column::number("ENTRIES").from_line(60),
-    Column::number("TURNS").from_line(36),
-    Column::number("TOKENS").from_line(100),
-    Column::text("CONTINUES").from_line(70),
+    Column::text("LAST").shown_from(50),
+    Column::number("ENTRIES").shown_from(60),
+    Column::number("TURNS").shown_from(36),
+    Column::number("TOKENS").shown_from(100),
+    Column::text("CONTINUES").shown_from(70),
     Column::text("TITLE").flexible(),
-    Column::text("").from_line(30),
+    Column::text("").shown_from(30),
 ];
 
 #[derive(Serialize)]

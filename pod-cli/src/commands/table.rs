@@ -13,13 +13,13 @@ use crate::render::{Cell, Column, Table, relative, short_id, thousands};
 /// The columns of a list, the ones that go first when there is no room last.
 const COLUMNS: [Column; 8] = [
     Column::text("ID"),
-    Column::text("LAST").from_line(50),
-    Column::text("AGENT").from_line(60).at_most(10),
-    Column::number("TURNS").from_line(70),
-    Column::number("TOKENS").from_line(100),
+    Column::text("LAST").shown_from(50),
+    Column::text("AGENT").shown_from(60).at_most(10),
+    Column::number("TURNS").shown_from(70),
+    Column::number("TOKENS").shown_from(100),
     Column::text("TITLE").flexible(),
-    Column::text("MODEL").from_line(150).at_most(28),
-    Column::text("FOLDER").from_line(110).at_most(32).cut_front(),
+    Column::text("MODEL").shown_from(150).at_most(28),
+    Column::text("FOLDER").shown_from(110).at_most(32).cut_front(),
 ];
 
 /// The rows of a list as a table.

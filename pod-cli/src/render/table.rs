@@ -40,7 +40,7 @@ pub(crate) struct Column {
     /// Where its cells are cut.
     pub(crate) cut: Cut,
     /// The narrowest line on which it is shown; 0: always.
-    pub(crate) from_line: usize,
+    pub(crate) shown_from: usize,
     /// The most cells it takes.
     pub(crate) cells_max: usize,
     /// Whether it gives way when the line is too narrow. At most one column does.
@@ -50,7 +50,7 @@ pub(crate) struct Column {
 impl Column {
     /// A column of text that is always shown.
     pub(crate) const fn text(heading: &'static str) -> Self {
-        Self { heading, align: Align::Left, cut: Cut::End, from_line: 0, cells_max: usize::MAX, flexible: false }
+        Self { heading, align: Align::Left, cut: Cut::End, shown_from: 0, cells_max: usize::MAX, flexible: false }
     }
 
     /// A column of numbers that is always shown.
@@ -59,8 +59,8 @@ impl Column {
     }
 
     /// The same, shown only on lines at least this wide.
-    pub(crate) const fn from_line(self, cells: usize) -> Self {
-        Self { from_line: cells, ..self }
+    pub(crate) const fn shown_from(self, cells: usize) -> Self {
+        Self { shown_from: cells, ..self }
     }
 
     /// The same, never wider than this.
@@ -186,7 +186,7 @@ impl Table {
             .iter()
             .enumerate()
             .map(|(at, column)| {
-                let shown = line.is_none_or(|line| line >= column.from_line);
+                let shown = line.is_none_or(|line| line >= column.shown_from);
                 let cells = self.rows.iter().filter_map(|row| row.get(at)).map(Cell::width).max().unwrap_or(0);
                 // Without a line to fit nothing is cut, so that what reads a pipe finds everything.
                 let cells_max = line.map_or(usize::MAX, |_| column.cells_max);
@@ -238,9 +238,9 @@ mod tests {
     fn table() -> Table {
         let columns = [
             Column::text("ID"),
-            Column::number("N").from_line(30),
+            Column::number("N").shown_from(30),
             Column::text("TITLE").flexible(),
-            Column::text("CWD").cut_front().at_most(10).from_line(50),
+            Column::text("CWD").cut_front().at_most(10).shown_from(50),
         ];
         let mut table = Table::new(&columns);
         for (id, n, title, cwd) in [

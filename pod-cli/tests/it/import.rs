@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::World;
+use crate::harness::{World, interrupt};
 
 /// The evening of the day on which the examples were written.
 const EVENING: &str = "2026-11-21T18:00:00Z";
@@ -251,4 +251,47 @@ fn a_file_that_may_not_be_read_is_named() {
         run.stderr.contains("f05a8b6cf3c5.jsonl") && run.stderr.to_lowercase().contains("permission denied"),
         "{run}"
     );
+}
+
+/// A conversation of pi with so many prompts and answers.
+fn long_conversation(turns: u32) -> String {
+    let mut text = r#"{"type":"session","version":3,"id":"aaaaaaaa-0000-7000-8000-000000000002","timestamp":"2026-11-21T03:00:00.000Z","cwd":"/home/dev"}"#.to_owned();
+    let mut parent = "null".to_owned();
+    for turn in 0..turns {
+        for (role, digit) in [("user", 1), ("assistant", 2)] {
+            let id = format!("{digit}{turn:07x}");
+            text.push_str(&format!(
+                "\n{{\"type\":\"message\",\"id\":\"{id}\",\"parentId\":{parent},\"timestamp\":\"2026-11-21T03:00:01.000Z\",\"message\":{{\"role\":\"{role}\",\"content\":[{{\"type\":\"text\",\"text\":\"{role} {turn}\"}}]}}}}"
+            ));
+            parent = format!("\"{id}\"");
+        }
+    }
+    text.push('\n');
+    text
+}
+
+#[test]
+fn an_import_that_is_cut_off_leaves_the_store_whole_and_goes_on_later() {
+    let world = World::new().with("POD_NOW", EVENING);
+    fs::write(world.path().join("long.jsonl"), long_conversation(8000)).unwrap();
+    let mut child = world.command(&["import", "long.jsonl", "--store", "fs:cut"]).spawn().unwrap();
+    // A session's folder has a name as long as an id: from then on entries are being written.
+    let begun = |folder: &Path| {
+        fs::read_dir(folder)
+            .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().len() == 36 && entry.path().is_dir()))
+    };
+    while !begun(&world.path().join("cut")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let log = |store: &str| world.pod(&["log", "@last", "--json", "--store", store]).ok();
+    assert!(world.pod(&["list", "--json", "--store", "fs:cut"]).code == 0);
+    let seen = log("fs:cut");
+    world.pod(&["import", "long.jsonl", "--store", "fs:cut"]).ok();
+    world.pod(&["import", "long.jsonl", "--store", "fs:whole"]).ok();
+    let whole = log("fs:whole");
+    assert!(whole.starts_with(&seen) && seen.len() < whole.len(), "{} of {}", seen.len(), whole.len());
+    assert_eq!(log("fs:cut"), whole);
 }

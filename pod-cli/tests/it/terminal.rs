@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -14,7 +14,7 @@ use session_store::{NewSegment, OpenOptions, append_entry, create_segment, open}
 use store_core::{LogEntry, Part, UserInput};
 
 use crate::fixture::{self, session_id};
-use crate::harness::{NOW, World};
+use crate::harness::{NOW, World, interrupt};
 
 /// A terminal: what the program writes to, and what a person sees of it.
 struct Terminal {
@@ -133,11 +133,6 @@ fn fill_long(world: &World) {
         let input = UserInput { ts: NOW, content: vec![Part::text("line\n".repeat(2000))] };
         append_entry(&*store, at, LogEntry::UserInput(input)).unwrap();
     }
-}
-
-fn interrupt(child: &Child) {
-    let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(done.success());
 }
 
 #[test]
