@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, TimestampMs};
 
 use super::claude::ClaudeReader;
@@ -168,7 +169,8 @@ impl Importer<'_> {
         if let ForkHint::ByReference { native_id, .. } = &head.fork
             && continues.is_none()
         {
-            let message = format!("the conversation {native_id}, which this one continues, is not there");
+            let message =
+                format!("the conversation {native_id}, which this one continues, is not there, or not as far");
             writer.tally().warnings.push(writer::ImportWarning { line: None, message });
         }
         let cursor = read(job, &mut writer)?;
@@ -299,11 +301,14 @@ fn read(job: &Job, writer: &mut Writer<'_>) -> Result<Cursor> {
     let mut source = Source::open(&job.path).map_err(|error| failure(&job.path, error))?;
     let mut lines = Lines::new(&mut source.input, detect::is_record);
     let mut steps: Vec<Step> = Vec::new();
+    let mut end_ordinal = None;
     while let Some(piece) = lines.next().map_err(|error| failure(&job.path, error))? {
         match piece.found {
             Found::Warning(message) => writer.tally().warn(piece.line, message),
             Found::Record { value, text } => {
                 writer.tally().records += 1;
+                let ordinal = value.get("ordinal").and_then(Value::as_u64).unwrap_or(piece.line);
+                end_ordinal = end_ordinal.max(Some(ordinal.saturating_add(1)));
                 reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
             }
         }
@@ -312,7 +317,7 @@ fn read(job: &Job, writer: &mut Writer<'_>) -> Result<Cursor> {
     reader.finish(&mut steps);
     steps.drain(..).try_for_each(|step| writer.take(step))?;
     drop(lines);
-    Ok(source.cursor(&job.path))
+    Ok(source.cursor(&job.path).with_end_ordinal(end_ordinal))
 }
 
 fn failure(path: &Path, error: std::io::Error) -> SessionError {

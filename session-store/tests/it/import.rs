@@ -1,5 +1,6 @@
 //! Importers: real files, broken files, the same files again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod again;
 mod samples;
 mod world;

@@ -58,7 +58,8 @@ impl<'a> Copies<'a> {
     ) -> Result<Self> {
         let by_id = |family| {
             let (agent, last) = (head.agent, None);
-            Self::ById(ById { store, index, agent, session, family, last })
+            let rank = (session.timestamp_ms(), head.native_id.clone());
+            Self::ById(ById { store, index, agent, session, rank, family, last })
         };
         match (head.agent, &head.fork) {
             (Agent::Claude, _) => Ok(by_id(None)),
@@ -125,6 +126,9 @@ pub(super) struct ById<'a> {
     index: &'a Index,
     agent: Agent,
     session: SessionId,
+    /// The conversation's birth and native id: originals stand in earlier ones. A younger one that was imported first has
+    /// copies of its own.
+    rank: (TimestampMs, String),
     /// Where originals are looked for; `None`: in every session of the agent.
     family: Option<HashSet<SessionId>>,
     /// The last record, if it was a copy.
@@ -164,7 +168,9 @@ impl ById<'_> {
         }
         let is_in_family = |home: &&RecordHome| {
             let family = self.family.as_ref();
-            !home.superseded && family.is_none_or(|family| family.contains(&home.session_id))
+            let rank = (home.birth_ms, home.native_id.as_deref().unwrap_or_default());
+            let is_earlier = rank < (self.rank.0, self.rank.1.as_str());
+            is_earlier && !home.superseded && family.is_none_or(|family| family.contains(&home.session_id))
         };
         let homes: Vec<&RecordHome> = homes.iter().filter(is_in_family).collect();
         let Some(first) = homes.first() else { return Ok(None) };

@@ -29,6 +29,9 @@ pub(in crate::import) struct Cursor {
     size: u64,
     /// When it was changed last, in milliseconds since the epoch.
     mtime_ms: Option<u64>,
+    /// The ordinal behind the last record's, for those who continue the conversation by reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_ordinal: Option<u64>,
     /// The point that it continues by reference, as segment and seq.
     #[serde(skip_serializing_if = "Option::is_none")]
     continues: Option<(SegmentId, u64)>,
@@ -57,6 +60,16 @@ impl Cursor {
     /// What the file with this native id left behind.
     pub(in crate::import) fn read(facts: &SessionFacts, native_id: &str) -> Option<Self> {
         serde_json::from_value(facts.cursors.get(native_id)?.clone()).ok()
+    }
+
+    /// Whether every record before an ordinal was read.
+    pub(in crate::import) fn reaches(&self, end_ordinal: u64) -> bool {
+        self.end_ordinal >= Some(end_ordinal)
+    }
+
+    /// The same with the ordinal behind the last record's.
+    pub(in crate::import) fn with_end_ordinal(self, end_ordinal: Option<u64>) -> Self {
+        Self { end_ordinal, ..self }
     }
 
     /// Whether the same bytes were read from wherever they were, with the same point before them.

@@ -3,7 +3,9 @@
 use store_core::{Seq, SessionId, Store};
 
 use super::copies::{root_origin, sessions_of};
+use super::finish::Cursor;
 use crate::error::Result;
+use crate::facts::SessionFacts;
 use crate::import::record::{FileHead, ForkHint};
 use crate::import::walk::Place;
 use crate::index::Index;
@@ -12,13 +14,19 @@ use crate::index::Index;
 const GAP_MAX: u64 = 100_000;
 
 /// The last entry that the file's conversation has from the one that it continues: that of the last record before the
-/// ordinal that the file names. `None` if the file continues none, or if that one is not there.
+/// ordinal that the file names. `None` if the file continues none, or if that one is not there, or not as far: a
+/// link is for good.
 ///
 /// The named conversation may continue another one itself; ordinals count on along the way.
 pub(in crate::import) fn reference_origin(store: &dyn Store, index: &Index, head: &FileHead) -> Result<Option<Place>> {
     let ForkHint::ByReference { native_id, end_ordinal } = &head.fork else { return Ok(None) };
     let own = super::session_id(head);
     let mut session = sessions_of(index, head.agent, native_id)?.into_iter().find(|session| *session != own);
+    let Some(parent) = session else { return Ok(None) };
+    let read = Cursor::read(&SessionFacts::read(store, parent)?, native_id);
+    if !read.is_some_and(|read| read.reaches(*end_ordinal)) {
+        return Ok(None);
+    }
     let mut passed = vec![own];
     while let Some(at) = session.filter(|session| !passed.contains(session)) {
         passed.push(at);
