@@ -282,10 +282,7 @@ impl ClaudeReader {
                 let preserved = value.pointer("/compactMetadata/preservedMessages/uuids").and_then(Value::as_array);
                 let preserved = preserved.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
                 let behind = owned(&value, "logicalParentUuid");
-                let behind = behind.and_then(|uuid| match self.seen.get(&uuid) {
-                    Some(later) => Some(later.clone().unwrap_or(uuid)),
-                    None => None,
-                });
+                let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.clone().unwrap_or(uuid)));
                 self.boundary = Some(Boundary { place: place.clone(), behind, preserved: preserved.collect() });
             }
             "local_command" => {

@@ -27,13 +27,13 @@ pub(super) fn resolve(
             HistoryPart::Records(records) => {
                 for record in records {
                     match log.place_of(&record).flatten() {
-                        Some(at) => history.record(&record, at, &mut warn)?,
+                        Some(at) => history.one(&record, at, &mut warn)?,
                         None => warn(format!("what the compaction keeps of {record} is not there")),
                     }
                 }
             }
             HistoryPart::FromRecord(record) => match log.place_of(&record).flatten() {
-                Some(at) => history.from_record(&record, at, &mut warn)?,
+                Some(at) => history.rest_from(&record, at, &mut warn)?,
                 None => warn(format!("what the compaction keeps from {record} on is not there")),
             },
         }
@@ -53,7 +53,7 @@ impl History<'_> {
         self.branch.iter().position(|part| part.segment_id == at.segment && at.seq <= part.through)
     }
 
-    fn record(&mut self, record: &str, at: Place, warn: &mut dyn FnMut(String)) -> Result<()> {
+    fn one(&mut self, record: &str, at: Place, warn: &mut dyn FnMut(String)) -> Result<()> {
         if self.part_of(at).is_none() {
             warn(format!("what the compaction keeps of {record} is not on its branch"));
             return Ok(());
@@ -64,7 +64,7 @@ impl History<'_> {
         Ok(())
     }
 
-    fn from_record(&mut self, record: &str, at: Place, warn: &mut dyn FnMut(String)) -> Result<()> {
+    fn rest_from(&mut self, record: &str, at: Place, warn: &mut dyn FnMut(String)) -> Result<()> {
         let Some(part) = self.part_of(at) else {
             warn(format!("what the compaction keeps from {record} on is not on its branch"));
             return Ok(());
