@@ -183,8 +183,7 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
         return Err(invalid(index, "an entry has a text `kind` and a whole number `ts`"));
     };
     let start = match &entry.body {
-        NewBody::Typed(LogEntry::SegmentStart(start)) => Some(start.clone()),
-        NewBody::Typed(typed) if !matches!(typed, LogEntry::Unknown(_)) => None,
+        NewBody::Typed(typed) if reads_back_as_it_is(typed) => None,
         _ => match LogEntry::known_from_text(&kind, &text) {
             Some(Err(error)) => return Err(invalid(index, format!("{kind} in a wrong shape: {error}"))),
             Some(Ok(LogEntry::SegmentStart(start))) => Some(start),
@@ -192,6 +191,12 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
         },
     };
     Ok(Prepared { text, key: entry.key.clone(), kind, ts, start })
+}
+
+/// Whether a typed entry's text surely gives the entry back. Settings and meta hold names that the caller chose: one
+/// that stands twice would make the text unreadable.
+const fn reads_back_as_it_is(entry: &LogEntry) -> bool {
+    !matches!(entry, LogEntry::Unknown(_) | LogEntry::SegmentStart(_) | LogEntry::ConfigChanged(_))
 }
 
 /// The top-level names of an entry that matter before it is parsed.

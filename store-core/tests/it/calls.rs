@@ -1,7 +1,7 @@
 //! What a call is refused for before any backend sees it.
 
 use store_core::call::{self, ENTRY_BYTES_MAX, KEY_BYTES_MAX};
-use store_core::{LogEntry, NewEntry, SegmentStart, SessionId, StoreError, TurnEnd};
+use store_core::{ConfigChanged, LogEntry, NewEntry, SegmentStart, SessionConfig, SessionId, StoreError, TurnEnd};
 
 fn refusal(entry: NewEntry) -> String {
     match call::prepare_append(&[entry]).expect_err("a refusal") {
@@ -47,6 +47,21 @@ fn a_text_is_kept_byte_for_byte() {
         let prepared = call::prepare_append(&[NewEntry::text(text.clone())]).unwrap();
         assert_eq!(prepared[0].text, text);
     }
+}
+
+/// A `meta` with a second `source` was written once and could not be read: the segment had no readable start.
+#[test]
+fn a_name_of_the_callers_that_stands_twice_is_refused() {
+    let session = SessionId::derive(1, b"s");
+    let mut start = SegmentStart::new(session, 1);
+    start.meta.source = Some("a file".into());
+    start.meta.other.insert("source".into(), "exec".into());
+    let error = call::prepare_create(session, &[LogEntry::SegmentStart(Box::new(start)).into()]).unwrap_err();
+    assert!(error.to_string().contains("duplicate field `source`"), "{error}");
+    let mut config = SessionConfig { model: Some("m".into()), ..SessionConfig::default() };
+    config.other.insert("model".into(), "n".into());
+    let error = call::prepare_append(&[LogEntry::ConfigChanged(ConfigChanged { ts: 1, config }).into()]).unwrap_err();
+    assert!(error.to_string().contains("duplicate field `model`"), "{error}");
 }
 
 #[test]
