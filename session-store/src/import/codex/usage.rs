@@ -44,7 +44,7 @@ impl Counts {
     }
 
     fn entry(&self, ts: TimestampMs, request_id: Option<String>, model: Option<String>) -> Option<LlmUsage> {
-        (*self != Self::default()).then(|| LlmUsage {
+        (*self != Self::default()).then_some(LlmUsage {
             ts,
             request_id,
             model,
