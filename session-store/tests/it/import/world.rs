@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use session_store::import::{ImportOptions, ImportReport, Importer};
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery, SessionSummary};
 use session_store::{
-    OpenMode, OpenOptions, ShowKind, ShowMessage, ShowOptions, ShowScope, UsageTotals, current_leaf, transcript,
+    OpenMode, OpenOptions, RestoredState, ShowKind, ShowMessage, ShowOptions, ShowScope, UsageTotals, current_leaf,
+    restore, transcript,
 };
 use std::sync::Arc;
 use store_core::{Backend, SegmentId, Seq, SessionId};
@@ -48,6 +49,24 @@ impl World {
     pub(crate) fn import_with(&self, paths: &[PathBuf], options: &ImportOptions) -> ImportReport {
         let importer = Importer { store: &*self.store, index: &self.index, now: NOON };
         importer.run(paths, options, &mut |_| {}).unwrap()
+    }
+
+    /// A store in memory with files and folders of the samples.
+    pub(crate) fn of(samples: &[&str]) -> Self {
+        let world = Self::memory();
+        world.import(&samples.iter().map(|path| sample(path)).collect::<Vec<_>>());
+        world
+    }
+
+    /// What a model and a runtime would go on with.
+    pub(crate) fn state(&self, native_id: &str) -> RestoredState {
+        let session = self.session(native_id).unwrap();
+        restore(&*self.store, session, current_leaf(&*self.store, session).unwrap()).unwrap()
+    }
+
+    /// The conversation's row in the list.
+    pub(crate) fn summary(&self, native_id: &str) -> SessionSummary {
+        self.index.summary(self.session(native_id).unwrap()).unwrap().unwrap()
     }
 
     /// The session of an agent's own id.
