@@ -165,7 +165,7 @@ impl<R: BufRead> Lines<R> {
             return self.push(value, repaired.clone());
         }
         let saved = self.salvage(repaired.as_deref().unwrap_or(text));
-        let what = if is_torn { TORN.to_owned() } else { format!("the line is not valid JSON ({error})") };
+        let what = if is_torn { TORN.to_owned() } else { format!("the line is not valid JSON: {}", problem(&error)) };
         self.warn(match saved {
             Saved { objects: 0, .. } => what,
             Saved { objects, all: true } => format!("{objects} records stand on one line"),
@@ -221,6 +221,13 @@ impl<R: BufRead> Lines<R> {
     fn warn(&mut self, message: String) {
         self.ready.push_back(Piece { line: self.line, found: Found::Warning(message) });
     }
+}
+
+/// What is wrong with a line, and where on it.
+fn problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    format!("{what}, column {}", error.column())
 }
 
 /// What was saved of a broken line.

@@ -219,9 +219,8 @@ fn pi_usage(record: &Value, at: &str) -> Option<(String, UsageTotals)> {
     let usage =
         totals(count(used, "input"), count(used, "cacheRead"), count(used, "cacheWrite"), count(used, "output"), 0);
     // Without an id a request is its entry, which a fork copies.
-    let id = message["responseId"].as_str().map(str::to_owned).unwrap_or_else(|| {
-        record["id"].as_str().map_or_else(|| at.to_owned(), |id| format!("{id} {}", record["timestamp"]))
-    });
+    let of_entry = || record["id"].as_str().map_or_else(|| at.to_owned(), |id| format!("{id} {}", record["timestamp"]));
+    let id = message["responseId"].as_str().map_or_else(of_entry, str::to_owned);
     Some((id, usage))
 }
 

@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// Noon of a day in 2026.
 pub(crate) const NOON: u64 = 1_795_262_400_000;
 
+/// Every log of a store: of each entry its key and its text.
+pub(crate) type Logs = BTreeMap<(SessionId, SegmentId), Vec<(Option<String>, String)>>;
+
 /// A store with its index.
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Backend>,
@@ -118,7 +121,7 @@ impl World {
     }
 
     /// Every log, each entry with its key and its text.
-    pub(crate) fn logs(&self) -> BTreeMap<(SessionId, SegmentId), Vec<(Option<String>, String)>> {
+    pub(crate) fn logs(&self) -> Logs {
         let mut logs = BTreeMap::new();
         for session in self.store.list_sessions().unwrap() {
             for segment in self.store.list_segments(session).unwrap() {
