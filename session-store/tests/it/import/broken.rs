@@ -140,7 +140,7 @@ fn changed(change: impl Fn(&str) -> String) -> (World, ImportReport, TempDir) {
 #[test]
 fn a_file_that_was_changed_goes_on_as_a_branch() {
     let text = fs::read_to_string(sample(BASIC)).unwrap();
-    let last = text.lines().filter(|line| line.contains("\"type\":\"assistant\"")).next_back().unwrap().to_owned();
+    let last = text.lines().rfind(|line| line.contains("\"type\":\"assistant\"")).unwrap().to_owned();
     let rewrite = move |text: &str| text.replace(&last, &last.replace("\"text\":\"", "\"text\":\"Rewritten. "));
     let (world, report, folder) = changed(rewrite);
     assert_eq!(report.sessions[0].status, ImportStatus::Updated);
