@@ -1,5 +1,6 @@
 //! What is known of single conversations: what the model saw next, what was left open, what belongs together.
 
+use serde_json::{Value, json};
 use session_store::import::{ImportOptions, ImportStatus};
 use session_store::{SessionFacts, ShowKind, restore_by_segment};
 use store_core::{Item, LogEntry, Part, Role, Seq, SessionKind};
@@ -239,4 +240,51 @@ fn what_a_person_typed_is_told_from_what_was_put_in() {
 
 fn first_line(parts: &[Part]) -> &str {
     parts.iter().find_map(Part::as_text).unwrap_or_default().lines().next().unwrap_or_default()
+}
+
+/// A fork as older versions of Codex wrote it: a header, all lines of the parent at another time, then its own.
+fn older_fork(parent: &str, own: &str) -> String {
+    let mut lines: Vec<Value> = parent.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let id = lines[0]["payload"]["id"].as_str().unwrap().to_owned();
+    lines[0]["payload"]["id"] = json!("01a1fc47-ffff-7ec3-8ff8-000000000001");
+    lines[0]["payload"]["timestamp"] = json!("2026-11-21T05:00:00.000Z");
+    lines[0]["payload"]["forked_from_id"] = json!(id);
+    let said = |role: &str, kind: &str, text: &str| json!({"type": "response_item", "payload": {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}});
+    lines.push(said("user", "input_text", own));
+    lines.push(json!({"type": "event_msg", "payload": {"type": "user_message", "message": own}}));
+    lines.push(said("assistant", "output_text", "An answer of its own."));
+    lines.push(json!({"type": "event_msg", "payload": {"type": "agent_message", "message": "An answer of its own."}}));
+    for line in &mut lines {
+        line["timestamp"] = json!("2026-11-21T05:00:01.000Z");
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn an_older_codex_fork_is_told_from_what_it_copies_by_what_it_says() {
+    let name = "rollout-2026-11-21T04-04-55-01a1fc47-53e2-7ec3-8ff8-6d96bafc3350.jsonl";
+    let parent = sample("codex-0.80.0/sessions/2026/11/21").join(name);
+    let text = std::fs::read_to_string(&parent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let child = folder.path().join("rollout-2026-11-21T05-00-00-01a1fc47-ffff-7ec3-8ff8-000000000001.jsonl");
+    std::fs::write(&child, older_fork(&text, "A question of its own.")).unwrap();
+    let (of_parent, of_child) = ("01a1fc47-53e2-7ec3-8ff8-6d96bafc3350", "01a1fc47-ffff-7ec3-8ff8-000000000001");
+    let world = World::memory();
+    let alone = World::memory();
+    alone.import(std::slice::from_ref(&parent));
+    world.import(&[child, parent]);
+    assert_eq!(world.usage(), alone.usage());
+    let session = world.session(of_child).unwrap();
+    let segments = world.store.list_segments(session).unwrap();
+    assert_eq!(segments.len(), 1);
+    let entries = world.store.read_all(session, segments[0]).unwrap();
+    let kinds: Vec<&str> = entries.iter().map(LogEntry::kind).collect();
+    // Nothing ended the parent's last turn; the fork's prompt does.
+    assert_eq!(kinds, ["segment_start", "turn_end", "user_input", "assistant_item"]);
+    let texts = |native_id: &str| world.branch(native_id).into_iter().map(|row| row.text).collect::<Vec<_>>();
+    let (parents, childs) = (texts(of_parent), texts(of_child));
+    assert_eq!(childs[..parents.len()], parents);
+    assert_eq!(childs[parents.len()..], ["A question of its own.", "An answer of its own."]);
+    let turns = |native_id: &str| world.branch(native_id).last().unwrap().turn;
+    assert_eq!(turns(of_child), turns(of_parent) + 1);
 }
