@@ -68,8 +68,8 @@ fn sessions(page: &Page) -> Vec<SessionId> {
     page.rows.iter().map(|row| row.session_id).collect()
 }
 
-fn ask(index: &Index, query: ListQuery) -> (Vec<SessionId>, Value) {
-    let page = index.list(&query).unwrap();
+fn ask(index: &Index, query: &ListQuery) -> (Vec<SessionId>, Value) {
+    let page = index.list(query).unwrap();
     assert_eq!(page.total, page.rows.len() as u64);
     (sessions(&page), json!(page.hidden))
 }
@@ -100,16 +100,16 @@ fn what_filters_by_kind_archive_and_trash_leave_out_is_counted_once() {
     let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
     let hidden = |subagent, archived, trashed| json!({"subagent": subagent, "archived": archived, "trashed": trashed});
     let by_update = [session(2), session(1), session(4), session(3)];
-    assert_eq!(ask(&index, ListQuery::default()), (vec![session(2), session(1)], hidden(1, 1, 1)));
-    assert_eq!(ask(&index, all.clone()), (by_update.to_vec(), hidden(0, 0, 1)));
+    assert_eq!(ask(&index, &ListQuery::default()), (vec![session(2), session(1)], hidden(1, 1, 1)));
+    assert_eq!(ask(&index, &all), (by_update.to_vec(), hidden(0, 0, 1)));
     let archived = ListQuery { archived: ArchivedFilter::Only, ..ListQuery::default() };
-    assert_eq!(ask(&index, archived), (vec![session(4)], hidden(0, 0, 1)));
+    assert_eq!(ask(&index, &archived), (vec![session(4)], hidden(0, 0, 1)));
     let subagents = ListQuery { kind: KindFilter::Only(SessionKind::Subagent), ..ListQuery::default() };
-    assert_eq!(ask(&index, subagents), (vec![session(3)], hidden(0, 1, 1)));
+    assert_eq!(ask(&index, &subagents), (vec![session(3)], hidden(0, 1, 1)));
     let of_pi = ListQuery { agent: Some("pi".to_owned()), ..ListQuery::default() };
-    assert_eq!(ask(&index, of_pi), (vec![], hidden(0, 1, 0)), "only what the other filters would let through");
+    assert_eq!(ask(&index, &of_pi), (vec![], hidden(0, 1, 0)), "only what the other filters would let through");
     let since = ListQuery { since: Some(NOON + 12_500), ..all };
-    assert_eq!(ask(&index, since), (vec![session(2)], hidden(0, 0, 0)));
+    assert_eq!(ask(&index, &since), (vec![session(2)], hidden(0, 0, 0)));
 }
 
 #[test]
