@@ -131,7 +131,8 @@ pub(crate) fn of_creations_at_once_one_wins(harness: &mut dyn Harness) -> Outcom
     for round in 0..ROUNDS {
         let id = segment(round as u64);
         let answers = at_once(harness, |store, n| {
-            let of = session(n as u64);
+            // Sessions of this round alone: who won before says nothing about who wins now.
+            let of = session((round * THREADS + n) as u64);
             try_create(store, of, id, &[start(of), note("first")]).map(|_| of)
         })?;
         one_winner("a creation", &answers, |error| matches!(error, StoreError::AlreadyExists { .. }))?;
