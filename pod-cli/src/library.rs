@@ -62,8 +62,8 @@ impl Library {
 
     /// What an id argument means.
     pub(crate) fn resolve(&self, app: &App, id: &str) -> Result<Target> {
-        let said = match (self.index.resolve(id, app.folder())?, usual_form(id)) {
-            (Resolution::NotFound, Some(usual)) => self.index.resolve(&usual, app.folder())?,
+        let said = match (self.index.resolve(&*self.store, id, app.folder())?, usual_form(id)) {
+            (Resolution::NotFound, Some(usual)) => self.index.resolve(&*self.store, &usual, app.folder())?,
             (said, _) => said,
         };
         match said {
