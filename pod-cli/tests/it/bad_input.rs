@@ -52,6 +52,17 @@ fn an_id_that_fits_several_names_them() {
 }
 
 #[test]
+fn a_title_that_several_have_asks_for_an_id() {
+    let world = fixture::world();
+    let made = world.pod(&["fork", &session_id("trunk"), "--at", "1", "--new-session", "--json"]).json();
+    let error = world.pod(&["show", "Why is the import slow?", "--json"]).json_error();
+    assert_eq!(error["error"]["kind"], "ambiguous", "{error}");
+    assert_eq!(error["error"]["hint"], "that is the title of each of them: give one of these ids");
+    let candidates = error["error"]["candidates"].as_array().unwrap();
+    assert!(candidates.iter().any(|candidate| candidate["session_id"] == made["session_id"]), "{error}");
+}
+
+#[test]
 fn a_store_that_is_not_there() {
     let world = World::new();
     for url in ["fs:nowhere", "sqlite:nowhere.db", "sqlite:no/such/folder/pod.db"] {
