@@ -106,6 +106,11 @@ impl DiskFile for FaultyFile {
         self.1.change(|| self.0.truncate(bytes))
     }
 
+    fn set_writable(&self, writable: bool) -> io::Result<()> {
+        self.1.note(if writable { "give write bits to" } else { "take write bits of" }, &self.2);
+        self.1.change(|| self.0.set_writable(writable))
+    }
+
     fn sync_file(&self) -> io::Result<()> {
         self.1.sync(&self.2)
     }
