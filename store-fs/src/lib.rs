@@ -12,6 +12,7 @@ mod create;
 mod delete;
 pub mod disk;
 mod error;
+mod events;
 mod facts;
 mod layout;
 mod live;
@@ -21,6 +22,7 @@ mod record_log;
 mod store;
 mod traces;
 
+pub use events::{Event, EventKind, Hole, Outcome};
 pub use layout::FORMAT_VERSION;
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
 pub use store::FsStore;

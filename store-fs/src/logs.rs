@@ -11,6 +11,7 @@ use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
 
 use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
 use crate::error::{At as _, found};
+use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
 
@@ -25,6 +26,7 @@ pub(crate) enum LogKey {
     Trace(SessionId, SegmentId),
     Facts(FactScope),
     Changes,
+    Migrations,
 }
 
 impl LogKey {
@@ -35,6 +37,7 @@ impl LogKey {
             Self::Facts(FactScope::Session(session)) => layout.session_facts_name(session),
             Self::Facts(FactScope::Store) => layout.facts_name(),
             Self::Changes => layout.changes_name(),
+            Self::Migrations => layout.migrations_name(),
         }
     }
 
@@ -43,7 +46,7 @@ impl LogKey {
             Self::Segment(session, _) | Self::Trace(session, _) | Self::Facts(FactScope::Session(session)) => {
                 Some(session)
             }
-            Self::Facts(FactScope::Store) | Self::Changes => None,
+            Self::Facts(FactScope::Store) | Self::Changes | Self::Migrations => None,
         }
     }
 }
@@ -77,12 +80,20 @@ pub(crate) struct Logs {
     layout: Layout,
     writable: bool,
     open_max: usize,
+    /// Where recovery records what it did.
+    events: Option<Arc<Events>>,
     slots: Mutex<Slots>,
 }
 
 impl Logs {
-    pub(crate) fn new(disk: Arc<dyn Disk>, layout: Layout, writable: bool, open_max: usize) -> Self {
-        Self { disk, layout, writable, open_max: open_max.max(1), slots: Mutex::default() }
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        writable: bool,
+        open_max: usize,
+        events: Option<Arc<Events>>,
+    ) -> Self {
+        Self { disk, layout, writable, open_max: open_max.max(1), events, slots: Mutex::default() }
     }
 
     /// Does `work` on a log; `None` if there is no such log. `work` answers `None` if the log's name does not stand for
@@ -99,7 +110,7 @@ impl Logs {
                 Ok(Some(done)) => return Ok(Some(done)),
                 Ok(None) => self.forget(key, &log),
                 Err(error) => {
-                    if matches!(error, StoreError::Io { .. }) {
+                    if matches!(error, StoreError::Io { .. }) && !log.is_poisoned() {
                         self.forget(key, &log);
                     }
                     return Err(error);
@@ -133,7 +144,12 @@ impl Logs {
     fn keep(&self, key: LogKey, log: &Arc<RecordLog>) {
         let mut slots = lock_mutex(&self.slots);
         while slots.open.len() >= self.open_max {
-            let idle = slots.open.iter().min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
+            // A log that is not trusted any more stays open: what is known of it goes with the last descriptor.
+            let idle = slots
+                .open
+                .iter()
+                .filter(|(_, slot)| !slot.log.is_poisoned())
+                .min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
             let Some(key) = idle.map(|(key, _)| *key) else { break };
             slots.open.remove(&key);
         }
@@ -161,27 +177,47 @@ impl Logs {
         let name = key.name(&self.layout);
         let Some((file, keep)) = self.open_file(&name, purpose)? else { return Ok(None) };
         self.refuse_parts(key)?;
-        RecordLog::new(Arc::clone(&self.disk), name, file).map(|log| Some((log, keep)))
+        self.record_log(name, file).map(|log| Some((log, keep)))
+    }
+
+    fn record_log(&self, name: LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
+        RecordLog::new(Arc::clone(&self.disk), name, file, self.events.clone())
     }
 
     fn open_file(&self, name: &LogName, purpose: Purpose) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let path = &name.path;
-        let read =
-            || Ok(found(self.disk.open(path, OpenMode::Read)).at("open", path)?.map(|file| (file, !self.writable)));
+        let open = |mode| found(self.disk.open(path, mode));
+        let read = || Ok(open(OpenMode::Read).at("open", path)?.map(|file| (file, !self.writable)));
         if !self.writable {
             return read();
         }
-        match found(self.disk.open(path, OpenMode::Append)) {
-            Ok(Some(file)) => return Ok(Some((file, true))),
-            Ok(None) if purpose != Purpose::Create => return Ok(None),
-            Ok(None) => {}
-            Err(error) if purpose == Purpose::Read && error.kind() == io::ErrorKind::PermissionDenied => return read(),
-            Err(error) => return Err(error).at("open", path),
-        }
-        let Some(file) = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)? else {
-            return Ok(None);
+        let opened = match open(OpenMode::Append) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match (purpose, read()?) {
+                (Purpose::Read, file) => return Ok(file),
+                (_, None) => None,
+                (_, Some((file, _))) => {
+                    self.record_log(name.clone(), file)?.settle_if_protected()?;
+                    open(OpenMode::Append).at("open", path)?
+                }
+            },
+            opened => opened.at("open", path)?,
         };
-        self.disk.sync_folder(name.folder()).at("sync", name.folder())?;
+        if purpose != Purpose::Create {
+            return Ok(opened.map(|file| (file, true)));
+        }
+        let file = match opened {
+            Some(file) => file,
+            None => match open(OpenMode::AppendOrCreate).at("create", path)? {
+                Some(file) => file,
+                None => return Ok(None),
+            },
+        };
+        // Whoever writes the first line has synced the folders: a log without one may not have its name for good.
+        if file.stat().at("stat", path)?.bytes == 0 {
+            for folder in name.folders() {
+                self.disk.sync_folder(folder).at("sync", folder)?;
+            }
+        }
         Ok(Some((file, true)))
     }
 

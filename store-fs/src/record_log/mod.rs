@@ -1,18 +1,23 @@
 //! A record log: a file of checksummed lines that grows at its end.
 //!
 //! Segments, facts, traces and changes are all kept this way. [`read`] finds entries in a file that others may be
-//! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point, and
-//! [`append`] writes a call's lines so that they are all there or none. Readers take no lock and change nothing.
+//! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point,
+//! [`append`] writes a call's lines so that they are all there or none, and [`replace`] puts another file in a log's
+//! place. Readers take no lock and change nothing.
 //!
 //! A log is known by its name. Whoever holds the log's lock asks what the name stands for: another file means that
 //! the log was replaced or deleted, and the descriptor is dropped.
 
 mod append;
+mod hole;
 mod read;
 mod recover;
+mod replace;
+mod shared;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store_core::{Position, Result, Seq, StoreError};
@@ -20,9 +25,11 @@ use store_core::{Position, Result, Seq, StoreError};
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
 pub(crate) use read::View;
 pub(crate) use recover::End;
+use shared::Shared;
 
 use crate::disk::{Disk, DiskFile, FileId, FileKind, FileStat, LockKind};
 use crate::error::{At as _, found};
+use crate::events::{EventKind, Events};
 use crate::layout::LogName;
 
 /// An open log.
@@ -34,10 +41,15 @@ pub(crate) struct RecordLog {
     id: FileId,
     /// Held by the thread that writes, before it takes the file's lock: one descriptor has one lock for all threads.
     writer: Mutex<Writer>,
-    /// How far the file is known to be on stable storage.
-    synced: Mutex<u64>,
-    /// How far this handle has written or seen whole lines.
-    written: AtomicU64,
+    /// What this process knows of the file's syncs.
+    shared: Arc<Shared>,
+    /// Where the mark of a failed sync would stand.
+    failed: PathBuf,
+    /// How far the file was looked through for zeros.
+    checked: AtomicU64,
+    /// Whether leftovers beside the log were looked for.
+    cleared: AtomicBool,
+    events: Option<Arc<Events>>,
 }
 
 /// What a handle remembers of a log between two writes.
@@ -77,17 +89,46 @@ pub(crate) fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl RecordLog {
     /// A log whose file is open.
-    pub(crate) fn new(disk: Arc<dyn Disk>, name: LogName, file: Box<dyn DiskFile>) -> Result<Self> {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        name: LogName,
+        file: Box<dyn DiskFile>,
+        events: Option<Arc<Events>>,
+    ) -> Result<Self> {
         let id = file.stat().at("stat", &name.path)?.id;
+        let (shared, failed) = (Shared::of(disk.process(), id), name.failed());
         Ok(Self {
             disk,
             name,
             file,
             id,
             writer: Mutex::default(),
-            synced: Mutex::default(),
-            written: AtomicU64::default(),
+            shared,
+            failed,
+            checked: AtomicU64::default(),
+            cleared: AtomicBool::default(),
+            events,
         })
+    }
+
+    /// Whether a sync of the file failed, so that nothing is written to it any more.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.shared.poisoned().is_some()
+    }
+
+    /// Takes the write bits of a log that is being made: its name is not on stable storage yet.
+    pub(crate) fn protect(&self) -> Result<()> {
+        self.file.set_writable(false).at("write-protect", &self.name.path)
+    }
+
+    /// Gives the write bits back.
+    pub(crate) fn unprotect(&self) -> Result<()> {
+        self.file.set_writable(true).at("unprotect", &self.name.path)
+    }
+
+    /// Records what was done to the log; the record itself has no record.
+    fn record(&self, what: EventKind) -> Result<()> {
+        self.events.as_ref().map_or(Ok(()), |events| events.record(what))
     }
 
     /// What the log's name stands for, if it is still this file.
@@ -110,11 +151,11 @@ impl RecordLog {
         // Where a medium gives no locks the second reading is as good as the first.
         let _lock = self.file.lock(LockKind::Shared).ok().map(|()| FileLock(&*self.file));
         let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes)).map(Some)
+        read(&self.view(stat.bytes).confirmed()).map(Some)
     }
 
     fn view(&self, bytes: u64) -> View<'_> {
-        View::new(&*self.file, &self.name, bytes)
+        View::new(&*self.file, &self.name, bytes).checked_by(&self.checked)
     }
 }
 
