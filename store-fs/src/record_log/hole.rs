@@ -68,7 +68,8 @@ impl View<'_> {
         }
         let mut lines = Lines::new(self, &self.whole(), 0);
         let Some((_, bytes)) = lines.next_line()? else { return Ok(Seq::START) };
-        Ok(decode_line(&self.name.context, bytes).map_or(Seq::START, |line| Seq(line.seq.0.saturating_add(line.more))))
+        let line = decode_line(&self.name.context, bytes).ok().filter(|line| line.seq == Seq(1));
+        Ok(line.map_or(Seq::START, |line| Seq(line.more.saturating_add(1))))
     }
 
     fn whole(&self) -> End {

@@ -20,17 +20,24 @@ pub(crate) struct Plan {
     calls: AtomicU64,
     pub(crate) sync_fails: AtomicBool,
     remote: AtomicBool,
+    process: u64,
     /// What was changed and synced, in order.
     done: Mutex<Vec<String>>,
 }
 
 impl Plan {
     pub(crate) fn dies_after(calls: u64) -> Arc<Self> {
+        Self::in_process(0, calls)
+    }
+
+    /// The disk of a process of its own.
+    pub(crate) fn in_process(process: u64, calls: u64) -> Arc<Self> {
         let plan = Self {
             space: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(calls),
             sync_fails: AtomicBool::new(false),
             remote: AtomicBool::new(false),
+            process,
             done: Mutex::default(),
         };
         Arc::new(plan)
@@ -168,6 +175,10 @@ impl Disk for FaultyDisk {
 
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
         if self.0.remote.load(Ordering::Relaxed) { Ok(Medium::Remote) } else { OsDisk.medium_of(folder) }
+    }
+
+    fn process(&self) -> u64 {
+        self.0.process
     }
 }
 

@@ -3,9 +3,12 @@
 
 mod conformance;
 mod crash;
+mod damage;
+mod durability;
 mod faults;
 mod format;
 mod handles;
+mod holes;
 mod model;
 mod opening;
 mod processes;
