@@ -14,3 +14,4 @@ mod opening;
 mod processes;
 mod recovery;
 mod support;
+mod writers;
