@@ -180,12 +180,7 @@ impl FsStore {
     }
 
     /// Writes a log under a name of its own and returns when its bytes are on stable storage.
-    fn write_log(
-        &self,
-        path: &Path,
-        segment: SegmentId,
-        lines: &[NewLine<'_>],
-    ) -> Result<(Vec<Position>, RecordLog)> {
+    fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<(Vec<Position>, RecordLog)> {
         let file = self.disk.open(path, OpenMode::CreateNew).at("create", path)?;
         let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file, None)?;
         let written = log.with_lock(|log| Ok((log.write(lines)?, log.seq())))?;

@@ -187,12 +187,7 @@ impl Locked<'_> {
 }
 
 /// The bytes of one call, and where in them each line starts. The first line says how far the log is on stable storage.
-fn encode_call(
-    context: &LogContext,
-    first: Seq,
-    mark: Option<Seq>,
-    lines: &[NewLine<'_>],
-) -> (Vec<u8>, Vec<KeyAt>) {
+fn encode_call(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &[NewLine<'_>]) -> (Vec<u8>, Vec<KeyAt>) {
     let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 64).sum());
     let mut written = Vec::with_capacity(lines.len());
     let mut seq = first;

@@ -14,9 +14,7 @@ use store_fs::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMod
 use store_fs::{EventKind, FsStore, OpenAs, Outcome};
 
 use crate::faults::{Plan, done_since, open, open_without_syncs};
-use crate::support::{
-    Folder, NOW, append, append_synced, create, names, note_texts, options, segment, session, texts,
-};
+use crate::support::{Folder, NOW, append, append_synced, create, names, note_texts, options, segment, session, texts};
 
 /// What each line of segment 1 says to be on stable storage.
 fn marks(folder: &Folder) -> Vec<Option<u64>> {
@@ -118,8 +116,14 @@ fn everybody_who_waits_for_a_sync_that_fails_is_told() {
     create(&stores[0], 1);
     plan.sync_fails.store(true, Ordering::Relaxed);
     thread::scope(|scope| {
-        let calls: Vec<_> =
-            (0..8).map(|n| scope.spawn({ let store = &stores[n % 2]; move || append_synced(store, 1, &[n as u64]) })).collect();
+        let calls: Vec<_> = (0..8)
+            .map(|n| {
+                scope.spawn({
+                    let store = &stores[n % 2];
+                    move || append_synced(store, 1, &[n as u64])
+                })
+            })
+            .collect();
         for call in calls {
             let refused = call.join().unwrap().unwrap_err();
             assert!(matches!(&refused, StoreError::Io { op: "sync", .. }), "{refused}");

@@ -6,9 +6,7 @@ use store_core::{Seq, Store as _, StoreError};
 use store_fs::{EventKind, Hole};
 
 use crate::faults::{Plan, done_since, open, open_without_syncs};
-use crate::support::{
-    Folder, append, append_synced, create, names, note_text, note_texts, segment, session, texts,
-};
+use crate::support::{Folder, append, append_synced, create, names, note_text, note_texts, segment, session, texts};
 
 /// A store whose segment 1 has a start, notes 1 and 2 of which a line says that they are synced, and notes 3 to 8 of
 /// which none does; and where each line starts.

@@ -14,4 +14,5 @@ mod opening;
 mod processes;
 mod recovery;
 mod support;
+mod system_faults;
 mod writers;

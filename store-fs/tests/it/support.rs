@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use store_core::{
-    AppendOptions, CreateOptions, Durability, LogEntry, NewEntry, Position, Result, SegmentId, SegmentOrigin, SegmentStart, Seq,
-    SessionId, Store,
+    AppendOptions, CreateOptions, Durability, LogEntry, NewEntry, Position, Result, SegmentId, SegmentOrigin,
+    SegmentStart, Seq, SessionId, Store,
 };
 use store_fs::{FsOptions, FsStore};
 use tempfile::TempDir;

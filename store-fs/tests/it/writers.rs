@@ -280,9 +280,8 @@ fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice()
     let folder = Folder::new();
     create(&folder.open(), 1);
     let mut chance = Chance(7);
-    let mut running: Vec<(u64, Child, u64)> = (1..=4)
-        .map(|writer| (writer, spawn(&folder, writer, Task::AppendWithKeys), 200 * writer))
-        .collect();
+    let mut running: Vec<(u64, Child, u64)> =
+        (1..=4).map(|writer| (writer, spawn(&folder, writer, Task::AppendWithKeys), 200 * writer)).collect();
     let mut kills = 0;
     while kills < KILLS {
         for (writer, child, until_bytes) in &mut running {
@@ -305,7 +304,8 @@ fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice()
     }
     let counts = check_log(&folder, 4);
     for writer in 1..=4 {
-        let noted = Notes::of(&folder.root(), writer).read().last().map(|(number, _)| number % SHARE + call_length(*number));
+        let noted =
+            Notes::of(&folder.root(), writer).read().last().map(|(number, _)| number % SHARE + call_length(*number));
         let written = counts[&writer];
         let noted = noted.unwrap();
         // At most one call was written and not yet noted.
