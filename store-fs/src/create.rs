@@ -183,10 +183,9 @@ impl FsStore {
     fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<(Vec<Position>, RecordLog)> {
         let file = self.disk.open(path, OpenMode::CreateNew).at("create", path)?;
         let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file, None)?;
-        let written = log.with_lock(|log| Ok((log.write(lines)?, log.seq())))?;
-        let (positions, seq) = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
-        log.protect()?;
-        log.sync_through(seq)?;
+        let written = log.with_lock(|log| log.write(lines))?;
+        let positions = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
+        log.finish_new()?;
         Ok((positions, log))
     }
 

@@ -198,11 +198,10 @@ pub trait Disk: Debug + Send + Sync {
     /// Those of the medium.
     fn medium_of(&self, folder: &Path) -> io::Result<Medium>;
 
-    /// Which process the handles on this disk belong to: those of one process share what they know of a log's syncs.
-    /// The system's own disk has one; a disk that plays several processes gives each a number of its own.
-    fn process(&self) -> u64 {
-        0
-    }
+    /// Which process the handles on this disk belong to: those of one process share what they know of the syncs of a file,
+    /// which they tell by its [`FileId`]. 0 is the process itself on the system's own files; a disk that numbers files by itself, or
+    /// that plays several processes, answers with a number that no other disk has.
+    fn process(&self) -> u64;
 }
 
 /// The operating system's own files.
@@ -344,6 +343,10 @@ impl Disk for OsDisk {
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
         let remote = is_remote(&rustix::fs::statfs(folder)?);
         Ok(if remote { Medium::Remote } else { Medium::Local })
+    }
+
+    fn process(&self) -> u64 {
+        0
     }
 }
 

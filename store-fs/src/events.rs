@@ -151,3 +151,44 @@ fn parse(text: &str) -> Result<Event> {
     store_core::json::from_str(text)
         .map_err(|error| crate::error::corrupt(None, 0, None, format!("not an event: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_later_version_is_kept_as_it_is() {
+        let text = r#"{"ts":1,"event":"rolled_back","to":7,"outcome":"recoverable_error","error_class":"io","correlation_id":"c-1"}"#;
+        let event = parse(text).unwrap();
+        assert_eq!((event.ts, event.outcome, event.error_class.as_deref()), (1, Outcome::RecoverableError, Some("io")));
+        let EventKind::Other(what) = &event.what else { panic!("{event:?}") };
+        assert_eq!((&what["event"], &what["to"]), (&"rolled_back".into(), &7.into()));
+    }
+
+    #[test]
+    fn the_forms_of_events_are_the_documented_ones() {
+        let what = [
+            EventKind::HoleTakenOut {
+                log: "facts.jsonl".to_owned(),
+                segment: None,
+                after: Seq(4),
+                offset: 400,
+                bytes: 100,
+                kept: "quarantine/facts.jsonl.400.1".to_owned(),
+            },
+            EventKind::LogRewritten { log: "facts.jsonl".to_owned(), segment: None, entries: 4, bytes: 400 },
+        ];
+        let event = |what| Event { ts: 1, what, outcome: Outcome::Ok, error_class: None, correlation_id: None };
+        let texts = what.map(|what| serde_json::to_string(&event(what)).unwrap());
+        assert_eq!(
+            texts,
+            [
+                r#"{"ts":1,"event":"hole_taken_out","log":"facts.jsonl","after":4,"offset":400,"bytes":100,"kept":"quarantine/facts.jsonl.400.1","outcome":"ok"}"#,
+                r#"{"ts":1,"event":"log_rewritten","log":"facts.jsonl","entries":4,"bytes":400,"outcome":"ok"}"#,
+            ]
+        );
+        for text in texts {
+            assert_eq!(serde_json::to_string(&parse(&text).unwrap()).unwrap(), text);
+        }
+    }
+}

@@ -37,12 +37,12 @@ use crate::layout::LogName;
 pub(crate) struct RecordLog {
     disk: Arc<dyn Disk>,
     name: LogName,
+    /// What this process knows of the file's syncs. Let go of before the file is closed, whose number is then free for another.
+    shared: Arc<Shared>,
     file: Box<dyn DiskFile>,
     id: FileId,
     /// Held by the thread that writes, before it takes the file's lock: one descriptor has one lock for all threads.
     writer: Mutex<Writer>,
-    /// What this process knows of the file's syncs.
-    shared: Arc<Shared>,
     /// Where the mark of a failed sync would stand.
     failed: PathBuf,
     /// How far the file was looked through for zeros.
@@ -116,9 +116,11 @@ impl RecordLog {
         self.shared.poisoned().is_some()
     }
 
-    /// Takes the write bits of a log that is being made: its name is not on stable storage yet.
-    pub(crate) fn protect(&self) -> Result<()> {
-        self.file.set_writable(false).at("write-protect", &self.name.path)
+    /// Takes the write bits of a log that is being made, because its name is not on stable storage yet, and returns when
+    /// its bytes are.
+    pub(crate) fn finish_new(&self) -> Result<()> {
+        self.file.set_writable(false).at("write-protect", &self.name.path)?;
+        self.file.sync_file().at("sync", &self.name.path)
     }
 
     /// Gives the write bits back.

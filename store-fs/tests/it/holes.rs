@@ -34,8 +34,9 @@ fn readers_stop_before_a_hole_and_the_next_writer_takes_it_out() {
         log[starts[lost] + 5..starts[lost] + 30].fill(0);
         fs::write(folder.log(1), &log).unwrap();
         // Notes 7 and 8 are one call.
-        let kept = if lost == 8 { 6 } else { lost as u64 - 1 };
-        let offset = starts[kept as usize + 1];
+        let kept = if lost == 8 { 6 } else { lost - 1 };
+        let offset = starts[kept + 1];
+        let kept = kept as u64;
         let before = note_texts(&(1..=kept).collect::<Vec<_>>());
         let reader = folder.open_read_only();
         assert_eq!(texts(&reader, 1).unwrap(), before);

@@ -9,6 +9,7 @@ mod faults;
 mod format;
 mod handles;
 mod holes;
+mod leftovers;
 mod model;
 mod opening;
 mod processes;

@@ -126,7 +126,7 @@ fn do_task(root: &Path, writer: u64, task: Task) {
             loop {
                 let last = number + call_length(number);
                 let entries: Vec<NewEntry> = (number..last).map(|n| note(n).with_key(n.to_string())).collect();
-                let durability = if number % 7 == 0 { Durability::Synced } else { Durability::Buffered };
+                let durability = if number.is_multiple_of(7) { Durability::Synced } else { Durability::Buffered };
                 let how = AppendOptions { durability: Some(durability), ..AppendOptions::default() };
                 let done = store.append_with(session(1), segment(1), &entries, &how).unwrap();
                 take_note(&mut notes, number, done[0].seq);
@@ -166,7 +166,7 @@ fn do_task(root: &Path, writer: u64, task: Task) {
         Task::Wander(count) => {
             let (mut store, mut notes) = (open(), notes.open());
             for number in first..first + count {
-                if number % 5 == 0 {
+                if number.is_multiple_of(5) {
                     store = open();
                 }
                 let of = 1 + number * (writer + 1) % SEGMENTS;
@@ -243,14 +243,11 @@ fn check_log(folder: &Folder, writers: u64) -> BTreeMap<u64, u64> {
 fn check_calls(folder: &Folder, count: u64) {
     let store = folder.open_read_only();
     let records = store.read_range(session(1), segment(1), Seq(1), usize::MAX).unwrap();
-    let mut at = 0;
-    while at < records.len() {
-        let number = number_of(&records[at]);
-        let length = call_length(number).min(count - number % SHARE);
-        for offset in 1..length {
-            assert_eq!(number_of(&records[at + offset as usize]), number + offset, "a call was torn apart");
+    let mut numbers = records.iter().map(number_of);
+    while let Some(number) = numbers.next() {
+        for offset in 1..call_length(number).min(count - number % SHARE) {
+            assert_eq!(numbers.next(), Some(number + offset), "a call was torn apart");
         }
-        at += length as usize;
     }
 }
 
