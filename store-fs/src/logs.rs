@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
@@ -184,36 +185,54 @@ impl Logs {
         RecordLog::new(Arc::clone(&self.disk), name, file, self.events.clone())
     }
 
+    /// The log's file; and whether it serves every purpose.
     fn open_file(&self, name: &LogName, purpose: Purpose) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let path = &name.path;
-        let open = |mode| found(self.disk.open(path, mode));
-        let read = || Ok(open(OpenMode::Read).at("open", path)?.map(|file| (file, !self.writable)));
         if !self.writable {
-            return read();
+            return self.open_to_read(path);
         }
-        let opened = match open(OpenMode::Append) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match (purpose, read()?) {
-                (Purpose::Read, file) => return Ok(file),
-                (_, None) => None,
-                (_, Some((file, _))) => {
-                    self.record_log(name.clone(), file)?.settle_if_protected()?;
-                    open(OpenMode::Append).at("open", path)?
-                }
+        let opened = match found(self.disk.open(path, OpenMode::Append)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match purpose {
+                Purpose::Read => return self.open_to_read(path),
+                Purpose::Append | Purpose::Create => self.open_protected(name)?,
             },
             opened => opened.at("open", path)?,
         };
-        if purpose != Purpose::Create {
-            return Ok(opened.map(|file| (file, true)));
+        if opened.is_some() || purpose != Purpose::Create {
+            return self.sync_names(name, purpose, opened);
         }
-        let file = match opened {
-            Some(file) => file,
-            None => match open(OpenMode::AppendOrCreate).at("create", path)? {
-                Some(file) => file,
-                None => return Ok(None),
-            },
-        };
-        // Whoever writes the first line has synced the folders: a log without one may not have its name for good.
-        if file.stat().at("stat", path)?.bytes == 0 {
+        let created = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)?;
+        self.sync_names(name, purpose, created)
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
+        let file = found(self.disk.open(path, OpenMode::Read)).at("open", path)?;
+        Ok(file.map(|file| (file, !self.writable)))
+    }
+
+    /// Opens a log for appending that has no write bits: somebody is replacing it, or died while he did.
+    fn open_protected(&self, name: &LogName) -> Result<Option<Box<dyn DiskFile>>> {
+        let path = &name.path;
+        let mut tries = 1;
+        loop {
+            let Some((file, _)) = self.open_to_read(path)? else { return Ok(None) };
+            self.record_log(name.clone(), file)?.settle_if_protected()?;
+            match found(self.disk.open(path, OpenMode::Append)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && tries < REOPEN_TRIES => tries += 1,
+                opened => return opened.at("open", path),
+            }
+        }
+    }
+
+    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name.
+    fn sync_names(
+        &self,
+        name: &LogName,
+        purpose: Purpose,
+        file: Option<Box<dyn DiskFile>>,
+    ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
+        let Some(file) = file else { return Ok(None) };
+        if purpose == Purpose::Create && file.stat().at("stat", &name.path)?.bytes == 0 {
             for folder in name.folders() {
                 self.disk.sync_folder(folder).at("sync", folder)?;
             }

@@ -140,6 +140,10 @@ impl Disk for FaultyDisk {
         if matches!(mode, OpenMode::CreateNew | OpenMode::AppendOrCreate) && self.0.spend()? {
             return Err(dead());
         }
+        // Write bits count also where the tests run as somebody who may do everything.
+        if mode != OpenMode::Read && OsDisk.stat(path).is_ok_and(|stat| !stat.writable) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         Ok(Box::new(FaultyFile(OsDisk.open(path, mode)?, Arc::clone(&self.0), path.to_owned())))
     }
 
