@@ -202,6 +202,11 @@ pub trait Disk: Debug + Send + Sync {
     /// which they tell by its [`FileId`]. 0 is the process itself on the system's own files; a disk that numbers files by itself, or
     /// that plays several processes, answers with a number that no other disk has.
     fn process(&self) -> u64;
+
+    /// What the machine that works on the medium is called, if it is called anything.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The operating system's own files.
@@ -347,6 +352,11 @@ impl Disk for OsDisk {
 
     fn process(&self) -> u64 {
         0
+    }
+
+    fn host_name(&self) -> Option<String> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Some(name).filter(|name| !name.is_empty())
     }
 }
 

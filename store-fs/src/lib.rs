@@ -15,12 +15,14 @@ mod error;
 mod events;
 mod facts;
 mod layout;
+mod lease;
 mod live;
 mod logs;
 mod open;
 mod record_log;
 mod store;
 mod traces;
+mod watch;
 
 pub use events::{Event, EventKind, Hole, Outcome};
 pub use layout::FORMAT_VERSION;

@@ -1,7 +1,7 @@
 //! `pod import`
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use session_store::import::{Agent, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
@@ -76,11 +76,26 @@ fn import(app: &App, library: &Library, arguments: &ImportArgs, paths: &[PathBuf
     let stderr = io::stderr();
     let to = stderr.is_terminal().then(|| stderr.lock());
     let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
-    let report = importer.run(paths, &options, &mut |progress| {
+    // What is recorded of a source has to mean the same from every folder.
+    let absolute: Vec<PathBuf> = paths.iter().map(std::path::absolute).collect::<io::Result<_>>()?;
+    let mut report = importer.run(&absolute, &options, &mut |progress| {
         let name = progress.path.file_name().unwrap_or_default().display();
         line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
     })?;
+    let sources = report.sessions.iter_mut().map(|file| &mut file.source);
+    for source in sources.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
+        *source = as_named(source, paths, &absolute);
+    }
     Ok(report)
+}
+
+/// A source as it was named on the command line, or below a folder that was.
+fn as_named(source: &str, named: &[PathBuf], absolute: &[PathBuf]) -> String {
+    let below = named.iter().zip(absolute).find_map(|(named, absolute)| {
+        let rest = Path::new(source).strip_prefix(absolute).ok()?;
+        Some(if rest.as_os_str().is_empty() { named.clone() } else { named.join(rest) })
+    });
+    below.map_or_else(|| source.to_owned(), |path| path.display().to_string())
 }
 
 fn tell(app: &App, arguments: &ImportArgs, report: &ImportReport) -> Result<()> {

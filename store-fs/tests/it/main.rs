@@ -16,4 +16,5 @@ mod processes;
 mod recovery;
 mod support;
 mod system_faults;
+mod watch;
 mod writers;
