@@ -17,7 +17,7 @@ use crate::disk::{Disk, FileStat};
 use crate::error::{At as _, found};
 use crate::layout::Layout;
 use crate::logs::{LogKey, Logs, Purpose};
-use crate::record_log::{End, View};
+use crate::record_log::{End, Look, View};
 use crate::store::{FsStore, read_behind};
 
 /// How long a writer is given to take back what it could not write whole.
@@ -55,20 +55,20 @@ struct Followed {
 
 impl Followed {
     fn look<T>(&mut self, read: impl Fn(&View<'_>, &End) -> Result<T>) -> Result<T> {
-        match self.look_once(&read) {
+        match self.look_once(Look::First, &read) {
             Err(StoreError::Corrupt(_)) => {
                 thread::sleep(SECOND_LOOK);
-                self.look_once(&read)
+                self.look_once(Look::Again, &read)
             }
             done => done,
         }
     }
 
-    fn look_once<T>(&mut self, read: impl Fn(&View<'_>, &End) -> Result<T>) -> Result<T> {
+    fn look_once<T>(&mut self, look: Look, read: impl Fn(&View<'_>, &End) -> Result<T>) -> Result<T> {
         self.read_to = None;
         let key = LogKey::Segment(self.session, self.segment);
         let looked = self.logs.on(key, Purpose::Read, |log| {
-            log.peek(|view| {
+            log.peek(look, |view| {
                 let end = view.end()?;
                 Ok((read(view, &end)?, end))
             })

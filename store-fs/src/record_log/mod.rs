@@ -52,6 +52,15 @@ pub(crate) struct RecordLog {
     events: Option<Arc<Events>>,
 }
 
+/// How often a reader that takes no lock has looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What looks wrong may be a writer at work.
+    First,
+    /// A writer had time to put right what looked wrong: what looks wrong is.
+    Again,
+}
+
 /// What a handle remembers of a log between two writes.
 #[derive(Debug, Default)]
 struct Writer {
@@ -157,9 +166,14 @@ impl RecordLog {
     }
 
     /// Reads without any lock, also where something looks damaged, and says what the file was then.
-    pub(crate) fn peek<T>(&self, read: impl Fn(&View<'_>) -> Result<T>) -> Result<Option<(T, FileStat)>> {
+    pub(crate) fn peek<T>(&self, look: Look, read: impl Fn(&View<'_>) -> Result<T>) -> Result<Option<(T, FileStat)>> {
         let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes)).map(|done| Some((done, stat)))
+        let view = self.view(stat.bytes);
+        let view = match look {
+            Look::First => view,
+            Look::Again => view.confirmed(),
+        };
+        read(&view).map(|done| Some((done, stat)))
     }
 
     fn view(&self, bytes: u64) -> View<'_> {
