@@ -17,8 +17,8 @@ const STATEMENTS: [&str; 5] = [
 ];
 
 pub(crate) fn delete_session(connections: &Connections, session: SessionId) -> Result<()> {
-    // Held until the deletion is there for everybody to see.
-    let _leases: Vec<HeldLease> = connections.write(Durability::Synced, |transaction| {
+    // Held until the deletion is there for everybody to see. Alone, because what is held once cannot be taken again.
+    let _leases: Vec<HeldLease> = connections.writer()?.write_alone(Durability::Synced, |transaction| {
         if !read::has_session(transaction, session)? {
             return Err(StoreError::no_session(session).into());
         }

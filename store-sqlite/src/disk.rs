@@ -69,6 +69,14 @@ struct FileStamp {
     modified: (i64, i64),
 }
 
+#[cfg(test)]
+impl FileId {
+    /// Tells files apart that do not exist.
+    pub(crate) const fn for_tests(inode: u64) -> Self {
+        Self { device: u64::MAX, inode }
+    }
+}
+
 impl FileStamp {
     fn of(metadata: &fs::Metadata) -> Self {
         Self { size_bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
@@ -151,6 +159,15 @@ impl Place {
     pub(crate) fn file_id(&self) -> Result<Option<FileId>> {
         let found = look(&self.path)?;
         Ok(found.map(|found| FileId { device: found.dev(), inode: found.ino() }))
+    }
+
+    /// A file that was put in the database's place, or a database that was removed, is not the one that was opened.
+    pub(crate) fn refuse_replaced(&self, file: FileId) -> Result<()> {
+        match self.file_id()? {
+            Some(found) if found == file => Ok(()),
+            Some(_) => Err(not_a_store(&self.path, "another file was put in its place while it was open")),
+            None => Err(self.missing()),
+        }
     }
 
     /// How the database can be read without writing.

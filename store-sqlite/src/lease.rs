@@ -145,7 +145,7 @@ pub(crate) fn lease(
     holder: &str,
     now: TimestampMs,
 ) -> Result<Lease> {
-    connections.lock()?;
+    let writer = connections.writer()?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let holder = LeaseHolder::new(holder, Some(host).filter(|host| !host.is_empty()), now)?;
     connections.read(|connection| read::segment_of(connection, session, segment).map(drop))?;
@@ -153,7 +153,7 @@ pub(crate) fn lease(
     let held = hold(&path, Missing::Make)?.ok_or(StoreError::no_segment(segment))?;
     held.write(&holder)?;
     // A deletion that has looked for leases already is over when this transaction begins; any later one finds the lock.
-    connections.write(Durability::Buffered, |transaction| read::segment_of(transaction, session, segment).map(drop))?;
+    writer.write_alone(Durability::Buffered, |connection| read::segment_of(connection, session, segment).map(drop))?;
     Ok(Lease::new(holder, Box::new(held)))
 }
 
