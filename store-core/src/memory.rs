@@ -3,8 +3,10 @@
 //! It does what the contract says in the most obvious way, under one lock, and is what the other backends are
 //! compared with. A clone is another handle on the same store. Everything is gone with the last handle.
 
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use crate::backend::{Backend, BackendInfo};
 use crate::call::{self, NewEntry, Prepared, Slot};
@@ -12,10 +14,12 @@ use crate::chain;
 use crate::codec::LogContext;
 use crate::entry::{BlobRef, LogEntry, SegmentOrigin};
 use crate::error::{Missing, Result, StoreError};
+use crate::follow::Signal;
 use crate::id::{Position, SegmentId, Seq, SessionId};
 use crate::origin::{self, SegmentFacts};
 use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
 use crate::trace::TraceEntry;
+use crate::watch::{LeaseHolder, Watch};
 
 /// A store in memory. Clone it for a second handle.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +34,9 @@ struct State {
     facts: Vec<Fact>,
     blobs: HashMap<String, Vec<u8>>,
     changes: Vec<Change>,
+    leases: HashMap<SegmentId, LeaseHolder>,
+    /// The tails of each segment, which are woken while the store is locked for the change.
+    tails: HashMap<SegmentId, Vec<Weak<Signal>>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +104,14 @@ impl State {
         found.ok_or(StoreError::no_segment(segment))
     }
 
+    fn wake_tails(&mut self, segment: SegmentId) {
+        let Some(tails) = self.tails.get_mut(&segment) else { return };
+        tails.retain(|tail| {
+            let tail = tail.upgrade();
+            tail.inspect(|tail| tail.wake()).is_some()
+        });
+    }
+
     fn facts_of(&self, segment: SegmentId) -> Option<SegmentFacts> {
         let session = *self.session_of.get(&segment)?;
         let found = self.sessions.get(&session)?.segments.get(&segment)?;
@@ -133,12 +148,13 @@ impl Store for MemoryStore {
         _options: &CreateOptions,
     ) -> Result<Vec<Position>> {
         let prepared = call::prepare_create(session, entries)?;
+        // What is wrong with the call itself comes before what is wrong with it in this store.
+        let mut new = Segment::default();
+        let slots = new.resolve(&prepared)?;
         let mut state = self.write();
         if let Some(holder) = state.session_of.get(&segment) {
             return Err(StoreError::AlreadyExists { session: *holder, segment });
         }
-        let mut new = Segment::default();
-        let slots = new.resolve(&prepared)?;
         if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
             origin::check_origin(segment, start, |id| Ok(state.facts_of(id)))?;
             new.origin = start.origin().copied();
@@ -173,6 +189,7 @@ impl Store for MemoryStore {
         }
         let written = found.write(segment, &writes);
         state.changes.push(Change::Segment(session, segment));
+        state.wake_tails(segment);
         Ok(call::answer(&slots, &written))
     }
 
@@ -290,8 +307,9 @@ impl Store for MemoryStore {
 
     fn delete_session(&self, session: SessionId) -> Result<()> {
         let mut state = self.write();
-        if !state.sessions.contains_key(&session) {
-            return Err(StoreError::no_session(session));
+        let found = state.sessions.get(&session).ok_or(StoreError::no_session(session))?;
+        if let Some(holder) = found.segments.keys().find_map(|segment| state.leases.get(segment)) {
+            return Err(holder.clone().into_busy());
         }
         let others = state.sessions.iter().filter(|(id, _)| **id != session);
         let by: Vec<SegmentId> = others
@@ -305,6 +323,7 @@ impl Store for MemoryStore {
         if let Some(gone) = state.sessions.remove(&session) {
             for segment in gone.segments.keys() {
                 state.session_of.remove(segment);
+                state.wake_tails(*segment);
             }
         }
         state.changes.push(Change::Session(session));
@@ -321,5 +340,9 @@ impl Backend for MemoryStore {
             read_only: false,
             projection_path: None,
         }
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
     }
 }

@@ -100,15 +100,15 @@ impl FsStore {
         Ok(self.has_log(session, segment)?.then_some(session))
     }
 
-    fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
+    pub(crate) fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
         let path = self.layout.log(session, segment);
         Ok(found(self.disk.stat(&path)).at("stat", &path)?.is_some())
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        ensure_folder(&*self.disk, &self.layout.by_segment_root())?;
+        self.ensure_folder(&self.layout.by_segment_root())?;
         let folder = self.layout.by_segment_folder(segment);
-        ensure_folder(&*self.disk, &folder)?;
+        self.ensure_folder(&folder)?;
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
         found(self.disk.remove_file(&path)).at("remove", &path)?;
@@ -120,8 +120,9 @@ impl FsStore {
     }
 
     fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
-        ensure_folder(&*self.disk, &self.layout.by_origin_root())?;
+        self.ensure_folder(&self.layout.by_origin_root())?;
         let folder = self.layout.by_origin_folder(segment);
+        // It goes away with the segment, so it is never taken for granted.
         ensure_folder(&*self.disk, &folder)?;
         let path = self.layout.by_origin(segment, child);
         self.disk.open(&path, OpenMode::AppendOrCreate).at("create", &path)?;
@@ -132,29 +133,36 @@ impl FsStore {
     fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
         let key = LogKey::Segment(origin.session_id, origin.segment_id);
         self.logs.on(key, Purpose::Append, |log| {
-            let Some(bytes) = log.read(|view| Ok(view.end()?.bytes))? else { return Ok(None) };
-            log.sync_through(bytes).map(Some)
+            let Some(seq) = log.with_lock(|log| Ok(log.seq()))? else { return Ok(None) };
+            log.sync_through(seq).map(Some)
         })?;
         Ok(())
     }
 
+    /// Makes a log that appears under its name whole. It has no write bits until its name is on stable storage, so that
+    /// whoever finds it sooner sees to that first.
     fn write_new_log(&self, session: SessionId, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
         let temporary = self.layout.new_name();
-        let written = if self.exists(session)? {
+        let appeared = if self.exists(session)? {
             self.write_log(&temporary, segment, lines).and_then(|written| {
-                let folder = self.layout.session(session);
                 self.disk.rename(&temporary, &self.layout.log(session, segment)).at("rename", &temporary)?;
+                let folder = self.layout.session(session);
                 self.disk.sync_folder(&folder).at("sync", &folder)?;
                 Ok(written)
             })
         } else {
             self.write_session(&temporary, session, segment, lines)
         };
-        if written.is_err() {
+        let settled = appeared.and_then(|(written, log)| {
+            self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
+            log.unprotect()?;
+            Ok(written)
+        });
+        if settled.is_err() {
             // What stays is a leftover, and is cleared away with the others.
             let _ = self.clear_away(&temporary);
         }
-        written
+        settled
     }
 
     fn write_session(
@@ -163,28 +171,28 @@ impl FsStore {
         session: SessionId,
         segment: SegmentId,
         lines: &[NewLine<'_>],
-    ) -> Result<Vec<Position>> {
+    ) -> Result<(Vec<Position>, RecordLog)> {
         self.disk.create_folder(temporary).at("create", temporary)?;
         let written = self.write_log(&Layout::log_in(temporary, segment), segment, lines)?;
         self.disk.sync_folder(temporary).at("sync", temporary)?;
         self.disk.rename(temporary, &self.layout.session(session)).at("rename", temporary)?;
-        self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         Ok(written)
     }
 
     /// Writes a log under a name of its own and returns when its bytes are on stable storage.
-    fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
+    fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<(Vec<Position>, RecordLog)> {
         let file = self.disk.open(path, OpenMode::CreateNew).at("create", path)?;
-        let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file)?;
-        let written = log.with_lock(|log| Ok((log.write(lines)?, log.bytes())))?;
-        let (positions, bytes) = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
-        log.sync_through(bytes)?;
-        Ok(positions)
+        let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file, None)?;
+        let written = log.with_lock(|log| log.write(lines))?;
+        let positions = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
+        log.finish_new()?;
+        Ok((positions, log))
     }
 
     fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
         let context = store_core::codec::LogContext::segment(segment);
-        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new() }
+        let root = path.parent().unwrap_or(path).to_owned();
+        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new(), root }
     }
 
     /// The session of a segment that has a log.
@@ -293,7 +301,7 @@ impl FsStore {
         let Some(file) = found(self.disk.open(path, OpenMode::Read)).at("open", path)? else { return Ok(None) };
         let bytes = file.stat().at("stat", path)?.bytes;
         let name = Self::new_log_name(path, segment);
-        match read_origin(&View::new(&*file, &name, bytes)) {
+        match read_origin(&View::new(&*file, &name, bytes).confirmed()) {
             // A log that was never finished, or is damaged: an entry that nothing stands behind says nothing.
             Err(StoreError::Corrupt(_)) => Ok(None),
             done => done,

@@ -6,9 +6,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::fs::{DirBuilder, DirEntry, File, FileType, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, FileType, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// How a file is opened. No mode follows a symbolic link in the last place of a path, and none truncates.
@@ -62,6 +62,8 @@ pub struct FileStat {
     pub kind: FileKind,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Whether anybody may write to it by its permissions.
+    pub writable: bool,
 }
 
 /// A name in a folder.
@@ -107,6 +109,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// # Errors
     /// Those of the medium.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Gives or takes the owner's permission to write. Whoever has the file open goes on as before.
+    ///
+    /// # Errors
+    /// Those of the medium.
+    fn set_writable(&self, writable: bool) -> io::Result<()>;
 
     /// Returns when everything that was written to the file, through any descriptor, is on stable storage.
     ///
@@ -189,6 +197,16 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// Those of the medium.
     fn medium_of(&self, folder: &Path) -> io::Result<Medium>;
+
+    /// Which process the handles on this disk belong to: those of one process share what they know of the syncs of a file,
+    /// which they tell by its [`FileId`]. 0 is the process itself on the system's own files; a disk that numbers files by itself, or
+    /// that plays several processes, answers with a number that no other disk has.
+    fn process(&self) -> u64;
+
+    /// What the machine that works on the medium is called, if it is called anything.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The operating system's own files.
@@ -210,7 +228,12 @@ fn kind_of(file_type: FileType) -> FileKind {
 
 fn stat_of(metadata: &Metadata) -> FileStat {
     let kind = kind_of(metadata.file_type());
-    FileStat { id: FileId { device: metadata.dev(), inode: metadata.ino() }, kind, bytes: metadata.len() }
+    FileStat {
+        id: FileId { device: metadata.dev(), inode: metadata.ino() },
+        kind,
+        bytes: metadata.len(),
+        writable: metadata.mode() & 0o222 != 0,
+    }
 }
 
 impl DiskFile for OsFile {
@@ -228,6 +251,10 @@ impl DiskFile for OsFile {
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
+    }
+
+    fn set_writable(&self, writable: bool) -> io::Result<()> {
+        self.0.set_permissions(Permissions::from_mode(if writable { 0o600 } else { 0o400 }))
     }
 
     fn sync_file(&self) -> io::Result<()> {
@@ -321,6 +348,15 @@ impl Disk for OsDisk {
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
         let remote = is_remote(&rustix::fs::statfs(folder)?);
         Ok(if remote { Medium::Remote } else { Medium::Local })
+    }
+
+    fn process(&self) -> u64 {
+        0
+    }
+
+    fn host_name(&self) -> Option<String> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Some(name).filter(|name| !name.is_empty())
     }
 }
 

@@ -21,6 +21,7 @@ const LOCK: &str = "LOCK";
 const CREATE: &str = "CREATE";
 const FACTS: &str = "facts.jsonl";
 const CHANGES: &str = "changes.jsonl";
+const MIGRATIONS: &str = "migrations.jsonl";
 const LIVE: &str = "live";
 const BY_SEGMENT: &str = "by-segment";
 const BY_ORIGIN: &str = "by-origin";
@@ -28,6 +29,8 @@ const BLOBS: &str = "blobs";
 const QUARANTINE: &str = "quarantine";
 const INDEX: &str = "index.db";
 const NEW: &str = ".new-";
+const FAILED: &str = ".failed";
+const REPLACEMENT: &str = ".new";
 
 /// A log's place, and what its checksums are taken over.
 #[derive(Clone, Debug)]
@@ -38,12 +41,45 @@ pub(crate) struct LogName {
     pub(crate) segment: Option<SegmentId>,
     /// Where the bytes go that recovery takes out.
     pub(crate) quarantine: PathBuf,
+    /// The store's root.
+    pub(crate) root: PathBuf,
 }
 
 impl LogName {
     /// The folder that the log stands in.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
+    }
+
+    /// The folders that the log is in, from its own to the root.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    /// The mark that a sync of the log failed.
+    pub(crate) fn failed(&self) -> PathBuf {
+        self.beside(FAILED)
+    }
+
+    /// The file that is going to take the log's place.
+    pub(crate) fn replacement(&self) -> PathBuf {
+        self.beside(REPLACEMENT)
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(ending);
+        path.into()
+    }
+
+    /// Its path relative to the root, for people.
+    pub(crate) fn relative(&self) -> String {
+        self.relative_path(&self.path)
+    }
+
+    /// A path in the store relative to the root, for people.
+    pub(crate) fn relative_path(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
     /// A place for the bytes that recovery takes out from `offset` on; `attempt` tells later ones apart.
@@ -97,6 +133,11 @@ impl Layout {
     /// The lock of whoever maintains a session: made when it is first needed.
     pub(crate) fn session_lock(&self, session: SessionId) -> PathBuf {
         self.session(session).join(LOCK)
+    }
+
+    /// The lease of a segment's live writer: there while it is held, and locked.
+    pub(crate) fn lease(&self, session: SessionId, segment: SegmentId) -> PathBuf {
+        self.session(session).join(format!("{segment}.lease"))
     }
 
     pub(crate) fn by_segment_root(&self) -> PathBuf {
@@ -154,6 +195,7 @@ impl Layout {
             context: LogContext::segment(segment),
             segment: Some(segment),
             quarantine: self.session(session).join(QUARANTINE),
+            root: self.root.clone(),
         }
     }
 
@@ -172,6 +214,7 @@ impl Layout {
             context: LogContext::path(&format!("{session}/{name}")),
             segment: None,
             quarantine: folder.join(QUARANTINE),
+            root: self.root.clone(),
         }
     }
 
@@ -183,12 +226,17 @@ impl Layout {
         self.root_log(CHANGES)
     }
 
+    pub(crate) fn migrations_name(&self) -> LogName {
+        self.root_log(MIGRATIONS)
+    }
+
     fn root_log(&self, name: &str) -> LogName {
         LogName {
             path: self.root.join(name),
             context: LogContext::path(name),
             segment: None,
             quarantine: self.root.join(QUARANTINE),
+            root: self.root.clone(),
         }
     }
 

@@ -59,8 +59,8 @@ struct LiveEntry {
 impl Live {
     /// Lists what is about to be written to, and returns when that is on stable storage.
     pub(crate) fn touch(&self, disk: &dyn Disk, layout: &Layout, touched: Touched) -> Result<()> {
-        let mut entry = lock_mutex(&self.entry);
-        let entry = match &mut *entry {
+        let mut held = lock_mutex(&self.entry);
+        let entry = match &mut *held {
             Some(entry) => entry,
             none => none.insert(LiveEntry::create(disk, layout)?),
         };
@@ -75,9 +75,17 @@ impl Live {
         append_all_or_nothing(&*entry.file, entry.bytes, &line).at("append to", &path)?;
         entry.bytes += line.len() as u64;
         entry.last = seq;
-        entry.file.sync_file().at("sync", &path)?;
-        entry.touched.insert(touched);
-        Ok(())
+        match entry.file.sync_file() {
+            Ok(()) => {
+                entry.touched.insert(touched);
+                Ok(())
+            }
+            // What it lists may be lost, so it is given up: without its lock it is a dead handle's, and is collected.
+            Err(error) => {
+                *held = None;
+                Err(error).at("sync", &path)
+            }
+        }
     }
 
     /// Whether the handle has written anything.
@@ -131,10 +139,10 @@ fn publish(logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
     logs.on(LogKey::Changes, Purpose::Create, |log| {
         let written = log.with_lock(|log| {
             log.write(&lines)?;
-            Ok(log.bytes())
+            Ok(log.seq())
         })?;
-        let Some(bytes) = written else { return Ok(None) };
-        log.sync_through(bytes).map(Some)
+        let Some(seq) = written else { return Ok(None) };
+        log.sync_through(seq).map(Some)
     })?;
     Ok(())
 }
@@ -142,7 +150,7 @@ fn publish(logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
 /// The list in an entry of `live/`, as far as it was written.
 fn read_entry(file: &dyn DiskFile, name: &LogName) -> Result<BTreeSet<Touched>> {
     let bytes = file.stat().at("stat", &name.path)?.bytes;
-    let view = View::new(file, name, bytes);
+    let view = View::new(file, name, bytes).confirmed();
     let end = view.end()?;
     let mut touched = BTreeSet::new();
     view.forward(&end, 0, Seq(1), |_, line| {
@@ -157,7 +165,13 @@ fn parse(text: &str) -> Result<Touched> {
 }
 
 fn live_name(layout: &Layout, id: Uuid) -> LogName {
-    LogName { path: layout.live(id), context: Layout::live_context(id), segment: None, quarantine: layout.live_root() }
+    LogName {
+        path: layout.live(id),
+        context: Layout::live_context(id),
+        segment: None,
+        quarantine: layout.live_root(),
+        root: layout.root().to_owned(),
+    }
 }
 
 fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {

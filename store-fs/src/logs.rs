@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
 
 use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
 use crate::error::{At as _, corrupt, found};
+use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
 
@@ -25,6 +27,7 @@ pub(crate) enum LogKey {
     Trace(SessionId, SegmentId),
     Facts(FactScope),
     Changes,
+    Migrations,
 }
 
 impl LogKey {
@@ -35,6 +38,7 @@ impl LogKey {
             Self::Facts(FactScope::Session(session)) => layout.session_facts_name(session),
             Self::Facts(FactScope::Store) => layout.facts_name(),
             Self::Changes => layout.changes_name(),
+            Self::Migrations => layout.migrations_name(),
         }
     }
 
@@ -43,7 +47,7 @@ impl LogKey {
             Self::Segment(session, _) | Self::Trace(session, _) | Self::Facts(FactScope::Session(session)) => {
                 Some(session)
             }
-            Self::Facts(FactScope::Store) | Self::Changes => None,
+            Self::Facts(FactScope::Store) | Self::Changes | Self::Migrations => None,
         }
     }
 }
@@ -77,12 +81,20 @@ pub(crate) struct Logs {
     layout: Layout,
     writable: bool,
     open_max: usize,
+    /// Where recovery records what it did.
+    events: Option<Arc<Events>>,
     slots: Mutex<Slots>,
 }
 
 impl Logs {
-    pub(crate) fn new(disk: Arc<dyn Disk>, layout: Layout, writable: bool, open_max: usize) -> Self {
-        Self { disk, layout, writable, open_max: open_max.max(1), slots: Mutex::default() }
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        writable: bool,
+        open_max: usize,
+        events: Option<Arc<Events>>,
+    ) -> Self {
+        Self { disk, layout, writable, open_max: open_max.max(1), events, slots: Mutex::default() }
     }
 
     /// Does `work` on a log; `None` if there is no such log. `work` answers `None` if the log's name does not stand for
@@ -99,7 +111,7 @@ impl Logs {
                 Ok(Some(done)) => return Ok(Some(done)),
                 Ok(None) => self.forget(key, &log),
                 Err(error) => {
-                    if matches!(error, StoreError::Io { .. }) {
+                    if matches!(error, StoreError::Io { .. }) && !log.is_poisoned() {
                         self.forget(key, &log);
                     }
                     return Err(error);
@@ -133,7 +145,12 @@ impl Logs {
     fn keep(&self, key: LogKey, log: &Arc<RecordLog>) {
         let mut slots = lock_mutex(&self.slots);
         while slots.open.len() >= self.open_max {
-            let idle = slots.open.iter().min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
+            // A log that is not trusted any more stays open: what is known of it goes with the last descriptor.
+            let idle = slots
+                .open
+                .iter()
+                .filter(|(_, slot)| !slot.log.is_poisoned())
+                .min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
             let Some(key) = idle.map(|(key, _)| *key) else { break };
             slots.open.remove(&key);
         }
@@ -165,27 +182,65 @@ impl Logs {
         };
         let Some((file, keep)) = opened else { return Ok(None) };
         self.refuse_parts(key)?;
-        RecordLog::new(Arc::clone(&self.disk), name, file).map(|log| Some((log, keep)))
+        self.record_log(name, file).map(|log| Some((log, keep)))
     }
 
+    fn record_log(&self, name: LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
+        RecordLog::new(Arc::clone(&self.disk), name, file, self.events.clone())
+    }
+
+    /// The log's file; and whether it serves every purpose.
     fn open_file(&self, name: &LogName, purpose: Purpose) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let path = &name.path;
-        let read =
-            || Ok(found(self.disk.open(path, OpenMode::Read)).at("open", path)?.map(|file| (file, !self.writable)));
         if !self.writable {
-            return read();
+            return self.open_to_read(path);
         }
-        match found(self.disk.open(path, OpenMode::Append)) {
-            Ok(Some(file)) => return Ok(Some((file, true))),
-            Ok(None) if purpose != Purpose::Create => return Ok(None),
-            Ok(None) => {}
-            Err(error) if purpose == Purpose::Read && error.kind() == io::ErrorKind::PermissionDenied => return read(),
-            Err(error) => return Err(error).at("open", path),
-        }
-        let Some(file) = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)? else {
-            return Ok(None);
+        let opened = match found(self.disk.open(path, OpenMode::Append)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => match purpose {
+                Purpose::Read => return self.open_to_read(path),
+                Purpose::Append | Purpose::Create => self.open_protected(name)?,
+            },
+            opened => opened.at("open", path)?,
         };
-        self.disk.sync_folder(name.folder()).at("sync", name.folder())?;
+        if opened.is_some() || purpose != Purpose::Create {
+            return self.sync_names(name, purpose, opened);
+        }
+        let created = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)?;
+        self.sync_names(name, purpose, created)
+    }
+
+    fn open_to_read(&self, path: &Path) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
+        let file = found(self.disk.open(path, OpenMode::Read)).at("open", path)?;
+        Ok(file.map(|file| (file, !self.writable)))
+    }
+
+    /// Opens a log for appending that has no write bits: somebody is replacing it, or died while he did.
+    fn open_protected(&self, name: &LogName) -> Result<Option<Box<dyn DiskFile>>> {
+        let path = &name.path;
+        let mut tries = 1;
+        loop {
+            let Some((file, _)) = self.open_to_read(path)? else { return Ok(None) };
+            self.record_log(name.clone(), file)?.settle_if_protected()?;
+            match found(self.disk.open(path, OpenMode::Append)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && tries < REOPEN_TRIES => tries += 1,
+                opened => return opened.at("open", path),
+            }
+        }
+    }
+
+    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name.
+    fn sync_names(
+        &self,
+        name: &LogName,
+        purpose: Purpose,
+        file: Option<Box<dyn DiskFile>>,
+    ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
+        let Some(file) = file else { return Ok(None) };
+        if purpose == Purpose::Create && file.stat().at("stat", &name.path)?.bytes == 0 {
+            for folder in name.folders() {
+                self.disk.sync_folder(folder).at("sync", folder)?;
+            }
+        }
         Ok(Some((file, true)))
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Each call is thin here: what it does stands in the module of its name. A handle may be used by many threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use store_core::call::{self, Prepared, Slot};
@@ -13,15 +13,17 @@ use store_core::codec::Line;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
     FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
+    Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
 use crate::error::{At as _, corrupt, found};
+use crate::events::Events;
 use crate::layout::{FORMAT_VERSION, Layout};
 use crate::live::{Live, Touched};
 use crate::logs::{LogKey, Logs, Purpose};
 use crate::open::{DurabilityPolicy, FsOptions};
-use crate::record_log::{Locked, NewLine, View};
+use crate::record_log::{Locked, NewLine, View, lock_mutex};
 
 /// What a handle may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct FsStore {
     pub(crate) create: Mutex<Option<Box<dyn DiskFile>>>,
     /// The lock that all guards of blobs hold together.
     pub(crate) blob_hold: Mutex<Option<Weak<dyn DiskFile>>>,
+    /// The folders of the store's own whose names this handle knows to be on stable storage.
+    folders: Mutex<HashSet<PathBuf>>,
     access: Access,
     format: u32,
     durability: DurabilityPolicy,
@@ -63,22 +67,33 @@ impl fmt::Debug for FsStore {
     }
 }
 
-/// Makes a folder of the store's own if it is not there; what else stands in its place is refused.
+/// Makes a folder of the store's own if it is not there, and returns when its name is on stable storage; what else stands in its
+/// place is refused.
 pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
     match disk.create_folder(folder) {
-        Ok(()) => {
-            let parent = folder.parent().unwrap_or(folder);
-            disk.sync_folder(parent).at("sync", parent)
-        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let kind = disk.stat(folder).at("stat", folder)?.kind;
-            if kind == FileKind::Folder { Ok(()) } else { Err(StoreError::io("create", folder, error)) }
+            if disk.stat(folder).at("stat", folder)?.kind != FileKind::Folder {
+                return Err(StoreError::io("create", folder, error));
+            }
         }
-        Err(error) => Err(StoreError::io("create", folder, error)),
+        made => made.at("create", folder)?,
     }
+    // Also where it stood already: whoever made it may not have come to syncing its name.
+    let parent = folder.parent().unwrap_or(folder);
+    disk.sync_folder(parent).at("sync", parent)
 }
 
 impl FsStore {
+    /// As [`ensure_folder`], once for each folder.
+    pub(crate) fn ensure_folder(&self, folder: &Path) -> Result<()> {
+        if lock_mutex(&self.folders).contains(folder) {
+            return Ok(());
+        }
+        ensure_folder(&*self.disk, folder)?;
+        lock_mutex(&self.folders).insert(folder.to_owned());
+        Ok(())
+    }
+
     /// A handle on a store whose header was read.
     pub(crate) fn assemble(
         disk: Arc<dyn Disk>,
@@ -88,7 +103,9 @@ impl FsStore {
         lock: Option<Box<dyn DiskFile>>,
         options: &FsOptions,
     ) -> Self {
-        let logs = Logs::new(Arc::clone(&disk), layout.clone(), access == Access::Write, options.open_logs_max);
+        let events = Arc::new(Events::new(Arc::clone(&disk), layout.clone(), options.now));
+        let writable = access == Access::Write;
+        let logs = Logs::new(Arc::clone(&disk), layout.clone(), writable, options.open_logs_max, Some(events));
         Self {
             disk,
             layout,
@@ -96,6 +113,7 @@ impl FsStore {
             live: Live::default(),
             create: Mutex::default(),
             blob_hold: Mutex::default(),
+            folders: Mutex::default(),
             access,
             format,
             durability: options.durability,
@@ -129,10 +147,10 @@ impl FsStore {
         self.logs.on(key, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
                 log.write(&[NewLine { key: None, text }])?;
-                Ok(log.bytes())
+                Ok(log.seq())
             })?;
             match (written, durability) {
-                (Some(bytes), Durability::Synced) => log.sync_through(bytes).map(Some),
+                (Some(seq), Durability::Synced) => log.sync_through(seq).map(Some),
                 (written, _) => Ok(written.map(|_| ())),
             }
         })
@@ -171,7 +189,7 @@ impl FsStore {
         prepared: &[Prepared],
         options: &AppendOptions,
         log: &mut Locked<'_>,
-    ) -> Result<(Vec<Position>, u64)> {
+    ) -> Result<(Vec<Position>, Seq)> {
         let slots = if prepared.iter().any(|entry| entry.key.is_some()) {
             call::resolve_keys(prepared, |key| log.find_key(key))?
         } else {
@@ -179,7 +197,7 @@ impl FsStore {
         };
         let writes = call::entries_to_write(prepared, &slots);
         if writes.is_empty() {
-            return Ok((call::answer(&slots, &[]), log.bytes()));
+            return Ok((call::answer(&slots, &[]), log.seq()));
         }
         let actual = log.end();
         if let Some(expected) = options.expected
@@ -191,7 +209,7 @@ impl FsStore {
         let lines: Vec<NewLine<'_>> =
             writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
         let written = log.write(&lines)?;
-        Ok((call::answer(&slots, &written), log.bytes()))
+        Ok((call::answer(&slots, &written), log.seq()))
     }
 }
 
@@ -220,6 +238,22 @@ fn read_records(
     Ok(records)
 }
 
+/// At most `limit` records behind `after`.
+pub(crate) fn read_behind(
+    view: &View<'_>,
+    end: &crate::record_log::End,
+    segment: SegmentId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Record>> {
+    if limit == 0 || after >= end.seq {
+        return Ok(Vec::new());
+    }
+    let first = after.next();
+    let offset = if after == Seq::START { 0 } else { view.locate(end, first)? };
+    read_records(view, end, segment, (offset, first), limit)
+}
+
 impl Store for FsStore {
     fn create_segment(
         &self,
@@ -245,9 +279,9 @@ impl Store for FsStore {
         let durability = self.durability_of(options.durability, &prepared);
         let appended = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
             let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
-            let Some((positions, bytes)) = done else { return Ok(None) };
+            let Some((positions, seq)) = done else { return Ok(None) };
             if durability == Durability::Synced {
-                log.sync_through(bytes)?;
+                log.sync_through(seq)?;
             }
             Ok(Some(positions))
         })?;
@@ -255,15 +289,7 @@ impl Store for FsStore {
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        self.read_segment(session, segment, |view| {
-            let end = view.end()?;
-            if limit == 0 || after >= end.seq {
-                return Ok(Vec::new());
-            }
-            let first = after.next();
-            let offset = if after == Seq::START { 0 } else { view.locate(&end, first)? };
-            read_records(view, &end, segment, (offset, first), limit)
-        })
+        self.read_segment(session, segment, |view| read_behind(view, &view.end()?, segment, after, limit))
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
@@ -356,6 +382,10 @@ impl Backend for FsStore {
             read_only,
             projection_path: (!read_only).then(|| self.layout.index()),
         }
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
     }
 }
 

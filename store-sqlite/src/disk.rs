@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, OFlags};
 use store_core::{Result, StoreError};
 
-const FILE_MODE: u32 = 0o600;
+pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
@@ -69,6 +69,14 @@ struct FileStamp {
     modified: (i64, i64),
 }
 
+#[cfg(test)]
+impl FileId {
+    /// Tells files apart that do not exist.
+    pub(crate) const fn for_tests(inode: u64) -> Self {
+        Self { device: u64::MAX, inode }
+    }
+}
+
 impl FileStamp {
     fn of(metadata: &fs::Metadata) -> Self {
         Self { size_bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
@@ -118,6 +126,26 @@ impl Place {
         path.into()
     }
 
+    /// The folder of the leases' files.
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.beside(".leases")
+    }
+
+    /// Makes the folder of the leases' files if it is missing; nothing else may stand there.
+    pub(crate) fn make_leases(&self) -> Result<PathBuf> {
+        let folder = self.leases();
+        match DirBuilder::new().mode(FOLDER_MODE).create(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(StoreError::io("create", &folder, error));
+            }
+            _ => {}
+        }
+        match look(&folder)? {
+            Some(found) if found.is_dir() => Ok(folder),
+            _ => Err(StoreError::io("create", &folder, ErrorKind::NotADirectory.into())),
+        }
+    }
+
     /// What stands in the database's place.
     pub(crate) fn occupant(&self) -> Result<Occupant> {
         Ok(match look(&self.path)? {
@@ -137,6 +165,15 @@ impl Place {
     pub(crate) fn file_id(&self) -> Result<Option<FileId>> {
         let found = look(&self.path)?;
         Ok(found.map(|found| FileId { device: found.dev(), inode: found.ino() }))
+    }
+
+    /// A file that was put in the database's place, or a database that was removed, is not the one that was opened.
+    pub(crate) fn refuse_replaced(&self, file: FileId) -> Result<()> {
+        match self.file_id()? {
+            Some(found) if found == file => Ok(()),
+            Some(_) => Err(not_a_store(&self.path, "another file was put in its place while it was open")),
+            None => Err(self.missing()),
+        }
     }
 
     /// How the database can be read without writing.

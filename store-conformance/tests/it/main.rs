@@ -2,3 +2,5 @@
 
 mod matrix;
 mod memory;
+mod model;
+mod not_offered;

@@ -8,12 +8,13 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use store_core::codec::{LineFields, encode_line};
-use store_core::{Position, Result, Seq};
+use store_core::codec::{LineFields, LogContext, encode_line};
+use store_core::group_commit::Poisoned;
+use store_core::{Position, Result, Seq, StoreError};
 
 use super::read::View;
 use super::{End, FileLock, KeyAt, Known, RecordLog, Writer, lock_mutex};
-use crate::disk::{DiskFile, LockKind};
+use crate::disk::{DiskFile, FileStat, LockKind};
 use crate::error::At as _;
 
 /// What stands behind the checksum's digits at the end of a line.
@@ -40,8 +41,33 @@ impl RecordLog {
         self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
         let _lock = FileLock(&*self.file);
         let Some(stat) = self.stat()? else { return Ok(None) };
+        if !self.is_fit(&stat)? {
+            return Ok(None);
+        }
         let known = self.refresh(&mut writer, stat.bytes)?;
         work(&mut Locked { log: self, writer: &mut writer, known }).map(Some)
+    }
+
+    /// Whether the file under the lock may be written to; where it may not, another one has been put in its place.
+    fn is_fit(&self, stat: &FileStat) -> Result<bool> {
+        if let Some(poisoned) = self.shared.poisoned() {
+            return Err(self.failed_sync(&poisoned));
+        }
+        if self.has_failed_mark()? {
+            self.rewrite_after_failed_sync(stat.bytes)?;
+            return Ok(false);
+        }
+        if !stat.writable {
+            self.settle()?;
+        } else if !self.cleared.load(Ordering::Acquire) {
+            self.clear_leftover()?;
+        }
+        self.cleared.store(true, Ordering::Release);
+        Ok(true)
+    }
+
+    fn failed_sync(&self, poisoned: &Poisoned) -> StoreError {
+        StoreError::io("sync", &self.name.path, io::Error::other(poisoned.clone()))
     }
 
     /// Looks at what others did to the file since this handle looked last.
@@ -53,7 +79,7 @@ impl RecordLog {
             writer.known = Some(known);
             return Ok(known);
         }
-        let view = self.view(bytes);
+        let view = self.view(bytes).confirmed();
         let end = view.end()?;
         match before {
             Some(known) if known.end.missing.is_empty() && known.end.bytes <= end.bytes => {
@@ -67,27 +93,32 @@ impl RecordLog {
             }
             Some(_) => {
                 writer.keys = None;
-                *lock_mutex(&self.synced) = 0;
-                self.written.store(0, Ordering::Release);
+                self.shared.restart();
             }
             None => writer.keys = None,
         }
         let known = Known { bytes, end };
-        self.written.fetch_max(end.bytes, Ordering::AcqRel);
+        self.shared.group().wrote(end.seq.0);
         writer.known = Some(known);
         Ok(known)
     }
 
-    /// Returns when the first `bytes` bytes are on stable storage. Callers that wait at the same time share one sync.
-    pub(crate) fn sync_through(&self, bytes: u64) -> Result<()> {
-        let mut synced = lock_mutex(&self.synced);
-        if *synced >= bytes {
-            return Ok(());
-        }
-        let through = self.written.load(Ordering::Acquire).max(bytes);
-        self.file.sync_file().at("sync", &self.name.path)?;
-        *synced = through;
-        Ok(())
+    /// Returns when everything through `seq` is on stable storage. Callers that wait at the same time share one sync, also
+    /// those of other handles of this process.
+    pub(crate) fn sync_through(&self, seq: Seq) -> Result<()> {
+        let mut cause = None;
+        let sync = || {
+            self.file.sync_file().map_err(|error| {
+                self.leave_failed_mark();
+                let text = error.to_string();
+                cause = Some(error);
+                text
+            })
+        };
+        self.shared.group().commit(seq.0, sync).map_err(|poisoned| match cause {
+            Some(error) => StoreError::io("sync", &self.name.path, error),
+            None => self.failed_sync(&poisoned),
+        })
     }
 }
 
@@ -97,9 +128,9 @@ impl Locked<'_> {
         self.known.end.position()
     }
 
-    /// The length of what is valid: what has to be synced for the last entry to be safe.
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.known.end.bytes
+    /// The last entry's seq: how far the log has to be synced for all of it to be safe.
+    pub(crate) const fn seq(&self) -> Seq {
+        self.known.end.seq
     }
 
     /// Where a key's entry stands and with which text. The first look reads the log once.
@@ -125,10 +156,19 @@ impl Locked<'_> {
         self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
         self.writer.known = Some(self.known);
         let start = self.known.end.bytes;
-        let (buffer, written) = encode_call(&self.log.name.context, self.known.end.next_seq(), lines);
+        let first = self.known.end.next_seq();
+        let mark = self.log.shared.mark(first);
+        let (buffer, written) = encode_call(&self.log.name.context, first, mark, lines);
         let missing = append_call(&*self.log.file, start, &buffer)
-            .inspect_err(|_| self.writer.known = None)
+            .inspect_err(|_| {
+                self.writer.known = None;
+                // What was taken back must not come back in the middle of what is written next.
+                let _ = self.log.sync_or_poison();
+            })
             .at("append to", &self.log.name.path)?;
+        if let Some(mark) = mark {
+            self.log.shared.said(mark);
+        }
         if let Some(keys) = &mut self.writer.keys {
             for (line, at) in lines.iter().zip(&written) {
                 if let Some(key) = line.key {
@@ -139,21 +179,21 @@ impl Locked<'_> {
         let positions: Vec<Position> = written.iter().map(|at| at.position).collect();
         let bytes = start + (buffer.len() - missing.len()) as u64;
         let last = positions.last().copied().unwrap_or(self.known.end.position());
-        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing } };
+        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing, hole: false } };
         self.writer.known = Some(self.known);
-        self.log.written.fetch_max(bytes, Ordering::AcqRel);
+        self.log.shared.group().wrote(last.seq.0);
         Ok(positions)
     }
 }
 
-/// The bytes of one call, and where in them each line starts.
-fn encode_call(context: &store_core::codec::LogContext, first: Seq, lines: &[NewLine<'_>]) -> (Vec<u8>, Vec<KeyAt>) {
+/// The bytes of one call, and where in them each line starts. The first line says how far the log is on stable storage.
+fn encode_call(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &[NewLine<'_>]) -> (Vec<u8>, Vec<KeyAt>) {
     let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 64).sum());
     let mut written = Vec::with_capacity(lines.len());
     let mut seq = first;
     for (line, more) in lines.iter().zip((0..lines.len() as u64).rev()) {
         let offset = buffer.len() as u64;
-        let fields = LineFields { seq, more, key: line.key, synced: None };
+        let fields = LineFields { seq, more, key: line.key, synced: mark.filter(|_| seq == first) };
         let crc32c = encode_line(&mut buffer, context, &fields, line.text);
         written.push(KeyAt { position: Position { seq, crc32c }, offset });
         seq = seq.next();

@@ -1,18 +1,23 @@
 //! A record log: a file of checksummed lines that grows at its end.
 //!
 //! Segments, facts, traces and changes are all kept this way. [`read`] finds entries in a file that others may be
-//! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point, and
-//! [`append`] writes a call's lines so that they are all there or none. Readers take no lock and change nothing.
+//! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point,
+//! [`append`] writes a call's lines so that they are all there or none, and [`replace`] puts another file in a log's
+//! place. Readers take no lock and change nothing.
 //!
 //! A log is known by its name. Whoever holds the log's lock asks what the name stands for: another file means that
 //! the log was replaced or deleted, and the descriptor is dropped.
 
 mod append;
+mod hole;
 mod read;
 mod recover;
+mod replace;
+mod shared;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store_core::{Position, Result, Seq, StoreError};
@@ -20,9 +25,11 @@ use store_core::{Position, Result, Seq, StoreError};
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
 pub(crate) use read::View;
 pub(crate) use recover::End;
+use shared::Shared;
 
 use crate::disk::{Disk, DiskFile, FileId, FileKind, FileStat, LockKind};
 use crate::error::{At as _, found};
+use crate::events::{EventKind, Events};
 use crate::layout::LogName;
 
 /// An open log.
@@ -30,14 +37,28 @@ use crate::layout::LogName;
 pub(crate) struct RecordLog {
     disk: Arc<dyn Disk>,
     name: LogName,
+    /// What this process knows of the file's syncs. Let go of before the file is closed, whose number is then free for another.
+    shared: Arc<Shared>,
     file: Box<dyn DiskFile>,
     id: FileId,
     /// Held by the thread that writes, before it takes the file's lock: one descriptor has one lock for all threads.
     writer: Mutex<Writer>,
-    /// How far the file is known to be on stable storage.
-    synced: Mutex<u64>,
-    /// How far this handle has written or seen whole lines.
-    written: AtomicU64,
+    /// Where the mark of a failed sync would stand.
+    failed: PathBuf,
+    /// How far the file was looked through for zeros.
+    checked: AtomicU64,
+    /// Whether leftovers beside the log were looked for.
+    cleared: AtomicBool,
+    events: Option<Arc<Events>>,
+}
+
+/// How often a reader that takes no lock has looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What looks wrong may be a writer at work.
+    First,
+    /// A writer had time to put right what looked wrong: what looks wrong is.
+    Again,
 }
 
 /// What a handle remembers of a log between two writes.
@@ -77,17 +98,48 @@ pub(crate) fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl RecordLog {
     /// A log whose file is open.
-    pub(crate) fn new(disk: Arc<dyn Disk>, name: LogName, file: Box<dyn DiskFile>) -> Result<Self> {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        name: LogName,
+        file: Box<dyn DiskFile>,
+        events: Option<Arc<Events>>,
+    ) -> Result<Self> {
         let id = file.stat().at("stat", &name.path)?.id;
+        let (shared, failed) = (Shared::of(disk.process(), id), name.failed());
         Ok(Self {
             disk,
             name,
             file,
             id,
             writer: Mutex::default(),
-            synced: Mutex::default(),
-            written: AtomicU64::default(),
+            shared,
+            failed,
+            checked: AtomicU64::default(),
+            cleared: AtomicBool::default(),
+            events,
         })
+    }
+
+    /// Whether a sync of the file failed, so that nothing is written to it any more.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.shared.poisoned().is_some()
+    }
+
+    /// Takes the write bits of a log that is being made, because its name is not on stable storage yet, and returns when
+    /// its bytes are.
+    pub(crate) fn finish_new(&self) -> Result<()> {
+        self.file.set_writable(false).at("write-protect", &self.name.path)?;
+        self.file.sync_file().at("sync", &self.name.path)
+    }
+
+    /// Gives the write bits back.
+    pub(crate) fn unprotect(&self) -> Result<()> {
+        self.file.set_writable(true).at("unprotect", &self.name.path)
+    }
+
+    /// Records what was done to the log; the record itself has no record.
+    fn record(&self, what: EventKind) -> Result<()> {
+        self.events.as_ref().map_or(Ok(()), |events| events.record(what))
     }
 
     /// What the log's name stands for, if it is still this file.
@@ -110,11 +162,22 @@ impl RecordLog {
         // Where a medium gives no locks the second reading is as good as the first.
         let _lock = self.file.lock(LockKind::Shared).ok().map(|()| FileLock(&*self.file));
         let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes)).map(Some)
+        read(&self.view(stat.bytes).confirmed()).map(Some)
+    }
+
+    /// Reads without any lock, also where something looks damaged, and says what the file was then.
+    pub(crate) fn peek<T>(&self, look: Look, read: impl Fn(&View<'_>) -> Result<T>) -> Result<Option<(T, FileStat)>> {
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let view = self.view(stat.bytes);
+        let view = match look {
+            Look::First => view,
+            Look::Again => view.confirmed(),
+        };
+        read(&view).map(|done| Some((done, stat)))
     }
 
     fn view(&self, bytes: u64) -> View<'_> {
-        View::new(&*self.file, &self.name, bytes)
+        View::new(&*self.file, &self.name, bytes).checked_by(&self.checked)
     }
 }
 

@@ -5,6 +5,7 @@
 //! find an entry. Damage elsewhere can mislead the search; then the log is read from its start.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
 
 use store_core::codec::{Line, decode_line};
 use store_core::{Damage, Result, SegmentId, Seq, StoreError};
@@ -15,8 +16,8 @@ use crate::error::At as _;
 use crate::layout::LogName;
 
 /// The first read of a scan; each further one is twice as long, up to [`CHUNK_BYTES_MAX`].
-const CHUNK_BYTES_MIN: u64 = 4 * 1024;
-const CHUNK_BYTES_MAX: u64 = 1024 * 1024;
+pub(super) const CHUNK_BYTES_MIN: u64 = 4 * 1024;
+pub(super) const CHUNK_BYTES_MAX: u64 = 1024 * 1024;
 /// A stretch this short is scanned rather than halved.
 const SEARCH_BYTES_MIN: u64 = 16 * 1024;
 /// Enough for `{"seq":`, the longest number and the comma behind it.
@@ -26,13 +27,32 @@ const SEQ_BYTES_MAX: u64 = 32;
 pub(crate) struct View<'a> {
     file: &'a dyn DiskFile,
     pub(super) name: &'a LogName,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
+    /// How far the file was looked through for zeros already.
+    pub(super) checked: Option<&'a AtomicU64>,
+    /// Whether no writer can be changing the file's end while it is looked at.
+    pub(super) confirmed: bool,
 }
 
 impl<'a> View<'a> {
     /// The first `bytes` bytes of a log's file.
     pub(crate) fn new(file: &'a dyn DiskFile, name: &'a LogName, bytes: u64) -> Self {
-        Self { file, name, bytes }
+        Self { file, name, bytes, checked: None, confirmed: false }
+    }
+
+    /// The same, remembering how far the file was looked through.
+    pub(super) fn checked_by(self, checked: &'a AtomicU64) -> Self {
+        Self { checked: Some(checked), ..self }
+    }
+
+    /// The same, while writers are kept out or there is none.
+    pub(crate) fn confirmed(self) -> Self {
+        Self { confirmed: true, ..self }
+    }
+
+    /// The same file as if it were `bytes` long.
+    pub(super) fn cut(&self, bytes: u64) -> Self {
+        Self { bytes, ..*self }
     }
 
     pub(crate) fn corrupt(&self, offset: u64, seq: Option<Seq>, detail: impl Into<String>) -> StoreError {
@@ -101,7 +121,7 @@ impl<'a> View<'a> {
     }
 
     /// The seq that the line at `start` claims to have.
-    fn claimed_seq(&self, start: u64, end: u64) -> Result<Option<Seq>> {
+    pub(super) fn claimed_seq(&self, start: u64, end: u64) -> Result<Option<Seq>> {
         let bytes = self.read_bytes(start, end.min(start + SEQ_BYTES_MAX))?;
         let Some(rest) = bytes.strip_prefix(br#"{"seq":"#) else { return Ok(None) };
         let Some(comma) = rest.iter().position(|byte| *byte == b',') else { return Ok(None) };
@@ -218,7 +238,7 @@ impl<'a> View<'a> {
 }
 
 /// The whole lines of a view, one after another, without their newlines.
-struct Lines<'v, 'a> {
+pub(super) struct Lines<'v, 'a> {
     view: &'v View<'a>,
     end: End,
     buffer: Vec<u8>,
@@ -230,11 +250,11 @@ struct Lines<'v, 'a> {
 }
 
 impl<'v, 'a> Lines<'v, 'a> {
-    fn new(view: &'v View<'a>, end: &End, offset: u64) -> Self {
+    pub(super) fn new(view: &'v View<'a>, end: &End, offset: u64) -> Self {
         Self { view, end: *end, buffer: Vec::new(), start: offset, at: 0, chunk: CHUNK_BYTES_MIN }
     }
 
-    fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
+    pub(super) fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
         let mut searched = self.at;
         loop {
             if let Some(newline) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {

@@ -4,11 +4,12 @@
 //! bytes without a complete checksum, or a call whose `more` was never fulfilled; both are uncounted by readers and
 //! moved to quarantine by the next writer. Whatever else does not fit is damage, and nobody touches it.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use store_core::Result;
 use store_core::Seq;
-use store_core::StoreError;
 use store_core::codec::{Line, Tail, decode_line, decode_tail};
 
 use super::append::append_all_or_nothing;
@@ -16,6 +17,7 @@ use super::read::{View, copy_range};
 use super::{Known, RecordLog};
 use crate::disk::OpenMode;
 use crate::error::At as _;
+use crate::events::EventKind;
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +30,29 @@ pub(crate) struct End {
     pub(crate) bytes: u64,
     /// What the last line lacks to be one.
     pub(crate) missing: &'static [u8],
+    /// Whether what stands behind the end is what a power loss left.
+    pub(crate) hole: bool,
 }
 
 impl End {
-    pub(crate) const EMPTY: Self = Self { seq: Seq::START, crc32c: 0, bytes: 0, missing: b"" };
+    pub(crate) const EMPTY: Self = Self { seq: Seq::START, crc32c: 0, bytes: 0, missing: b"", hole: false };
 }
 
 impl View<'_> {
     /// Finds the end of the last complete call.
     pub(crate) fn end(&self) -> Result<End> {
-        let end = self.find_end()?;
+        let hole = self.find_hole()?;
+        if let Some(offset) = hole.filter(|_| !self.confirmed) {
+            // A writer that takes back a torn line may show zeros for a moment.
+            return Err(self.corrupt(offset, None, "zeros stand here"));
+        }
+        let end = End { hole: hole.is_some(), ..self.cut(hole.unwrap_or(self.bytes)).find_end()? };
         if end.seq == Seq::START && self.name.segment.is_some() {
             // A segment appears with its first call or not at all, so this is no stopped write.
             return Err(self.corrupt(0, Some(Seq(1)), "the log has lost its first entry"));
+        }
+        if let Some(checked) = self.checked {
+            checked.store(end.bytes, Ordering::Release);
         }
         Ok(end)
     }
@@ -52,7 +64,7 @@ impl View<'_> {
             let tail = self.read_bytes(tail_start, self.bytes)?;
             match decode_tail(&self.name.context, &tail) {
                 Tail::Complete { line, missing } if line.more == 0 => {
-                    return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: self.bytes, missing });
+                    return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: self.bytes, missing, hole: false });
                 }
                 Tail::Complete { line, .. } => follower = Some((line.seq, line.more)),
                 Tail::Torn => {}
@@ -67,7 +79,7 @@ impl View<'_> {
                 .map_err(|error| self.corrupt(start, None, error.to_string()))?;
             self.check_followed(start, &line, follower)?;
             if line.more == 0 {
-                return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: at, missing: b"" });
+                return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: at, missing: b"", hole: false });
             }
             follower = Some((line.seq, line.more));
             at = start;
@@ -91,28 +103,45 @@ impl RecordLog {
         let End { bytes, missing, .. } = known.end;
         if !missing.is_empty() {
             append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
+            // A power loss must leave zeros behind this line, not within it.
+            self.sync_or_poison()?;
             let bytes = bytes + missing.len() as u64;
             return Ok(Known { bytes, end: End { bytes, missing: b"", ..known.end } });
         }
         if bytes < known.bytes {
-            self.quarantine(bytes, known.bytes)?;
+            self.take_out(&known.end, known.bytes)?;
             self.file.truncate(bytes).at("truncate", &self.name.path)?;
-            self.file.sync_file().at("sync", &self.name.path)?;
+            self.sync_or_poison()?;
         }
-        Ok(Known { bytes, end: known.end })
+        Ok(Known { bytes, end: End { hole: false, ..known.end } })
+    }
+
+    /// Copies what stands behind the end of a file of `bytes` bytes to quarantine, and records it if a power loss left it.
+    pub(super) fn take_out(&self, end: &End, bytes: u64) -> Result<()> {
+        let kept = self.quarantine(end.bytes, bytes)?;
+        if !end.hole {
+            return Ok(());
+        }
+        self.record(EventKind::HoleTakenOut {
+            log: self.name.relative(),
+            segment: self.name.segment,
+            after: end.seq,
+            offset: end.bytes,
+            bytes: bytes - end.bytes,
+            kept: self.name.relative_path(&kept),
+        })
     }
 
     /// Copies bytes out of the log and returns when the copy is on stable storage.
-    fn quarantine(&self, from: u64, to: u64) -> Result<()> {
+    fn quarantine(&self, from: u64, to: u64) -> Result<PathBuf> {
         let folder = &self.name.quarantine;
-        match self.disk.create_folder(folder) {
-            Ok(()) => {
-                let parent = folder.parent().unwrap_or(folder);
-                self.disk.sync_folder(parent).at("sync", parent)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StoreError::io("create", folder, error)),
+        let made = self.disk.create_folder(folder);
+        if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            made.at("create", folder)?;
         }
+        // Also where it stood already: whoever made it may not have come to syncing its name.
+        let parent = folder.parent().unwrap_or(folder);
+        self.disk.sync_folder(parent).at("sync", parent)?;
         let (path, copy) = self.create_quarantined(from)?;
         let copied = copy_range(&self.view(to), from, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
         if let Err(error) = copied {
@@ -120,7 +149,8 @@ impl RecordLog {
             let _ = self.disk.remove_file(&path);
             return Err(error);
         }
-        self.disk.sync_folder(folder).at("sync", folder)
+        self.disk.sync_folder(folder).at("sync", folder)?;
+        Ok(path)
     }
 
     fn create_quarantined(&self, offset: u64) -> Result<(PathBuf, Box<dyn crate::disk::DiskFile>)> {
@@ -128,7 +158,7 @@ impl RecordLog {
         loop {
             let path = self.name.quarantined(offset, attempt);
             match self.disk.open(&path, OpenMode::CreateNew) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => attempt += 1,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
                 opened => return Ok((path.clone(), opened.at("create", &path)?)),
             }
         }

@@ -3,11 +3,18 @@
 
 mod conformance;
 mod crash;
+mod damage;
+mod durability;
 mod faults;
 mod format;
 mod handles;
+mod holes;
+mod leftovers;
 mod model;
 mod opening;
 mod processes;
 mod recovery;
 mod support;
+mod system_faults;
+mod watch;
+mod writers;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use store_core::{
-    AppendOptions, CreateOptions, LogEntry, NewEntry, Position, Result, SegmentId, SegmentOrigin, SegmentStart, Seq,
-    SessionId, Store,
+    AppendOptions, CreateOptions, Durability, LogEntry, NewEntry, Position, Result, SegmentId, SegmentOrigin,
+    SegmentStart, Seq, SessionId, Store,
 };
 use store_fs::{FsOptions, FsStore};
 use tempfile::TempDir;
@@ -77,6 +77,13 @@ pub(crate) fn create(store: &FsStore, n: u64) -> Position {
 pub(crate) fn append(store: &FsStore, n: u64, notes: &[u64]) -> Result<Vec<Position>> {
     let entries: Vec<NewEntry> = notes.iter().map(|n| note(*n)).collect();
     store.append_with(session(n), segment(n), &entries, &AppendOptions::default())
+}
+
+/// Appends one call of notes to segment `n` and waits until it is on stable storage.
+pub(crate) fn append_synced(store: &FsStore, n: u64, notes: &[u64]) -> Result<Vec<Position>> {
+    let entries: Vec<NewEntry> = notes.iter().map(|n| note(*n)).collect();
+    let options = AppendOptions { durability: Some(Durability::Synced), ..AppendOptions::default() };
+    store.append_with(session(n), segment(n), &entries, &options)
 }
 
 /// The texts of segment `n` behind its start.

@@ -1,0 +1,104 @@
+//! What a power loss leaves in a log that was not synced: zeros where bytes should be.
+//!
+//! No line holds a zero byte. So a line that breaks into zeros was never written by anybody: it is a stretch of the
+//! file that grew without reaching the medium. Where a line says that everything up to there was on stable storage,
+//! that is no power loss's doing, and it is damage like any other.
+//!
+//! The stretch that no line vouches for is looked through once by each handle, from the end backward, and after
+//! that only what was added.
+
+use std::sync::atomic::Ordering;
+
+use store_core::codec::decode_line;
+use store_core::{Result, Seq};
+
+use super::End;
+use super::read::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Lines, View};
+
+/// So many zeros in a row are no flipped bit.
+const ZEROS: [u8; 8] = [0; 8];
+/// Where in a line the mark stands: its name, the longest number, and the checksum's field.
+const MARK_BYTES_MAX: usize = 64;
+const MARK_OPEN: &[u8] = br#","synced":"#;
+
+impl View<'_> {
+    /// Where the first line starts that breaks into zeros beyond what is known to have been on stable storage.
+    pub(super) fn find_hole(&self) -> Result<Option<u64>> {
+        let checked = self.checked.map_or(0, |checked| checked.load(Ordering::Acquire));
+        let from = if checked <= self.bytes { checked } else { 0 };
+        if self.has_doubtful_zero(from)? { self.look_for_hole() } else { Ok(None) }
+    }
+
+    /// Whether a zero stands behind `from` in what no line says to have been on stable storage.
+    fn has_doubtful_zero(&self, from: u64) -> Result<bool> {
+        let (mut at, mut chunk) = (self.bytes, CHUNK_BYTES_MIN);
+        let mut mark = Seq::START;
+        while at > from {
+            let start = if at - from <= chunk { from } else { self.line_start_before(at - chunk)?.max(from) };
+            let bytes = self.read_bytes(start, at)?;
+            if bytes.contains(&0) {
+                return Ok(true);
+            }
+            for line in bytes.split(|byte| *byte == b'\n') {
+                mark = mark.max(self.mark_of(line));
+            }
+            if at == self.bytes && start > from {
+                mark = mark.max(self.first_call()?);
+            }
+            if self.claimed_seq(start, at)?.is_some_and(|seq| seq <= mark) {
+                return Ok(false);
+            }
+            (at, chunk) = (start, (chunk * 2).min(CHUNK_BYTES_MAX));
+        }
+        Ok(false)
+    }
+
+    fn mark_of(&self, line: &[u8]) -> Seq {
+        let end = &line[line.len().saturating_sub(MARK_BYTES_MAX)..];
+        if !end.windows(MARK_OPEN.len()).any(|window| window == MARK_OPEN) {
+            return Seq::START;
+        }
+        decode_line(&self.name.context, line).ok().and_then(|line| line.synced).unwrap_or(Seq::START)
+    }
+
+    /// The last seq of a segment's first call, which was on stable storage before the segment appeared.
+    fn first_call(&self) -> Result<Seq> {
+        if self.name.segment.is_none() {
+            return Ok(Seq::START);
+        }
+        let mut lines = Lines::new(self, &self.whole(), 0);
+        let Some((_, bytes)) = lines.next_line()? else { return Ok(Seq::START) };
+        let line = decode_line(&self.name.context, bytes).ok().filter(|line| line.seq == Seq(1));
+        Ok(line.map_or(Seq::START, |line| Seq(line.more.saturating_add(1))))
+    }
+
+    fn whole(&self) -> End {
+        End { bytes: self.bytes, ..End::EMPTY }
+    }
+
+    /// Reads the whole log: its marks may stand behind the zeros.
+    fn look_for_hole(&self) -> Result<Option<u64>> {
+        let mut mark = self.first_call()?;
+        let mut last = Seq::START;
+        let mut zeroed = Vec::new();
+        let mut lines = Lines::new(self, &self.whole(), 0);
+        while let Some((start, bytes)) = lines.next_line()? {
+            match decode_line(&self.name.context, bytes) {
+                Ok(line) => {
+                    mark = mark.max(line.synced.unwrap_or(Seq::START));
+                    last = line.seq;
+                }
+                Err(_) if is_zeroed(bytes, start + bytes.len() as u64 == self.bytes) => zeroed.push((start, last)),
+                Err(_) => {}
+            }
+        }
+        Ok(zeroed.into_iter().find(|(_, last)| *last >= mark).map(|(start, _)| start))
+    }
+}
+
+/// Whether a line breaks into zeros: at its start, at the file's end, or for longer than an accident.
+fn is_zeroed(line: &[u8], is_last: bool) -> bool {
+    line.first() == Some(&0)
+        || (is_last && line.last() == Some(&0))
+        || line.windows(ZEROS.len()).any(|window| window == ZEROS)
+}

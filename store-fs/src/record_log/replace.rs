@@ -1,0 +1,124 @@
+//! Putting another file in a log's place, and what to make of a log that somebody was replacing when he died.
+//!
+//! The old file loses its write bits first: whoever has it open notices. The new one is written whole and synced under a
+//! name of its own, without write bits and locked, takes the log's name, and gets its write bits when the folder is
+//! synced. So a log that stands under its name without write bits is one whose name may not be on stable storage, or
+//! one that was to be replaced and was not: both are settled by syncing the folders and giving the bits back.
+
+use store_core::{Result, StoreError};
+
+use super::read::copy_range;
+use super::{FileLock, RecordLog};
+use crate::disk::{DiskFile, LockKind, OpenMode};
+use crate::error::{At as _, found};
+use crate::events::EventKind;
+
+impl RecordLog {
+    /// Puts a file with other contents in this one's place. The caller holds the log's lock, and the log's name stands for this file.
+    ///
+    /// After an error the log is what it was, or the new file stands in its place and is settled by the next writer.
+    pub(super) fn replace(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
+        let path = &self.name.path;
+        self.file.set_writable(false).at("write-protect", path)?;
+        let file = self.put_in_place(fill).inspect_err(|_| {
+            // The old file goes on. If this fails too, the next writer does it.
+            let _ = self.disk.remove_file(&self.name.replacement());
+            let _ = self.file.set_writable(true);
+        })?;
+        let _lock = FileLock(&*file);
+        self.sync_folders()?;
+        file.set_writable(true).at("unprotect", path)
+    }
+
+    /// Writes the new file and gives it the log's name; its lock is held and its write bits are off.
+    fn put_in_place(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<Box<dyn DiskFile>> {
+        self.clear_leftover()?;
+        let temporary = self.name.replacement();
+        let file = self.disk.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
+        file.lock(LockKind::Exclusive).at("lock", &temporary)?;
+        fill(&*file)?;
+        file.set_writable(false).at("write-protect", &temporary)?;
+        file.sync_file().at("sync", &temporary)?;
+        self.disk.rename(&temporary, &self.name.path).at("rename", &temporary)?;
+        Ok(file)
+    }
+
+    /// Gives a log its write bits back that stands under its name without them. The caller holds the log's lock.
+    pub(super) fn settle(&self) -> Result<()> {
+        self.clear_leftover()?;
+        self.sync_folders()?;
+        self.unprotect()
+    }
+
+    /// Removes the file that was to take this one's place. The caller holds the log's lock, so nobody is writing it.
+    pub(super) fn clear_leftover(&self) -> Result<()> {
+        let leftover = self.name.replacement();
+        if found(self.disk.stat(&leftover)).at("stat", &leftover)?.is_some() {
+            found(self.disk.remove_file(&leftover)).at("remove", &leftover)?;
+        }
+        Ok(())
+    }
+
+    /// As [`settle`](Self::settle), for a log that could only be opened for reading.
+    pub(crate) fn settle_if_protected(&self) -> Result<()> {
+        self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
+        let _lock = FileLock(&*self.file);
+        match self.stat()? {
+            Some(stat) if !stat.writable => self.settle(),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_folders(&self) -> Result<()> {
+        for folder in self.name.folders() {
+            self.disk.sync_folder(folder).at("sync", folder)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs the file. After a failure nobody knows what of it is on stable storage: a mark beside the log says so to
+    /// other processes, and no handle of this one goes on with the file.
+    pub(super) fn sync_or_poison(&self) -> Result<()> {
+        self.file.sync_file().map_err(|error| {
+            self.leave_failed_mark();
+            self.shared.group().poison(&error.to_string());
+            StoreError::io("sync", &self.name.path, error)
+        })
+    }
+
+    /// Leaves the mark of a failed sync, as far as a medium that fails can be made to keep it.
+    pub(super) fn leave_failed_mark(&self) {
+        if self.stat().is_ok_and(|stat| stat.is_none()) {
+            return;
+        }
+        if self.disk.open(&self.failed, OpenMode::AppendOrCreate).is_ok() {
+            let _ = self.disk.sync_folder(self.name.folder());
+        }
+    }
+
+    /// Whether a sync of this log failed and nobody has dealt with it yet.
+    pub(super) fn has_failed_mark(&self) -> Result<bool> {
+        Ok(found(self.disk.stat(&self.failed)).at("stat", &self.failed)?.is_some())
+    }
+
+    /// Writes all that is valid into a new file, because a sync of this one failed. The caller holds the log's lock.
+    pub(super) fn rewrite_after_failed_sync(&self, bytes: u64) -> Result<()> {
+        let view = self.view(bytes).confirmed();
+        let end = view.end()?;
+        if end.bytes < bytes {
+            self.take_out(&end, bytes)?;
+        }
+        self.replace(|file| {
+            copy_range(&self.view(end.bytes), 0, file)?;
+            super::append_all_or_nothing(file, end.bytes, end.missing).at("write", &self.name.path)
+        })?;
+        self.record(EventKind::LogRewritten {
+            log: self.name.relative(),
+            segment: self.name.segment,
+            entries: end.seq.0,
+            bytes: end.bytes,
+        })?;
+        found(self.disk.remove_file(&self.failed)).at("remove", &self.failed)?;
+        Ok(())
+    }
+}

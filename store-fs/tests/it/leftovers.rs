@@ -1,0 +1,87 @@
+//! What stopped calls leave beside the logs, and who clears it away.
+
+use std::fs::{self, File};
+
+use store_core::Store as _;
+
+use crate::faults::open_without_syncs;
+use crate::support::{Folder, append, create, names, segment, session};
+
+fn leftovers(folder: &std::path::Path) -> Vec<String> {
+    names(folder).into_iter().filter(|name| name.starts_with(".new-")).collect()
+}
+
+#[test]
+fn what_was_being_made_is_cleared_away_by_the_next_opening_unless_somebody_is_making_something() {
+    let folder = Folder::new();
+    create(&open_without_syncs(&folder), 1);
+    let root = folder.root();
+    fs::write(root.join(".new-1"), "half a log").unwrap();
+    fs::create_dir(root.join(".new-2")).unwrap();
+    fs::write(root.join(".new-2").join(format!("{}.jsonl", segment(2))), "half a log").unwrap();
+    fs::write(root.join(".new-2").join("LOCK"), "").unwrap();
+    let maker = File::open(root.join("CREATE")).unwrap();
+    maker.lock().unwrap();
+    drop(open_without_syncs(&folder));
+    assert_eq!(leftovers(&root), [".new-1", ".new-2"]);
+    drop(folder.open_read_only());
+    maker.unlock().unwrap();
+    drop(folder.open_read_only());
+    assert_eq!(leftovers(&root), [".new-1", ".new-2"], "a reader cleared something away");
+    let store = open_without_syncs(&folder);
+    assert_eq!(leftovers(&root), Vec::<String>::new());
+    assert_eq!(store.list_sessions().unwrap(), [session(1)]);
+}
+
+#[test]
+fn a_blob_that_was_being_put_is_cleared_away_unless_somebody_holds_blobs() {
+    let folder = Folder::new();
+    let store = open_without_syncs(&folder);
+    let guard = store.put_blob(b"kept").unwrap();
+    let blobs = folder.root().join("blobs");
+    fs::write(blobs.join(".new-1"), "half a bl").unwrap();
+    drop(open_without_syncs(&folder));
+    assert_eq!(leftovers(&blobs), [".new-1"]);
+    drop(guard);
+    let store = open_without_syncs(&folder);
+    assert_eq!(leftovers(&blobs), Vec::<String>::new());
+    assert_eq!(store.put_blob(b"kept").unwrap().reference().bytes, 4);
+}
+
+#[test]
+fn the_entry_of_a_dead_handle_is_moved_and_that_of_a_living_one_is_not() {
+    let folder = Folder::new();
+    let living = open_without_syncs(&folder);
+    create(&living, 1);
+    create(&living, 2);
+    let cursor = living.changes(None).unwrap().cursor;
+    let live = folder.root().join("live");
+    let entry = names(&live).remove(0);
+    // What a handle leaves that was killed: its entry, the last line of it torn, and no lock.
+    let copy = "00000000-0000-4000-8000-000000000000";
+    fs::write(live.join(copy), b"").unwrap();
+    append(&living, 1, &[1]).unwrap();
+    let changes = open_without_syncs(&folder).changes(Some(&cursor)).unwrap();
+    assert_eq!(changes.segments.len(), 2);
+    assert_eq!(names(&live), [entry]);
+}
+
+#[test]
+fn entries_that_lead_to_no_log_say_nothing_and_are_taken_over() {
+    let folder = Folder::new();
+    let store = open_without_syncs(&folder);
+    create(&store, 1);
+    let id = segment(2).to_string();
+    let by_segment = folder.root().join("by-segment").join(&id[id.len() - 2..]);
+    fs::create_dir_all(&by_segment).unwrap();
+    fs::write(by_segment.join(&id), format!("{}\n", session(7))).unwrap();
+    let by_origin = folder.root().join("by-origin").join(segment(1).to_string());
+    fs::create_dir_all(&by_origin).unwrap();
+    fs::write(by_origin.join(&id), "").unwrap();
+    let store = open_without_syncs(&folder);
+    assert_eq!(store.lookup_session_of(segment(2)).unwrap(), None);
+    create(&store, 2);
+    assert_eq!(store.lookup_session_of(segment(2)).unwrap(), Some(session(2)));
+    // The child that never was does not keep its origin's session.
+    store.delete_session(session(1)).unwrap();
+}
