@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
+use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -12,6 +13,7 @@ use crate::commands;
 use crate::config::{Config, Environment, StoreUrl, store_url};
 use crate::error::{CliError, Report, Result, exit};
 use crate::interrupt::Interrupt;
+use crate::mistake;
 use crate::output::{Output, Terminal};
 use crate::render::{Theme, clean};
 
@@ -55,15 +57,14 @@ fn tell(report: &Report, json: bool, theme: &Theme) -> u8 {
 /// Help and version are answers; everything else that clap says is a mistake of the caller.
 fn tell_clap(error: &clap::Error, arguments: &[OsString]) -> u8 {
     let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    if json && !is_answer {
-        let said = error.render().to_string();
-        let message = said.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        return tell(&Report::usage(message, Some("`pod --help` says what there is")), true, &Theme::default());
+    if is_answer {
+        // A closed pipe is all that can go wrong here, and nothing is lost with it.
+        drop(error.print());
+        return exit::OK;
     }
-    // A closed pipe is all that can go wrong here, and nothing is lost with it.
-    drop(error.print());
-    if is_answer { exit::OK } else { exit::USAGE }
+    let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let theme = Theme::new(!matches!(AutoStream::choice(&io::stderr()), ColorChoice::Never));
+    tell(&mistake::report(error, arguments), json, &theme)
 }
 
 impl App {

@@ -21,6 +21,8 @@ $XDG_DATA_HOME/pod/sessions unless --store, POD_STORE or the config file says ot
 Environment: POD_STORE, NO_COLOR, PAGER, COLUMNS; POD_NOW (RFC 3339) stands in for the clock where output has to be \
 reproducible.";
 
+const NO_TURN_ZERO: &str = "turns are counted from 1";
+
 /// The conversations of AI agents in one place: import, list, show and restore them.
 #[derive(Debug, Parser)]
 #[command(name = "pod", version, after_help = AFTER_HELP, max_term_width = 100)]
@@ -35,7 +37,7 @@ pub(crate) struct Cli {
     pub(crate) print: bool,
 
     /// With --session: what to say first.
-    #[arg(last = true, value_name = "PROMPT", requires = "session")]
+    #[arg(last = true, value_name = "PROMPT", requires = "session", conflicts_with = "print")]
     pub(crate) prompt: Vec<String>,
 
     /// What every command takes.
@@ -265,6 +267,15 @@ pub(crate) enum ToolsArg {
     Full,
 }
 
+/// A turn, 1-based.
+fn turn(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Err(NO_TURN_ZERO.to_owned()),
+        Ok(turn) => Ok(turn),
+        Err(_) => Err(format!("{text:?} is not a turn")),
+    }
+}
+
 /// A range of turns, both ends included, 1-based.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TurnRange {
@@ -291,7 +302,7 @@ impl FromStr for TurnRange {
             }
         };
         if first == 0 || last == 0 {
-            return Err("turns are counted from 1".to_owned());
+            return Err(NO_TURN_ZERO.to_owned());
         }
         if first > last {
             return Err(format!("the range ends before it begins: {first} > {last}"));
@@ -328,7 +339,7 @@ pub(crate) struct ForkArgs {
     pub(crate) id: String,
 
     /// The last turn to keep; without it, everything is kept.
-    #[arg(long, value_name = "TURN")]
+    #[arg(long, value_name = "TURN", value_parser = turn)]
     pub(crate) at: Option<u64>,
 
     /// Make a conversation of its own, rather than a branch of this one.
@@ -348,7 +359,7 @@ pub(crate) struct ResumeArgs {
     pub(crate) print: bool,
 
     /// What to say first.
-    #[arg(last = true, value_name = "PROMPT")]
+    #[arg(last = true, value_name = "PROMPT", conflicts_with = "print")]
     pub(crate) prompt: Vec<String>,
 }
 

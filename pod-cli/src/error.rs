@@ -1,10 +1,13 @@
 //! What went wrong, in words: kind, message, hint and exit code. The only place that has them.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde::Serialize;
 use session_store::SessionError;
+use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
 use store_core::{Missing, StoreError};
 
@@ -49,7 +52,7 @@ pub(crate) enum CliError {
     /// Several things are called that.
     Ambiguous { id: String, candidates: Vec<Candidate> },
     /// A file or folder that was named is not there, or holds no conversation.
-    NothingToImport { message: String, hint: Option<String> },
+    NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
     AgentUnavailable { id: String },
     /// The operating system refused.
@@ -93,11 +96,25 @@ pub(crate) struct Report {
     /// What an ambiguous id may mean.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) candidates: Vec<Candidate>,
+    /// Files that were looked at and are no conversations. A person is told of them beforehand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ignored: Vec<IgnoredFile>,
 }
+
+/// What to do about damage.
+pub(crate) const DAMAGE_HINT: &str =
+    "what stands there was left as it is; a copy of the store is the first thing to make";
 
 impl Report {
     fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
-        Self { code, kind, message: message.into(), hint: hint.map(str::to_owned), candidates: Vec::new() }
+        Self {
+            code,
+            kind,
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+            candidates: Vec::new(),
+            ignored: Vec::new(),
+        }
     }
 
     /// The report of a command line that clap refuses.
@@ -168,12 +185,17 @@ impl CliError {
                     exit::NOT_FOUND,
                     "ambiguous",
                     format!("{id:?} fits {} of them", candidates.len()),
-                    Some("give more characters of the one that is meant"),
+                    Some(if candidates.iter().all(|one| one.title.as_ref() == Some(id)) {
+                        "that is the title of each of them: give one of these ids"
+                    } else {
+                        "give more characters of the one that is meant"
+                    }),
                 )
             },
-            Self::NothingToImport { message, hint } => {
-                Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
-            }
+            Self::NothingToImport { message, hint, ignored } => Report {
+                ignored: ignored.clone(),
+                ..Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
+            },
             Self::AgentUnavailable { id } => Report {
                 hint: Some(format!(
                     "`pod --session {id} --print` shows the restored conversation, with --json the state that a model would go on from"
@@ -235,10 +257,7 @@ fn store_report(error: &StoreError, message: String) -> Report {
             let kind = if matches!(missing, Missing::Blob(_)) { "blob_not_found" } else { "not_found" };
             Report::new(exit::NOT_FOUND, kind, message, None)
         }
-        StoreError::Corrupt(_) => {
-            let hint = "what stands there was left as it is; a copy of the store is the first thing to make";
-            Report::new(exit::DAMAGE, "corrupt", message, Some(hint))
-        }
+        StoreError::Corrupt(_) => Report::new(exit::DAMAGE, "corrupt", message, Some(DAMAGE_HINT)),
         StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => Report::new(
             exit::CONFLICT,
             "conflict",
@@ -267,12 +286,29 @@ fn store_report(error: &StoreError, message: String) -> Report {
         StoreError::InvalidEntry { .. } | StoreError::InvalidOrigin { .. } => {
             Report::new(exit::FAILED, "invalid", message, None)
         }
-        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            failed("permission_denied", "check who owns the path; a store is readable by its owner only")
+        StoreError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            let hint = read_only_folder(path).map_or_else(
+                || "check who owns the path; a store is readable by its owner only".to_owned(),
+                |folder| {
+                    format!(
+                        "{} is read-only here: what only reads works, to write name another store",
+                        folder.display()
+                    )
+                },
+            );
+            failed("permission_denied", &hint)
         }
         StoreError::Io { .. } => Report::new(exit::FAILED, "io", message, None),
         _ => Report::new(exit::FAILED, "failed", message, None),
     }
+}
+
+/// The folder of a path, if all that stands in the way is that nothing may be written there.
+fn read_only_folder(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    let may_be_read = matches!(access(path, Access::READ_OK), Ok(()) | Err(Errno::NOENT));
+    let is_read_only = access(folder, Access::READ_OK).is_ok() && access(folder, Access::WRITE_OK).is_err();
+    (may_be_read && is_read_only).then_some(folder)
 }
 
 /// The message of an error with those of its causes that it does not say itself.
@@ -299,13 +335,17 @@ mod tests {
         let position = Position { seq: Seq(3), crc32c: 0xAB };
         let segment = SegmentId::derive(1, b"segment");
         let store = |error: StoreError| CliError::from(error);
-        let io_error = |kind| StoreError::io("open", std::path::Path::new("/store"), io::Error::from(kind));
+        let io_error = |kind| StoreError::io("open", Path::new("/store"), io::Error::from(kind));
         vec![
             CliError::Usage { message: "what?".into(), hint: None },
             CliError::Config { path: "/config.toml".into(), detail: "line 1: no".into() },
             CliError::NoStore { url: "fs:/nowhere".into() },
             CliError::NotFound { id: "abcd".into() },
-            CliError::NothingToImport { message: "no conversation below /x".into(), hint: None },
+            CliError::NothingToImport {
+                message: "no conversation below /x".into(),
+                hint: None,
+                ignored: vec![IgnoredFile { source: "/x/notes.jsonl".into(), reason: "not JSON".into() }],
+            },
             CliError::AgentUnavailable { id: "abcd".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
@@ -370,9 +410,12 @@ mod tests {
 
     #[test]
     fn what_came_from_outside_does_not_reach_the_terminal_as_it_is() {
-        let report =
-            CliError::NothingToImport { message: "no \u{1b}[31mred\u{7}".into(), hint: Some("\u{9b}2J".into()) }
-                .report();
+        let report = CliError::NothingToImport {
+            message: "no \u{1b}[31mred\u{7}".into(),
+            hint: Some("\u{9b}2J".into()),
+            ignored: Vec::new(),
+        }
+        .report();
         let mut told = Vec::new();
         report.tell(&mut told, false, &Theme::default()).unwrap();
         let told = String::from_utf8(told).unwrap();
@@ -383,7 +426,7 @@ mod tests {
     fn only_our_own_output_may_be_a_closed_pipe() {
         assert!(CliError::Output(io::ErrorKind::BrokenPipe.into()).is_closed_pipe());
         assert!(!CliError::Output(io::ErrorKind::StorageFull.into()).is_closed_pipe());
-        let store = StoreError::io("write", std::path::Path::new("/x"), io::ErrorKind::BrokenPipe.into());
+        let store = StoreError::io("write", Path::new("/x"), io::ErrorKind::BrokenPipe.into());
         assert!(!CliError::from(store).is_closed_pipe());
     }
 }

@@ -62,7 +62,11 @@ impl Library {
 
     /// What an id argument means.
     pub(crate) fn resolve(&self, app: &App, id: &str) -> Result<Target> {
-        match self.index.resolve(id, app.folder())? {
+        let said = match (self.index.resolve(&*self.store, id, app.folder())?, usual_form(id)) {
+            (Resolution::NotFound, Some(usual)) => self.index.resolve(&*self.store, &usual, app.folder())?,
+            (said, _) => said,
+        };
+        match said {
             Resolution::Found(target) => Ok(target),
             Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
             Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
@@ -73,6 +77,17 @@ impl Library {
     pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
         self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
     }
+}
+
+/// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
+fn usual_form(id: &str) -> Option<String> {
+    let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let usual = groups.map(|group| &digits[group]).join("-");
+    (usual != id).then_some(usual)
 }
 
 /// Opens a store that has to be there; for reading only where it cannot be written to.

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod interrupt;
 mod library;
+mod mistake;
 mod output;
 mod pager;
 mod progress;

@@ -2,12 +2,16 @@
 //!
 //! A leaf is a segment whose last entry no other segment of the same session continues. A fork into another session
 //! takes nothing away: the conversation goes on there as another one.
+//!
+//! Which leaf is current is decided by what can be read, or not at all: where a segment that could be the leaf is damaged,
+//! going on from another one would silently take back what was said. So the answer is an error then, and only a fact that
+//! names a readable segment stands above it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError, TimestampMs};
+use store_core::{Damage, LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError, TimestampMs};
 
-use crate::error::{LineageError, Result};
+use crate::error::{LineageError, Result, SessionError};
 use crate::facts::{CurrentLeaf, SessionFacts};
 
 /// What of a segment decides whether it is a leaf.
@@ -23,11 +27,31 @@ pub struct SegmentNode {
     pub origin: Option<SegmentOrigin>,
 }
 
+/// Why it is not known which leaf a session goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// This segment is the leaf, or could be, and cannot be read.
+    Unreadable(SegmentId),
+    /// The `current_leaf` fact names this segment, and the session does not have it.
+    Missing(SegmentId),
+}
+
+impl Undecided {
+    /// The segment that is to blame.
+    pub const fn segment(self) -> SegmentId {
+        match self {
+            Self::Unreadable(segment) | Self::Missing(segment) => segment,
+        }
+    }
+}
+
 /// The segments of one session.
 #[derive(Clone, Debug)]
 pub struct SegmentTree {
     session: SessionId,
     nodes: BTreeMap<SegmentId, SegmentNode>,
+    /// Segments of which it is not known what they continue, or where they end.
+    unreadable: BTreeSet<SegmentId>,
     /// By segment, those of the session that continue its last entry.
     continued_by: BTreeMap<SegmentId, Vec<SegmentId>>,
 }
@@ -45,7 +69,14 @@ impl SegmentTree {
                 continued_by.entry(origin.segment_id).or_default().push(node.segment_id);
             }
         }
-        Self { session, nodes, continued_by }
+        Self { session, nodes, unreadable: BTreeSet::new(), continued_by }
+    }
+
+    /// The same tree with segments that belong to it and cannot be placed in it.
+    #[must_use]
+    pub fn with_unreadable(mut self, segments: impl IntoIterator<Item = SegmentId>) -> Self {
+        self.unreadable.extend(segments);
+        self
     }
 
     /// Reads the first and the last entry of each segment of a session.
@@ -65,11 +96,12 @@ impl SegmentTree {
     /// The tree that counts: without the segments that others took the place of, and whole if that leaves nothing.
     #[must_use]
     pub fn without(&self, superseded: &BTreeSet<SegmentId>) -> Self {
-        let counts = |node: &&SegmentNode| !superseded.contains(&node.segment_id);
-        if !self.nodes.values().any(|node| counts(&node)) {
+        let counts = |segment: &SegmentId| !superseded.contains(segment);
+        if !self.nodes.keys().chain(&self.unreadable).any(counts) {
             return self.clone();
         }
-        Self::new(self.session, self.nodes.values().filter(counts).copied())
+        Self::new(self.session, self.nodes.values().filter(|node| counts(&node.segment_id)).copied())
+            .with_unreadable(self.unreadable.iter().copied().filter(counts))
     }
 
     /// The segments, oldest id first.
@@ -90,14 +122,28 @@ impl SegmentTree {
     /// The leaf that the session goes on from; `None` for a tree without segments.
     ///
     /// The one that the `current_leaf` fact names; if that was continued at its end, the one that continues it, and so
-    /// on. Without such a fact, or if it names nothing that counts, the leaf with the latest last entry, of several the
+    /// on. Without such a fact, or if it names a superseded segment, the leaf with the latest last entry, of several the
     /// one with the greatest id. Superseded segments count only where there is nothing else.
-    pub fn current(&self, named: Option<&CurrentLeaf>, superseded: &BTreeSet<SegmentId>) -> Option<SegmentId> {
-        named
-            .filter(|leaf| self.nodes.contains_key(&leaf.segment_id))
-            .map(|leaf| self.passed_on(leaf.segment_id, superseded))
-            .filter(|segment| !superseded.contains(segment))
-            .or_else(|| self.latest(self.leaves().iter(), superseded))
+    ///
+    /// # Errors
+    /// `Missing` if the fact names a segment that is not one of the session; `Unreadable` if it names one that cannot be
+    /// read, and without a fact if any that counts cannot.
+    pub fn current(
+        &self,
+        named: Option<&CurrentLeaf>,
+        superseded: &BTreeSet<SegmentId>,
+    ) -> Result<Option<SegmentId>, Undecided> {
+        let counted = self.without(superseded);
+        let named = named.map(|leaf| leaf.segment_id).filter(|segment| !superseded.contains(segment));
+        match named {
+            Some(named) if counted.nodes.contains_key(&named) => Ok(Some(counted.passed_on(named, superseded))),
+            Some(named) if counted.unreadable.contains(&named) => Err(Undecided::Unreadable(named)),
+            Some(named) => Err(Undecided::Missing(named)),
+            None => match counted.unreadable.last() {
+                Some(segment) => Err(Undecided::Unreadable(*segment)),
+                None => Ok(counted.latest(counted.leaves().iter(), superseded)),
+            },
+        }
     }
 
     /// Follows the continuations at the end of a segment.
@@ -149,13 +195,48 @@ pub fn leaves(store: &dyn Store, session: SessionId) -> Result<Vec<SegmentId>> {
     Ok(SegmentTree::read(store, session)?.without(&facts.superseded).leaves())
 }
 
-/// The leaf that a session goes on from.
+/// The leaf that a session goes on from: the one answer to that question, which the index gives too.
+///
+/// Reads the session's facts and two entries of each of its segments.
 ///
 /// # Errors
-/// As [`SegmentTree::read`].
+/// `NotFound` for an unknown session. Where [`SegmentTree::current`] cannot decide, what reading the segment to blame
+/// failed with (`Corrupt`, or `NoStart`), and `Corrupt` if it is not there any more. What the store fails with.
 pub fn current_leaf(store: &dyn Store, session: SessionId) -> Result<SegmentId> {
     let facts = SessionFacts::read(store, session)?;
-    let tree = SegmentTree::read(store, session)?.without(&facts.superseded);
-    let current = tree.current(facts.current_leaf.as_ref(), &facts.superseded);
-    Ok(current.ok_or(StoreError::no_session(session))?)
+    let segments = store.list_segments(session)?;
+    let (mut nodes, mut failed) = (Vec::new(), BTreeMap::new());
+    for segment in segments {
+        match read_node(store, session, segment) {
+            Ok(node) => nodes.push(node),
+            Err(error) if is_of_one_log(&error) => drop(failed.insert(segment, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let tree = SegmentTree::new(session, nodes).with_unreadable(failed.keys().copied());
+    match tree.current(facts.current_leaf.as_ref(), &facts.superseded) {
+        Ok(current) => Ok(current.ok_or(StoreError::no_session(session))?),
+        Err(undecided) => Err(failed.remove(&undecided.segment()).unwrap_or_else(|| missing(undecided.segment()))),
+    }
+}
+
+/// Whether the failure is about one log, not about the store as a whole.
+fn is_of_one_log(error: &SessionError) -> bool {
+    match error {
+        SessionError::Store(error) => is_damage(error),
+        error => matches!(error, SessionError::Lineage(_)),
+    }
+}
+
+/// Whether the store failed at one log, not as a whole.
+pub(crate) fn is_damage(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Corrupt(_) | StoreError::Io { .. } | StoreError::Backend { .. } | StoreError::NotAStore { .. }
+    )
+}
+
+fn missing(segment: SegmentId) -> SessionError {
+    let detail = "the session goes on from this segment, and its log is not there".to_owned();
+    StoreError::Corrupt(Damage { segment: Some(segment), part: 1, offset: 0, seq: None, detail }).into()
 }

@@ -66,7 +66,7 @@ pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
 pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, UsageTotals, usage_size};
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
-pub use leaf::{SegmentNode, SegmentTree, current_leaf, leaves};
+pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
 pub use restore::{
     INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,

@@ -59,19 +59,19 @@ impl ShowKind {
     }
 }
 
-/// The call that a tool call or a tool result is about.
+/// The call that a tool call or a tool result is about. In JSON it always has all four; what is not known is null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShowTool {
     /// Pairs the call with its result.
     pub call_id: String,
     /// The tool, where the call is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub name: Option<String>,
     /// The call's arguments; for a call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub arguments: Option<Value>,
     /// Whether the tool says that it failed; for a result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub is_error: Option<bool>,
 }
 

@@ -264,7 +264,8 @@ impl FsStore {
 
     fn clear_folder(&self, folder: &Path) -> Result<()> {
         let names = self.disk.list(folder).at("list", folder)?;
-        for (segment, part) in names.iter().filter_map(Layout::parse_log) {
+        for (segment, part) in names.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_log)
+        {
             if part == 1 {
                 self.forget_segment(&Layout::log_in(folder, segment), segment)?;
             }

@@ -272,9 +272,10 @@ impl Layout {
         listed.name.to_str().filter(|_| listed.kind == FileKind::Folder)?.parse().ok()
     }
 
-    /// What was listed in a session's folder, if it is a log: the segment and the part, from 1.
+    /// What was listed in a session's folder, if it has a log's name: the segment and the part, from 1. What stands there
+    /// instead of a regular file is damage of that segment, and not nothing.
     pub(crate) fn parse_log(listed: &Listed) -> Option<(SegmentId, u32)> {
-        Self::parse_log_name(listed.name.to_str().filter(|_| listed.kind == FileKind::File)?)
+        Self::parse_log_name(listed.name.to_str()?)
     }
 
     fn parse_log_name(name: &str) -> Option<(SegmentId, u32)> {

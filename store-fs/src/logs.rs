@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
 
 use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
-use crate::error::{At as _, found};
+use crate::error::{At as _, corrupt, found};
 use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
@@ -176,7 +176,11 @@ impl Logs {
             return Ok(None);
         }
         let name = key.name(&self.layout);
-        let Some((file, keep)) = self.open_file(&name, purpose)? else { return Ok(None) };
+        let opened = match self.open_file(&name, purpose) {
+            Err(error) => return Err(self.another_kind(key, &name).unwrap_or(error)),
+            opened => opened?,
+        };
+        let Some((file, keep)) = opened else { return Ok(None) };
         self.refuse_parts(key)?;
         self.record_log(name, file).map(|log| Some((log, keep)))
     }
@@ -245,6 +249,13 @@ impl Logs {
         let Some(folder) = key.session().map(|session| self.layout.session(session)) else { return Ok(true) };
         let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
         Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
+    }
+
+    /// The damage of a segment that has something else than a file in its log's place, which no opening takes for one.
+    fn another_kind(&self, key: LogKey, name: &LogName) -> Option<StoreError> {
+        let LogKey::Segment(_, segment) = key else { return None };
+        let stat = self.disk.stat(&name.path).ok().filter(|stat| stat.kind != FileKind::File);
+        stat.map(|_| corrupt(Some(segment), 0, None, "what stands in the log's place is not a regular file"))
     }
 
     /// Answering from the first part alone would be a shorter answer than the log's.

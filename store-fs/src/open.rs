@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use store_core::{Durability, Result, StoreError, TimestampMs};
+use serde_json::error::Category;
+use store_core::{Damage, Durability, Result, StoreError, TimestampMs};
 
 use crate::disk::{Disk, DiskFile, LockKind, Medium, OpenMode, OsDisk};
 use crate::error::{At as _, found};
@@ -99,7 +100,8 @@ impl FsStore {
     /// A store of a newer format that this version may read is opened and refuses every write.
     ///
     /// # Errors
-    /// `NotAStore` for a folder of other things, which is left as it is; `Locked` while somebody has it open
+    /// `NotAStore` for a folder of other things, which is left as it is; `Corrupt` for a store whose `store.json` is not JSON any
+    /// more; `Locked` while somebody has it open
     /// exclusively; `UnsupportedVersion` for a format that this version may not read; `Unsupported` if it would have to be made on a
     /// remote medium; those of the medium.
     pub fn open(path: impl AsRef<Path>, options: &FsOptions) -> Result<Self> {
@@ -119,7 +121,7 @@ impl FsStore {
     /// written to; every write answers `ReadOnly`.
     ///
     /// # Errors
-    /// `NotAStore`, also if there is nothing; `UnsupportedVersion`; those of the medium.
+    /// `NotAStore`, also if there is nothing; `Corrupt` as in [`open`](Self::open); `UnsupportedVersion`; those of the medium.
     pub fn open_read_only(path: impl AsRef<Path>, options: &FsOptions) -> Result<Self> {
         Self::open_on(Arc::new(OsDisk), path.as_ref(), OpenAs::ReadOnly, options)
     }
@@ -196,8 +198,22 @@ fn read_header(disk: &dyn Disk, layout: &Layout) -> Result<Option<Header>> {
     let bytes = read_small(&*file, HEADER_BYTES_MAX).at("read", &path)?;
     match serde_json::from_slice(&bytes) {
         Ok(header) => Ok(Some(header)),
+        Err(error) if error.classify() != Category::Data && is_beside_ours(disk, layout)? => {
+            let detail = format!("{}: {error}", path.display());
+            Err(StoreError::Corrupt(Damage { segment: None, part: 1, offset: 0, seq: None, detail }))
+        }
         Err(error) => Err(not_a_store(layout.root(), format!("store.json: {error}"))),
     }
+}
+
+/// Whether what a store has beside its `store.json` stands there.
+fn is_beside_ours(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
+    for path in [layout.by_segment_root(), layout.lock()] {
+        if found(disk.stat(&path)).at("stat", &path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// At most the first `bytes_max` bytes of a file that has fewer.

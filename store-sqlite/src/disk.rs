@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 use store_core::{Result, StoreError};
 
 const FILE_MODE: u32 = 0o600;
@@ -125,6 +125,12 @@ impl Place {
             Some(found) if found.len() == 0 => Occupant::EmptyFile,
             Some(_) => Occupant::File,
         })
+    }
+
+    /// Refuses a database that this process may not read. SQLite would only say that it cannot open it.
+    pub(crate) fn refuse_unreadable(&self) -> Result<()> {
+        rustix::fs::access(&self.path, Access::READ_OK)
+            .map_err(|errno| StoreError::io("read", &self.path, errno.into()))
     }
 
     /// The file that the database's name leads to; `None` if there is none.

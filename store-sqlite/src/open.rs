@@ -170,6 +170,7 @@ fn make(place: &Place) -> Result<()> {
 /// Reads the head of a file without writing anything anywhere, and refuses one that is not ours.
 fn inspect(connections: &Connections) -> Result<Format> {
     let place = connections.place();
+    place.refuse_unreadable()?;
     match connections.read(schema::format) {
         Ok(format) => refuse_foreign(place, format).map(|()| format),
         Err(Error::Database { source, .. }) if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {

@@ -1,14 +1,14 @@
 //! `pod import`
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use session_store::import::{Agent, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
+use session_store::import::{Agent, Conversations, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
 
 use crate::app::App;
 use crate::cli::{ImportArgs, ImportFrom};
-use crate::error::{CliError, Result, exit};
+use crate::error::{CliError, DAMAGE_HINT, Result, exit};
 use crate::library::Library;
 use crate::output::Output;
 use crate::progress::ProgressLine;
@@ -20,14 +20,26 @@ const IGNORED_NAMED_MAX: usize = 5;
 /// Brings conversations in.
 pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
     let paths = paths(app, &arguments.paths)?;
-    let library = if arguments.dry_run { Library::for_trying(app)? } else { Library::for_writing(app, true)? };
-    let report = import(app, &library, arguments, &paths)?;
+    // What is recorded of a source has to mean the same from every folder.
+    let absolute: Vec<PathBuf> = paths.iter().map(std::path::absolute).collect::<io::Result<_>>()?;
+    let found = Conversations::find(&absolute, agent(arguments.from));
+    let mut report = if found.is_empty() {
+        // A store that nothing would come into is not made.
+        found.into_report()
+    } else {
+        import(app, arguments, found)?
+    };
+    let sources = report.sessions.iter_mut().map(|file| &mut file.source);
+    for source in sources.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
+        *source = as_named(source, &paths, &absolute);
+    }
     if report.sessions.is_empty() {
         let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         tell_ignored(app, &report);
         return Err(CliError::NothingToImport {
             message: format!("no conversation in {}", named.join(", ")),
             hint: Some("a conversation of Claude Code, Codex or pi is a .jsonl file, told by what it holds".to_owned()),
+            ignored: report.ignored,
         });
     }
     if app.global.json {
@@ -35,7 +47,20 @@ pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
     } else {
         tell(app, arguments, &report)?;
     }
+    if report.sessions.iter().any(|file| file.met_damage) {
+        app.hint(DAMAGE_HINT);
+        return Ok(exit::DAMAGE);
+    }
     Ok(if report.failed > 0 { exit::FAILED } else { exit::OK })
+}
+
+const fn agent(from: ImportFrom) -> Option<Agent> {
+    match from {
+        ImportFrom::Auto => None,
+        ImportFrom::Claude => Some(Agent::Claude),
+        ImportFrom::Codex => Some(Agent::Codex),
+        ImportFrom::Pi => Some(Agent::Pi),
+    }
 }
 
 /// The paths that were named, all of which have to be there; without any, those of the agents' usual folders that are.
@@ -44,6 +69,7 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         return Err(CliError::NothingToImport {
             message: format!("{} is not there", missing.display()),
             hint: Some("nothing was imported".to_owned()),
+            ignored: Vec::new(),
         });
     }
     if !named.is_empty() {
@@ -59,28 +85,32 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
                 looked.join(", ")
             ),
             hint: Some("`pod import PATH` imports a file, or all that are in a folder".to_owned()),
+            ignored: Vec::new(),
         });
     }
     Ok(there)
 }
 
-fn import(app: &App, library: &Library, arguments: &ImportArgs, paths: &[PathBuf]) -> Result<ImportReport> {
+fn import(app: &App, arguments: &ImportArgs, found: Conversations) -> Result<ImportReport> {
+    let library = if arguments.dry_run { Library::for_trying(app)? } else { Library::for_writing(app, true)? };
     let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
-    let from = match arguments.from {
-        ImportFrom::Auto => None,
-        ImportFrom::Claude => Some(Agent::Claude),
-        ImportFrom::Codex => Some(Agent::Codex),
-        ImportFrom::Pi => Some(Agent::Pi),
-    };
-    let options = ImportOptions { from, dry_run: arguments.dry_run };
     let stderr = io::stderr();
     let to = stderr.is_terminal().then(|| stderr.lock());
     let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
-    let report = importer.run(paths, &options, &mut |progress| {
+    let report = importer.run_found(found, arguments.dry_run, &mut |progress| {
         let name = progress.path.file_name().unwrap_or_default().display();
         line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
     })?;
     Ok(report)
+}
+
+/// A source as it was named on the command line, or below a folder that was.
+fn as_named(source: &str, named: &[PathBuf], absolute: &[PathBuf]) -> String {
+    let below = named.iter().zip(absolute).find_map(|(named, absolute)| {
+        let rest = Path::new(source).strip_prefix(absolute).ok()?;
+        Some(if rest.as_os_str().is_empty() { named.clone() } else { named.join(rest) })
+    });
+    below.map_or_else(|| source.to_owned(), |path| path.display().to_string())
 }
 
 fn tell(app: &App, arguments: &ImportArgs, report: &ImportReport) -> Result<()> {

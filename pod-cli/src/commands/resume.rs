@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use session_store::{RestoredState, restore};
+use session_store::{RestoredState, close_open_calls, restore};
 use store_core::{Item, LlmUsage, Position, SegmentId, SessionId};
 
 use super::show;
@@ -25,7 +25,7 @@ struct Document<'a> {
     cwd: Option<&'a str>,
     agent: Option<&'a str>,
     native_id: Option<&'a str>,
-    history: &'a [Item],
+    history: Vec<Item>,
     usage_history: &'a [LlmUsage],
     extensions: &'a [(String, Value)],
 }
@@ -44,7 +44,8 @@ impl<'a> From<&'a RestoredState> for Document<'a> {
             cwd: state.config.cwd.as_deref(),
             agent: state.meta.agent.as_deref(),
             native_id: state.meta.native_id.as_deref(),
-            history: &state.history,
+            // As `show --context` has it: a provider refuses a call without a result.
+            history: close_open_calls(state.history.clone()),
             usage_history: &state.usage_history,
             extensions: &state.extensions,
         }
@@ -66,8 +67,10 @@ pub(super) fn run(app: &App, id: &str, print: bool) -> Result<u8> {
     let code = show::print(app, &library, &target, &show::Choice::branch(ToolsArg::Short))?;
     let open = match state.open_tool_calls.len() {
         0 => String::new(),
-        open => format!(", {open} of them calls without a result"),
+        1 => ", 1 of them the result of a call that was interrupted".to_owned(),
+        open => format!(", {open} of them the results of calls that were interrupted"),
     };
-    app.say(&format!("restored: {} turns, {} items for the model{open}", state.turn_count, state.history.len()));
+    let items = close_open_calls(state.history).len();
+    app.say(&format!("restored: {} turns, {items} items for the model{open}", state.turn_count));
     Ok(code)
 }

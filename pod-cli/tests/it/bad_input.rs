@@ -52,6 +52,17 @@ fn an_id_that_fits_several_names_them() {
 }
 
 #[test]
+fn a_title_that_several_have_asks_for_an_id() {
+    let world = fixture::world();
+    let made = world.pod(&["fork", &session_id("trunk"), "--at", "1", "--new-session", "--json"]).json();
+    let error = world.pod(&["show", "Why is the import slow?", "--json"]).json_error();
+    assert_eq!(error["error"]["kind"], "ambiguous", "{error}");
+    assert_eq!(error["error"]["hint"], "that is the title of each of them: give one of these ids");
+    let candidates = error["error"]["candidates"].as_array().unwrap();
+    assert!(candidates.iter().any(|candidate| candidate["session_id"] == made["session_id"]), "{error}");
+}
+
+#[test]
 fn a_store_that_is_not_there() {
     let world = World::new();
     for url in ["fs:nowhere", "sqlite:nowhere.db", "sqlite:no/such/folder/pod.db"] {
@@ -98,6 +109,19 @@ fn a_store_that_is_none() {
     expect(&world, &["list", "--store", "sqlite:other.db"], "not_a_store", 1);
     assert_eq!(std::fs::read(world.path().join("photos/cat.jpg")).unwrap(), b"cat");
     assert_eq!(std::fs::read_dir(world.path().join("photos")).unwrap().count(), 1, "nothing was added");
+}
+
+/// It was once told as a folder of somebody else's.
+#[test]
+fn a_store_whose_header_is_damaged_is_a_damaged_store() {
+    let world = fixture::world();
+    let header = world.usual_store().join("store.json");
+    for bytes in [&b""[..], b"{\"format\":1,\"min", b"\x00\xff\x00"] {
+        std::fs::write(&header, bytes).unwrap();
+        expect(&world, &["list"], "corrupt", 4);
+        expect(&world, &["fork", &session_id("trunk")], "corrupt", 4);
+        assert_eq!(std::fs::read(&header).unwrap(), bytes, "nothing was changed");
+    }
 }
 
 #[test]
@@ -180,9 +204,31 @@ fn a_store_that_may_only_be_read_is_listed_and_shown() {
         assert_eq!(run(&["show", "@last", "--json"]).json()["session_id"], session_id("fork"), "{url}");
         let refused = run(&["fork", &session_id("trunk"), "--json"]).json_error();
         assert_eq!(refused["error"]["code"], 1, "{url}: {refused}");
+        let hint = refused["error"]["hint"].as_str().unwrap();
+        assert!(hint.contains(&format!("{} is read-only", folder_of(&folder, &world))), "{url}: {hint}");
         assert_eq!(files_below(&folder), before, "{url}: nothing was written");
         set_mode_deep(&folder, 0o700, 0o600);
     }
+}
+
+/// As a run tells it.
+fn folder_of(folder: &Path, world: &World) -> String {
+    folder.display().to_string().replace(world.path().to_str().unwrap(), "[HOME]")
+}
+
+#[test]
+fn a_database_that_may_not_be_read_is_told_as_that() {
+    let world = World::new();
+    let path = world.path().join("sqlite/pod.db");
+    let url = format!("sqlite:{}", path.display());
+    fixture::fill(&*open(&url, &OpenOptions::at(NOW)).unwrap());
+    drop(world.command_of_a_mortal(&[]));
+    std::fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    let run = world.finish(&world.command_of_a_mortal(&["list", "--json", "--store", &url]).output().unwrap());
+    let error = run.json_error();
+    assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("permission_denied"), &json!(1)), "{error}");
+    assert_eq!(error["error"]["message"], "cannot read [HOME]/sqlite/pod.db: Permission denied (os error 13)");
+    assert!(error["error"]["hint"].as_str().is_some_and(|hint| hint.contains("who owns")), "{error}");
 }
 
 #[test]
@@ -240,6 +286,20 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_mistyped_command_is_told_with_the_one_that_was_meant() {
+    let world = World::new();
+    for (word, meant) in [("lst", "list"), ("sohw", "show"), ("imprt", "import"), ("segment", "segments")] {
+        let run = world.pod(&[word]);
+        assert_eq!(run.code, 2, "{run}");
+        assert_eq!(run.stderr, format!("error: there is no command {word:?}\nhint: did you mean `pod {meant}`?\n"));
+        let error = world.pod(&[word, "--json"]).json_error();
+        assert_eq!(error["error"]["hint"], format!("did you mean `pod {meant}`?"));
+    }
+    let run = world.pod(&["Why is it slow?"]);
+    assert!(run.code == 2 && run.stderr.contains("a prompt goes behind `pod --session ID --`"), "{run}");
+}
+
+#[test]
 fn words_that_make_no_sense() {
     let world = World::new();
     for arguments in [
@@ -254,6 +314,7 @@ fn words_that_make_no_sense() {
     ] {
         let run = world.pod(arguments);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+        assert!(run.stderr.lines().last().is_some_and(|line| line.starts_with("hint: ")), "{run}");
         let (kind, code) = kind_and_code(&world, arguments);
         assert_eq!((kind.as_str(), code), ("usage", 2));
     }

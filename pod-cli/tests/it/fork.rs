@@ -45,6 +45,9 @@ fn a_turn_that_is_not_there_cannot_be_forked() {
     let world = fixture::world();
     let error = world.pod(&["fork", &session_id("trunk"), "--at", "9", "--json"]).json_error();
     assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&json!(2), &json!("invalid_turn")));
+    let run = world.pod(&["fork", &session_id("trunk"), "--at", "0"]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+    assert!(run.stderr.contains("turns are counted from 1"), "{run}");
     let segments = world.pod(&["segments", &session_id("trunk"), "--json"]).json();
     assert_eq!(segments["segments"].as_array().unwrap().len(), 1, "nothing was written");
 }

@@ -160,6 +160,73 @@ fn a_folder_without_any_conversation() {
 }
 
 #[test]
+fn an_import_of_nothing_makes_no_store() {
+    let world = World::new();
+    fs::create_dir(world.path().join("photos")).unwrap();
+    fs::write(world.path().join("photos/notes.jsonl"), b"Dear diary,\n").unwrap();
+    fs::write(world.path().join("notes.jsonl"), b"Dear diary,\n").unwrap();
+    for store in ["fs:new", "sqlite:new/pod.db", "sqlite:new.db"] {
+        assert_eq!(world.pod(&["import", "notes.jsonl", "--store", store]).code, 1);
+        assert_eq!(world.pod(&["import", "photos", "--store", store]).code, 3);
+        let mut names: Vec<_> = fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["notes.jsonl", "photos"], "{store}");
+    }
+    let error = world.pod(&["import", "photos", "--json"]).json_error();
+    let ignored = error["error"]["ignored"].as_array().unwrap();
+    assert_eq!(ignored[0]["source"], "photos/notes.jsonl", "{error}");
+    assert!(ignored.iter().all(|file| file["reason"].as_str().is_some_and(|reason| !reason.is_empty())), "{error}");
+}
+
+#[test]
+fn damage_that_an_import_meets_is_told_as_damage() {
+    let world = world();
+    let store = world.path().join("store");
+    world.pod(&["import", "conversations/codex", "--store", "fs:store"]).ok();
+    let logs = logs_below(&store);
+    assert!(logs.len() > 5, "{logs:?}");
+    for log in logs {
+        let mut bytes = fs::read(&log).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&log, bytes).unwrap();
+    }
+    for source in sources_below(&world.path().join("conversations/codex")) {
+        let mut bytes = fs::read(&source).unwrap();
+        let last = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        bytes.extend_from_within(last..);
+        fs::write(&source, bytes).unwrap();
+    }
+    let run = world.pod(&["import", "conversations/codex", "--store", "fs:store"]);
+    assert_eq!(run.code, 4, "{run}");
+    assert!(run.stderr.contains("hint: what stands there was left as it is"), "{run}");
+    let report = world.pod(&["import", "conversations/codex", "--store", "fs:store", "--json"]);
+    assert_eq!(report.code, 4, "{report}");
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    let met = |file: &Value| file["met_damage"] == true && file["status"] == "failed";
+    assert!(report["sessions"].as_array().unwrap().iter().any(met), "{report}");
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The logs of segments.
+fn logs_below(store: &Path) -> Vec<PathBuf> {
+    let is_log = |path: &PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        path.extension().is_some_and(|extension| extension == "jsonl") && stem.len() == 36
+    };
+    files_below(store).into_iter().filter(is_log).collect()
+}
+
+fn sources_below(folder: &Path) -> Vec<PathBuf> {
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jsonl");
+    files_below(folder).into_iter().filter(is_source).collect()
+}
+
+#[test]
 fn files_that_are_none_are_named_with_their_reason() {
     let world = World::new();
     let files: [(&str, &[u8]); 5] = [

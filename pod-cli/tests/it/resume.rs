@@ -1,5 +1,7 @@
 //! `pod --session ID` and `pod resume ID`
 
+use serde_json::json;
+
 use crate::fixture::{self, segment_id, session_id};
 
 #[test]
@@ -7,6 +9,35 @@ fn the_restored_state_as_json() {
     let world = fixture::world();
     let state = world.pod(&["--session", &session_id("fork"), "--print", "--json"]).json();
     insta::assert_json_snapshot!(state);
+}
+
+#[test]
+fn the_history_is_what_a_model_would_be_given_and_open_calls_are_named() {
+    let world = fixture::world();
+    let state = world.pod(&["--session", &session_id("fork"), "--print", "--json"]).json();
+    assert_eq!(state["open_tool_calls"], json!(["call-3"]));
+    let history = state["history"].as_array().unwrap();
+    let closing = json!({"type": "tool_result", "call_id": "call-3",
+        "parts": [{"type": "text", "text": "[interrupted]"}], "is_error": true});
+    assert_eq!(history.last(), Some(&closing));
+    let context = world.pod(&["show", &session_id("fork"), "--context", "--json"]).json();
+    let rows = context["messages"].as_array().unwrap();
+    assert_eq!(rows.len(), history.len());
+    for (row, item) in rows.iter().zip(history) {
+        assert_eq!(row["kind"], item["type"], "{row} is {item}");
+        assert_eq!(row["tool"]["call_id"], item["call_id"], "{row} is {item}");
+    }
+}
+
+#[test]
+fn what_only_prints_takes_no_prompt() {
+    let world = fixture::world();
+    let id = session_id("fork");
+    for arguments in [["--session", &id, "--print", "--", "go on"], ["resume", &id, "--print", "--", "go on"]] {
+        let run = world.pod(&arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+        assert!(run.stderr.contains("hint: "), "{run}");
+    }
 }
 
 #[test]

@@ -76,6 +76,28 @@ fn thinking_and_tools_are_always_complete_for_programs() {
 }
 
 #[test]
+fn a_tool_always_has_its_four_fields() {
+    let shown = shown(&fixture::world(), &[&session_id("fork")]);
+    let tools: Vec<&Value> = shown["messages"].as_array().unwrap().iter().filter_map(|row| row.get("tool")).collect();
+    assert!(tools.len() > 3, "{shown}");
+    for tool in tools {
+        let keys: Vec<&str> = tool.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["call_id", "name", "arguments", "is_error"], "{tool}");
+    }
+}
+
+#[test]
+fn ids_in_another_spelling_are_the_same_ids() {
+    let world = fixture::world();
+    for id in [session_id("trunk"), segment_id("trunk")] {
+        for spelt in [id.to_uppercase(), id.replace('-', ""), id.to_uppercase().replace('-', "")] {
+            assert_eq!(shown(&world, &[&spelt])["session_id"], session_id("trunk"), "{spelt}");
+        }
+    }
+    assert_eq!(world.pod(&["show", &"0".repeat(32)]).code, 3);
+}
+
+#[test]
 fn a_compaction_is_shown_as_its_summary_and_a_dead_branch_only_on_demand() {
     let world = fixture::world();
     let id = session_id("ledger");

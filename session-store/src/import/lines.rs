@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use store_core::call::LINE_BYTES_MAX;
 use store_core::json;
@@ -149,8 +150,7 @@ impl<R: BufRead> Lines<R> {
     fn take_text(&mut self, text: &str, is_torn: bool) {
         if json::depth(text) > DEPTH_MAX {
             self.warn(format!("the record is nested deeper than {DEPTH_MAX} and is kept as text"));
-            let kept = Map::from_iter([(UNPARSED.to_owned(), Value::String(text.to_owned()))]);
-            return self.push(Value::Object(kept), text.to_owned());
+            return self.keep_as_text(text);
         }
         let error = match serde_json::from_str::<Value>(text) {
             Ok(Value::Object(fields)) => return self.push(Value::Object(fields), text.to_owned()),
@@ -163,6 +163,10 @@ impl<R: BufRead> Lines<R> {
         {
             self.warn("half of a surrogate pair was replaced".to_owned());
             return self.push(value, repaired.clone());
+        }
+        if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+            self.warn(format!("the record cannot be taken apart and is kept as text: {}", problem(&error)));
+            return self.keep_as_text(text);
         }
         let saved = self.salvage(repaired.as_deref().unwrap_or(text));
         let what = if is_torn { TORN.to_owned() } else { format!("the line is not valid JSON: {}", problem(&error)) };
@@ -212,6 +216,11 @@ impl<R: BufRead> Lines<R> {
     fn stands_alone(&self, value: &Value, rest: &str) -> bool {
         let rest = rest.trim_start();
         (rest.is_empty() || rest.starts_with('{')) && (self.is_record)(value)
+    }
+
+    fn keep_as_text(&mut self, text: &str) {
+        let kept = Map::from_iter([(UNPARSED.to_owned(), Value::String(text.to_owned()))]);
+        self.push(Value::Object(kept), text.to_owned());
     }
 
     fn push(&mut self, value: Value, text: String) {
@@ -377,6 +386,14 @@ mod tests {
         let all = read(deep.as_bytes());
         assert_eq!(all.len(), 2);
         assert_eq!(all[1], format!("0 {}", serde_json::json!({ UNPARSED: deep })));
+    }
+
+    /// Such a record is valid JSON. It was once lost as if it were not.
+    #[test]
+    fn a_number_beyond_every_range_is_kept_as_text() {
+        let text = r#"{"a":1e400}"#;
+        let all = read(text.as_bytes());
+        assert_eq!(all[1], format!("0 {}", serde_json::json!({ UNPARSED: text })));
     }
 
     #[test]

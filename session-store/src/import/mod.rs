@@ -24,4 +24,4 @@ mod writer;
 
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
-pub use run::{ImportOptions, Importer, Progress};
+pub use run::{Conversations, ImportOptions, Importer, Progress};

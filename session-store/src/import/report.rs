@@ -48,6 +48,9 @@ pub struct ImportedFile {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// It failed because the store is damaged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub met_damage: bool,
 }
 
 impl ImportedFile {
@@ -65,6 +68,7 @@ impl ImportedFile {
             skipped: 0,
             warnings: Vec::new(),
             error: None,
+            met_damage: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, TimestampMs};
+use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::claude::ClaudeReader;
 use super::codex::{self, CodexReader};
@@ -94,6 +94,32 @@ impl Job {
     }
 }
 
+/// The conversations that stand at some paths, found before there is a store to bring them to.
+#[derive(Debug)]
+pub struct Conversations {
+    jobs: Vec<Job>,
+    report: ImportReport,
+}
+
+impl Conversations {
+    /// Looks for them at the paths, in folders deep. It reads heads only, and writes nothing.
+    pub fn find(paths: &[PathBuf], from: Option<Agent>) -> Self {
+        let mut report = ImportReport::default();
+        let jobs = in_order(find(paths, from, &mut report));
+        Self { jobs, report }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// The report of an import of none of them: what is there that is no conversation.
+    pub fn into_report(self) -> ImportReport {
+        self.report
+    }
+}
+
 impl Importer<'_> {
     /// Imports files, and all conversations in folders, deep.
     ///
@@ -108,10 +134,22 @@ impl Importer<'_> {
         options: &ImportOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
-        let mut report = ImportReport::default();
-        let jobs = in_order(find(paths, options.from, &mut report));
+        self.run_found(Conversations::find(paths, options.from), options.dry_run, progress)
+    }
+
+    /// Imports what was found, as [`run`](Self::run) does.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_found(
+        &self,
+        conversations: Conversations,
+        dry_run: bool,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<ImportReport> {
+        let Conversations { jobs, mut report } = conversations;
         let removed = self.tombstones()?;
-        if options.dry_run {
+        if dry_run {
             return self.rehearse(&jobs, &removed, report, progress);
         }
         let births = births(&jobs);
@@ -134,7 +172,11 @@ impl Importer<'_> {
         }
         match self.import(job, births) {
             Ok(file) => file,
-            Err(error) => ImportedFile { error: Some(with_sources(&error)), ..job.report(ImportStatus::Failed) },
+            Err(error) => ImportedFile {
+                error: Some(with_sources(&error)),
+                met_damage: is_damage(&error),
+                ..job.report(ImportStatus::Failed)
+            },
         }
     }
 
@@ -324,6 +366,11 @@ fn failure(path: &Path, error: std::io::Error) -> SessionError {
     SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
 }
 
+/// Whether the store is not as it was written.
+const fn is_damage(error: &SessionError) -> bool {
+    matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
+}
+
 /// An error with what caused it.
 fn with_sources(error: &SessionError) -> String {
     let mut text = match error {
@@ -347,18 +394,25 @@ fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Ve
     let mut jobs: BTreeMap<PathBuf, FileHead> = BTreeMap::new();
     for path in paths {
         if !path.is_dir() {
-            look_at(path, from, &mut jobs, |reason| {
+            if let Err(NoJob::Refused(reason) | NoJob::Unreadable(reason)) = look_at(path, from, &mut jobs) {
                 report.add(ImportedFile::failed(path.display().to_string(), reason));
-            });
+            }
             continue;
         }
         let before = jobs.len();
         let mut left_out = Vec::new();
         for found in detect::search(path) {
             match found {
-                FoundFile::Candidate(file) => look_at(&file, from, &mut jobs, |reason| {
-                    left_out.push(IgnoredFile { source: file.display().to_string(), reason });
-                }),
+                FoundFile::Candidate(file) => match look_at(&file, from, &mut jobs) {
+                    Ok(()) => {}
+                    Err(NoJob::Refused(reason)) => {
+                        left_out.push(IgnoredFile { source: file.display().to_string(), reason });
+                    }
+                    // Nobody can say that it is no conversation.
+                    Err(NoJob::Unreadable(reason)) => {
+                        report.add(ImportedFile::failed(file.display().to_string(), reason));
+                    }
+                },
                 FoundFile::Unreadable(folder, error) => {
                     report.add(ImportedFile::failed(folder.display().to_string(), error.to_string()));
                 }
@@ -373,13 +427,22 @@ fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Ve
     jobs.into_iter().map(|(path, head)| Job { path, head }).collect()
 }
 
-fn look_at(path: &Path, from: Option<Agent>, jobs: &mut BTreeMap<PathBuf, FileHead>, refuse: impl FnOnce(String)) {
+/// Why a file is not imported.
+enum NoJob {
+    /// It is not a conversation.
+    Refused(String),
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+fn look_at(path: &Path, from: Option<Agent>, jobs: &mut BTreeMap<PathBuf, FileHead>) -> Result<(), NoJob> {
     match detect::detect(path, from) {
         Ok(Detected::Conversation(head)) => {
             jobs.insert(path.to_owned(), *head);
+            Ok(())
         }
-        Ok(Detected::Refused(reason)) => refuse(reason),
-        Err(error) => refuse(error.to_string()),
+        Ok(Detected::Refused(reason)) => Err(NoJob::Refused(reason)),
+        Err(error) => Err(NoJob::Unreadable(error.to_string())),
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store};
 
 use super::rows::{Fault, SegmentRow};
-use super::scan::is_damage;
+use crate::leaf::is_damage;
 
 /// The points at which others continue a segment, each with how many of them are still to be read.
 pub(super) type Wanted = HashMap<SegmentId, BTreeMap<Seq, usize>>;

@@ -9,12 +9,13 @@ use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
-use super::resolve::{self, Resolution};
+use super::resolve::{self, Resolution, Target};
 use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use crate::error::{Result, SessionError};
+use crate::leaf::current_leaf;
 use crate::segment::SegmentLocation;
 
 /// The projection of a store that lists, names and look-ups are answered from.
@@ -121,10 +122,19 @@ impl Index {
     /// What an id means: a session, a segment, an agent's own id, each in full or as a prefix or suffix of at least 4
     /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins.
     ///
+    /// The index finds the session; which leaf it goes on from is asked of the store, so that the answer does not depend
+    /// on when the index read what. A named segment is answered as it is, damaged or not.
+    ///
     /// # Errors
-    /// `Index`.
-    pub fn resolve(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        self.ask(|db| resolve::resolve(db, text, folder))
+    /// For a session, an agent's own id, a title: as [`current_leaf`]. `Index`.
+    pub fn resolve(&self, store: &dyn Store, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        match self.ask(|db| resolve::resolve(db, text, folder))? {
+            Resolution::Found(target) if !target.exact_segment => {
+                let segment = current_leaf(store, target.session)?;
+                Ok(Resolution::Found(Target { segment, ..target }))
+            }
+            other => Ok(other),
+        }
     }
 
     /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and

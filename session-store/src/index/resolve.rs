@@ -20,7 +20,7 @@ pub(super) const PARTIAL_CHARS_MIN: usize = 4;
 pub struct Target {
     /// The session.
     pub session: SessionId,
-    /// The named segment; the session's current leaf where no segment was named.
+    /// The named segment; the session's current leaf, as the store has it now, where no segment was named.
     pub segment: SegmentId,
     /// A segment was named, not a session.
     pub exact_segment: bool,

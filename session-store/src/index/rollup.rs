@@ -7,11 +7,10 @@ use store_core::{Fact, FactScope, SegmentId, SessionId, SessionKind, Store, Time
 
 use super::branch::Branch;
 use super::rows::{Fault, SegmentRow, read_json, to_db, to_json};
-use super::scan::is_damage;
 use super::summary::{ForkedFrom, SegmentSummary, SessionSummary};
 use super::usage::{self, SessionUsage};
 use crate::facts::SessionFacts;
-use crate::leaf::{SegmentNode, SegmentTree};
+use crate::leaf::{SegmentNode, SegmentTree, Undecided, is_damage};
 
 /// Sorts sessions without a title behind all others.
 const NO_TITLE: &str = "\u{10FFFF}";
@@ -61,7 +60,9 @@ pub(super) struct Family {
     facts: SessionFacts,
     facts_damaged: bool,
     tree: SegmentTree,
+    /// The current leaf; the segment to blame where it is not known.
     current: SegmentId,
+    undecided: Option<Undecided>,
     usage: SessionUsage,
 }
 
@@ -72,10 +73,25 @@ impl Family {
         let found = query.query_row([session.to_string()], |row| Ok((read_json(row, 0)?, row.get(1)?))).optional()?;
         let Some((facts, facts_damaged)): Option<(SessionFacts, bool)> = found else { return Ok(None) };
         let rows = SegmentRow::of_session(db, session)?;
-        let tree = SegmentTree::new(session, rows.iter().map(to_node)).without(&facts.superseded);
-        let Some(current) = tree.current(facts.current_leaf.as_ref(), &facts.superseded) else { return Ok(None) };
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (unreadable, readable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_unreadable());
+        let tree = SegmentTree::new(session, readable.into_iter().map(to_node))
+            .with_unreadable(unreadable.into_iter().map(|row| row.id));
+        let (current, undecided) = match tree.current(facts.current_leaf.as_ref(), &facts.superseded) {
+            Ok(Some(current)) => (current, None),
+            Ok(None) => return Ok(None),
+            Err(undecided) => (undecided.segment(), Some(undecided)),
+        };
+        let tree = tree.without(&facts.superseded);
         let usage = usage::of_session(db, session, &rows)?;
-        Ok(Some(Self { session, rows, facts, facts_damaged, tree, current, usage }))
+        Ok(Some(Self { session, rows, facts, facts_damaged, tree, current, undecided, usage }))
+    }
+
+    /// Whether the facts name a segment that is not there. It may come back without a word.
+    fn lacks_its_leaf(&self) -> bool {
+        matches!(self.undecided, Some(Undecided::Missing(_)))
     }
 
     /// The rows of `pod segments`, in the order in which the segments began.
@@ -115,7 +131,10 @@ impl Family {
         SessionSummary {
             session_id: self.session,
             segment_id: self.current,
-            title: self.facts.title().map(str::to_owned).or_else(|| branch.prompt.clone()),
+            title: self.facts.title().map(str::to_owned).or_else(|| branch.prompt.clone()).or_else(|| {
+                // Of a leaf that cannot be read nothing is known; what was said before it still tells what it was about.
+                self.undecided.and_then(|_| self.rows.iter().find_map(|row| row.own.prompt.clone()))
+            }),
             agent: of_current(|row| row.own.agent.clone()),
             native_id: of_current(|row| row.own.native_id.clone()),
             cwd: config.cwd.clone(),
@@ -135,7 +154,7 @@ impl Family {
             usage_inherited: self.usage.inherited,
             cost_usd: self.usage.cost.clone(),
             live: None,
-            damaged: self.facts_damaged || self.rows.iter().any(|row| row.damaged),
+            damaged: self.facts_damaged || self.lacks_its_leaf() || self.rows.iter().any(|row| row.damaged),
             archived: self.facts.archived,
             trashed: self.facts.trashed,
             pinned: self.facts.pinned,
@@ -176,8 +195,10 @@ pub(super) fn roll_up(db: &Connection, session: SessionId) -> rusqlite::Result<(
     };
     let mut current = Branch::default();
     let mut folders = BTreeSet::new();
+    let mut last_message_ms = None;
     for row in &family.rows {
         let branch = row.branch(db)?;
+        last_message_ms = last_message_ms.max(branch.last_message_ms);
         folders.extend(branch.folders.iter().cloned());
         if row.id == family.current {
             current = branch;
@@ -185,8 +206,16 @@ pub(super) fn roll_up(db: &Connection, session: SessionId) -> rusqlite::Result<(
         db.prepare_cached("UPDATE segment SET superseded = ?2 WHERE no = ?1 AND superseded <> ?2")?
             .execute(params![row.no, family.facts.superseded.contains(&row.id)])?;
     }
+    if family.undecided.is_some() {
+        // A leaf that cannot be read makes the conversation no older than what is left of it.
+        current.last_message_ms = last_message_ms;
+    }
     for folder in &folders {
         db.prepare_cached("INSERT INTO folder (session, path) VALUES (?1, ?2)")?.execute(params![id, folder])?;
+    }
+    if family.lacks_its_leaf() {
+        // Looked at again with every refresh, like facts that cannot be read.
+        db.prepare_cached("UPDATE session SET facts_damaged = 1 WHERE id = ?1")?.execute([&id])?;
     }
     put_summary(db, &family.session(&current))
 }

@@ -164,6 +164,11 @@ impl SegmentRow {
         query.query_row([self.no], |row| read_json(row, 0))
     }
 
+    /// Whether its own log could not be read to its end, so that it is not known where that is.
+    pub(super) const fn is_unreadable(&self) -> bool {
+        self.position.seq.0 == 0 || (self.damaged && !self.own.detached)
+    }
+
     /// When it began: its first entry's time, else what its id says.
     pub(super) fn created_ms(&self) -> u64 {
         self.own.first_ms.unwrap_or_else(|| self.id.timestamp_ms())

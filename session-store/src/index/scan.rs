@@ -10,17 +10,10 @@ use super::lookup::{put_record, record_of};
 use super::plan::Wanted;
 use super::rows::{Fault, SegmentRow, read_id};
 use super::usage::{Touched, put_usage, request_name};
+use crate::leaf::is_damage;
 
 /// How many records are read at once.
 const BATCH_RECORDS: usize = 64;
-
-/// Whether the failure is about one log, not about the store as a whole.
-pub(super) fn is_damage(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Corrupt(_) | StoreError::Io { .. } | StoreError::Backend { .. } | StoreError::NotAStore { .. }
-    )
-}
 
 /// One pass over changed segments.
 pub(super) struct Scan<'a> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use session_store::{
     CurrentLeaf, ForkPoint, NewSegment, SegmentLocation, SegmentNode, SegmentTree, SessionError, SessionFact,
-    append_entry, create_segment_with_ids, current_leaf, fork, fork_at, leaves, put_session_fact,
+    Undecided, append_entry, create_segment_with_ids, current_leaf, fork, fork_at, leaves, put_session_fact,
 };
 use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, StoreError, UserInput};
 
@@ -42,6 +42,10 @@ fn named(number: u64) -> Option<CurrentLeaf> {
 }
 
 fn current(tree: &SegmentTree, named: Option<CurrentLeaf>, superseded: &[u64]) -> Option<SegmentId> {
+    decide(tree, named, superseded).unwrap()
+}
+
+fn decide(tree: &SegmentTree, named: Option<CurrentLeaf>, superseded: &[u64]) -> Result<Option<SegmentId>, Undecided> {
     tree.current(named.as_ref(), &superseded.iter().copied().map(id).collect())
 }
 
@@ -102,7 +106,7 @@ fn without_a_name_the_latest_last_entry_decides_and_then_the_greater_id() {
     let nodes = [(1, 5, 99, None), (2, 3, 20, Some((1, 5))), (3, 3, 30, Some((1, 4))), (4, 9, 30, Some((1, 2)))];
     let tree = tree(session("s"), &nodes);
     assert_eq!(current(&tree, None, &[]), Some(id(4)));
-    assert_eq!(current(&tree, named(77), &[]), Some(id(4)));
+    assert_eq!(current(&tree, named(77), &[77]), Some(id(4)), "a superseded segment is not gone on from");
     assert_eq!(current(&tree, None, &[4]), Some(id(3)));
 }
 
@@ -120,10 +124,24 @@ fn a_superseded_segment_takes_nothing_from_what_it_continues() {
     let superseded = BTreeSet::from([id(2)]);
     let counted = tree.without(&superseded);
     assert_eq!(counted.leaves(), [id(1), id(3)]);
-    assert_eq!(counted.current(named(1).as_ref(), &superseded), Some(id(1)));
-    assert_eq!(counted.current(None, &superseded), Some(id(1)));
+    assert_eq!(counted.current(named(1).as_ref(), &superseded), Ok(Some(id(1))));
+    assert_eq!(counted.current(None, &superseded), Ok(Some(id(1))));
     let all = BTreeSet::from([id(1), id(2), id(3)]);
     assert_eq!(tree.without(&all).leaves(), [id(2), id(3)], "where nothing else is left they count");
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_never_passed_over_in_silence() {
+    // 3 was written first, 2 is where somebody went back and said something else; 9 cannot be read.
+    let known = tree(session("s"), &[(1, 5, 10, None), (2, 3, 20, Some((1, 5))), (3, 3, 15, Some((1, 4)))]);
+    let damaged = known.clone().with_unreadable([id(9)]);
+    assert_eq!(decide(&damaged, None, &[]), Err(Undecided::Unreadable(id(9))), "it could be the leaf");
+    assert_eq!(decide(&damaged, named(9), &[]), Err(Undecided::Unreadable(id(9))), "it is the leaf");
+    assert_eq!(decide(&damaged, named(3), &[]), Ok(Some(id(3))), "another one is");
+    assert_eq!(decide(&damaged, None, &[9]), Ok(Some(id(2))), "it does not count");
+    assert_eq!(decide(&known, named(9), &[]), Err(Undecided::Missing(id(9))));
+    let alone = SegmentTree::new(session("s"), []).with_unreadable([id(9)]);
+    assert_eq!(decide(&alone, None, &[9]), Err(Undecided::Unreadable(id(9))), "there is nothing else");
 }
 
 #[test]
@@ -161,7 +179,14 @@ proptest! {
             .collect();
         let tree = tree(session("s"), &nodes);
         let superseded: BTreeSet<SegmentId> = superseded.into_iter().map(id).collect();
-        let current = tree.current(name.and_then(named).as_ref(), &superseded).unwrap();
-        prop_assert!(tree.leaves().contains(&current));
+        let named = name.and_then(named);
+        match tree.current(named.as_ref(), &superseded) {
+            Ok(current) => prop_assert!(tree.without(&superseded).leaves().contains(&current.unwrap())),
+            Err(undecided) => {
+                let missing = named.unwrap().segment_id;
+                prop_assert_eq!(undecided, Undecided::Missing(missing));
+                prop_assert!(tree.segments().all(|node| node.segment_id != missing));
+            }
+        }
     }
 }

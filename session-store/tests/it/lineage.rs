@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use session_store::{
     ForkPoint, LineageError, NewSegment, SegmentLocation, SessionError, ShowOptions, ShowScope,
-    create_compacted_segment, current_leaf, fork, fork_at, lineage, lineage_through, restore, transcript,
+    create_compacted_segment, current_leaf, fork, fork_at, leaves, lineage, lineage_through, restore, transcript,
 };
 use store_core::{HistoryItem, HistoryRef, LogEntry, Missing, SegmentOrigin, SegmentStart, Seq, Store, StoreError};
 
@@ -123,11 +123,12 @@ fn a_start_that_this_version_cannot_read_is_an_error_that_names_the_segment() {
     let newer = r#"{"kind":"segment_start","ts":1,"session_id":7}"#;
     store.replace(a.segment_id, LogEntry::from_text(newer).unwrap());
     assert_eq!(blame(&store, b), LineageError::NoStart { segment: a.segment_id });
-    let error = current_leaf(&store, a.session_id).unwrap_err();
+    let error = leaves(&store, a.session_id).unwrap_err();
     assert!(
         matches!(&error, SessionError::Lineage(LineageError::NoStart { segment }) if *segment == a.segment_id),
         "{error:?}"
     );
+    assert_eq!(current_leaf(&store, a.session_id).unwrap(), b.segment_id, "a readable leaf was named");
 }
 
 #[test]

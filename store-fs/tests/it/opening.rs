@@ -210,9 +210,16 @@ fn a_link_in_place_of_a_log_is_refused() {
     symlink(&elsewhere, folder.log(1)).unwrap();
     let bytes = fs::read(&elsewhere).unwrap();
     let store = folder.open();
-    assert!(texts(&store, 1).is_err());
-    assert!(append(&store, 1, &[1]).is_err());
-    assert_eq!(store.list_segments(session(1)).unwrap(), []);
+    for refused in [texts(&store, 1).map(drop), append(&store, 1, &[1]).map(drop)] {
+        assert!(
+            matches!(&refused, Err(StoreError::Corrupt(damage)) if damage.segment == Some(segment(1))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.list_segments(session(1)).unwrap(), [segment(1)], "damaged is not absent");
+    assert_eq!(store.lookup_session_of(segment(1)).unwrap(), Some(session(1)));
+    assert_eq!(fs::read(&elsewhere).unwrap(), bytes);
+    store.delete_session(session(1)).unwrap();
     assert_eq!(fs::read(&elsewhere).unwrap(), bytes);
 }
 

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::facts::{CurrentLeaf, SessionFact, SessionFacts, Title, TitleBy, put_session_fact};
 use crate::import::record::ForkHint;
 use crate::import::walk::Place;
-use crate::leaf::SegmentTree;
+use crate::leaf::current_leaf;
 
 /// How far a file was read, and what its agent said then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,8 +111,7 @@ impl Writer<'_> {
         if store.exists(session)? {
             let facts = SessionFacts::read(store, session)?;
             outcome.said = self.say(&facts, cursor)?;
-            let facts = SessionFacts::read(store, session)?;
-            outcome.leaf = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
+            outcome.leaf = Some(current_leaf(store, session)?);
         }
         outcome.tally = self.tally;
         Ok(outcome)
@@ -164,15 +163,16 @@ impl Writer<'_> {
         named.filter(is_own).or(self.at.filter(is_own))
     }
 
-    /// Names the leaf if the agent went on elsewhere than the session would. What a person chose since stays.
+    /// Names the leaf: always where there are several segments, or one that is lost later would be missed by nobody. What a
+    /// person chose since stays.
     fn say_leaf(&self, leaf: Option<Place>, old: &Cursor) -> Result<bool> {
         let Some(leaf) = leaf.filter(|leaf| self.log.written() > 0 || old.leaf != Some(leaf.segment)) else {
             return Ok(false);
         };
         let (store, session) = (self.target.store, self.session);
         let facts = SessionFacts::read(store, session)?;
-        let current = SegmentTree::read(store, session)?.current(facts.current_leaf.as_ref(), &facts.superseded);
-        if current == Some(leaf.segment) {
+        let is_named = facts.current_leaf.is_some_and(|named| named.segment_id == leaf.segment);
+        if (is_named || store.list_segments(session)?.len() < 2) && current_leaf(store, session)? == leaf.segment {
             return Ok(false);
         }
         let fact = SessionFact::CurrentLeaf(CurrentLeaf { segment_id: leaf.segment, seq: leaf.seq });

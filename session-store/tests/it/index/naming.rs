@@ -20,16 +20,16 @@ fn a_store() -> MemoryStore {
     store
 }
 
-fn found(index: &Index, text: &str, folder: Option<&str>) -> Option<(SessionId, SegmentId, bool)> {
-    match index.resolve(text, folder).unwrap() {
+fn found(store: &dyn Store, index: &Index, text: &str, folder: Option<&str>) -> Option<(SessionId, SegmentId, bool)> {
+    match index.resolve(store, text, folder).unwrap() {
         Resolution::Found(Target { session, segment, exact_segment }) => Some((session, segment, exact_segment)),
         Resolution::NotFound => None,
         Resolution::Ambiguous(candidates) => panic!("{text:?} is ambiguous: {candidates:?}"),
     }
 }
 
-fn candidates(index: &Index, text: &str, folder: Option<&str>) -> Vec<(SessionId, SegmentId)> {
-    match index.resolve(text, folder).unwrap() {
+fn candidates(store: &dyn Store, index: &Index, text: &str, folder: Option<&str>) -> Vec<(SessionId, SegmentId)> {
+    match index.resolve(store, text, folder).unwrap() {
         Resolution::Ambiguous(candidates) => candidates.iter().map(|one| (one.session_id, one.segment_id)).collect(),
         other => panic!("{text:?} is {other:?}"),
     }
@@ -37,39 +37,41 @@ fn candidates(index: &Index, text: &str, folder: Option<&str>) -> Vec<(SessionId
 
 #[test]
 fn a_session_is_its_current_leaf_and_a_segment_is_itself() {
-    let index = index_of(&a_store());
-    assert_eq!(found(&index, &session(1).to_string(), None), Some((session(1), segment(2), false)));
-    assert_eq!(found(&index, "native-one", None), Some((session(1), segment(2), false)));
-    assert_eq!(found(&index, &segment(1).to_string(), None), Some((session(1), segment(1), true)));
-    assert_eq!(found(&index, &segment(2).to_string(), None), Some((session(1), segment(2), true)));
+    let store = a_store();
+    let index = index_of(&store);
+    assert_eq!(found(&store, &index, &session(1).to_string(), None), Some((session(1), segment(2), false)));
+    assert_eq!(found(&store, &index, "native-one", None), Some((session(1), segment(2), false)));
+    assert_eq!(found(&store, &index, &segment(1).to_string(), None), Some((session(1), segment(1), true)));
+    assert_eq!(found(&store, &index, &segment(2).to_string(), None), Some((session(1), segment(2), true)));
 }
 
 #[test]
 fn part_of_an_id_will_do_if_it_is_the_beginning_or_the_end_of_one() {
-    let index = index_of(&a_store());
+    let store = a_store();
+    let index = index_of(&store);
     let text = segment(1).to_string();
-    assert_eq!(found(&index, &text[..30], None), Some((session(1), segment(1), true)));
-    assert_eq!(found(&index, &text[text.len() - 4..], None), Some((session(1), segment(1), true)));
-    assert_eq!(found(&index, &text[text.len() - 3..], None), None, "too short");
-    assert_eq!(found(&index, &text[10..30], None), None, "the middle names nothing");
-    assert_eq!(found(&index, "-two", None), Some((session(600), segment(600), false)));
-    assert_eq!(found(&index, "", None), None);
-    assert_eq!(found(&index, "%%%%", None), None);
-    assert_eq!(found(&index, "____", None), None);
+    assert_eq!(found(&store, &index, &text[..30], None), Some((session(1), segment(1), true)));
+    assert_eq!(found(&store, &index, &text[text.len() - 4..], None), Some((session(1), segment(1), true)));
+    assert_eq!(found(&store, &index, &text[text.len() - 3..], None), None, "too short");
+    assert_eq!(found(&store, &index, &text[10..30], None), None, "the middle names nothing");
+    assert_eq!(found(&store, &index, "-two", None), Some((session(600), segment(600), false)));
+    assert_eq!(found(&store, &index, "", None), None);
+    assert_eq!(found(&store, &index, "%%%%", None), None);
+    assert_eq!(found(&store, &index, "____", None), None);
 }
 
 #[test]
 fn several_targets_are_ambiguous_and_several_names_of_one_target_are_not() {
     let store = a_store();
     let index = index_of(&store);
-    assert_eq!(candidates(&index, "native-", None), [(session(600), segment(600)), (session(1), segment(2))]);
+    assert_eq!(candidates(&store, &index, "native-", None), [(session(600), segment(600)), (session(1), segment(2))]);
     // A session and its only segment begin alike, because they began at the same time.
     let prefix = &session(600).to_string()[..13];
     assert!(segment(600).to_string().starts_with(prefix));
-    assert_eq!(found(&index, prefix, None), Some((session(600), segment(600), false)));
+    assert_eq!(found(&store, &index, prefix, None), Some((session(600), segment(600), false)));
     // A session and an older segment of it are two targets.
     let prefix = &session(1).to_string()[..13];
-    assert_eq!(candidates(&index, prefix, None), [(session(1), segment(2)), (session(1), segment(1))]);
+    assert_eq!(candidates(&store, &index, prefix, None), [(session(1), segment(2)), (session(1), segment(1))]);
 }
 
 #[test]
@@ -83,11 +85,11 @@ fn an_exact_id_wins_over_what_begins_with_it() {
     );
     put(&store, session(3), &title("native-one", TitleBy::Person));
     let index = index_of(&store);
-    assert_eq!(found(&index, "native-one", None), Some((session(1), segment(2), false)));
+    assert_eq!(found(&store, &index, "native-one", None), Some((session(1), segment(2), false)));
     // The same id of two agents is two conversations.
     create(&store, session(4), segment(4), New { agent: "pi", native_id: Some("native-one".into()), ..New::default() });
     index.refresh(&store).unwrap();
-    assert_eq!(candidates(&index, "native-one", None), [(session(4), segment(4)), (session(1), segment(2))]);
+    assert_eq!(candidates(&store, &index, "native-one", None), [(session(4), segment(4)), (session(1), segment(2))]);
 }
 
 #[test]
@@ -96,15 +98,19 @@ fn a_title_counts_in_the_folder_first_and_in_full_only() {
     put(&store, session(1), &title("The plan", TitleBy::Person));
     put(&store, session(600), &title("The plan", TitleBy::Person));
     let index = index_of(&store);
-    assert_eq!(found(&index, "The plan", Some("/a")), Some((session(1), segment(2), false)));
-    assert_eq!(found(&index, "The plan", Some("/b/")), Some((session(600), segment(600), false)));
-    assert_eq!(candidates(&index, "The plan", Some("/elsewhere")).len(), 2);
-    assert_eq!(candidates(&index, "The plan", None).len(), 2);
-    assert_eq!(found(&index, "The pla", Some("/a")), None);
+    assert_eq!(found(&store, &index, "The plan", Some("/a")), Some((session(1), segment(2), false)));
+    assert_eq!(found(&store, &index, "The plan", Some("/b/")), Some((session(600), segment(600), false)));
+    assert_eq!(candidates(&store, &index, "The plan", Some("/elsewhere")).len(), 2);
+    assert_eq!(candidates(&store, &index, "The plan", None).len(), 2);
+    assert_eq!(found(&store, &index, "The pla", Some("/a")), None);
     put(&store, session(600), &SessionFact::Trashed(true));
     index.refresh(&store).unwrap();
-    assert_eq!(found(&index, "The plan", Some("/elsewhere")), Some((session(1), segment(2), false)));
-    assert_eq!(found(&index, "native-two", None), Some((session(600), segment(600), false)), "an id names it still");
+    assert_eq!(found(&store, &index, "The plan", Some("/elsewhere")), Some((session(1), segment(2), false)));
+    assert_eq!(
+        found(&store, &index, "native-two", None),
+        Some((session(600), segment(600), false)),
+        "an id names it still"
+    );
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn last_is_the_newest_message_of_a_main_conversation_that_is_not_put_away() {
     let index = index_of(&store);
     let last = || {
         index.refresh(&store).unwrap();
-        found(&index, "@last", Some("/a")).map(|(session, ..)| session)
+        found(&store, &index, "@last", Some("/a")).map(|(session, ..)| session)
     };
     assert_eq!(last(), Some(session(600)));
     create(&store, session(700), segment(700), New { kind: SessionKind::Subagent, ..New::default() });
@@ -127,8 +133,9 @@ fn last_is_the_newest_message_of_a_main_conversation_that_is_not_put_away() {
 
 #[test]
 fn what_several_candidates_say_is_enough_to_choose() {
-    let index = index_of(&a_store());
-    let Resolution::Ambiguous(candidates) = index.resolve("native-", None).unwrap() else {
+    let store = a_store();
+    let index = index_of(&store);
+    let Resolution::Ambiguous(candidates) = index.resolve(&store, "native-", None).unwrap() else {
         panic!("two native ids begin so");
     };
     insta::assert_json_snapshot!(candidates);
