@@ -19,15 +19,15 @@ impl FsStore {
     pub(crate) fn keep_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
         self.check_writable()?;
         call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
-        self.ensure_folder(&self.layout.blobs())?;
+        self.ensure_lasting_folder(&self.layout.blobs())?;
         let hold = self.hold_blobs()?;
         let reference = BlobRef { sha256: chain::sha256_hex(bytes), bytes: bytes.len() as u64 };
         let folder = self.layout.blob_folder(&reference.sha256);
+        self.ensure_lasting_folder(&folder)?;
         // Bytes that went bad are put anew, by the one who has the good ones.
         match self.read_blob(&reference) {
             Ok(_) => {}
             Err(StoreError::NotFound(_) | StoreError::Corrupt(_)) => {
-                self.ensure_folder(&folder)?;
                 let path = self.layout.blob(&reference.sha256);
                 write_whole(&*self.disk, &self.layout.new_blob(), &path, bytes)?;
             }

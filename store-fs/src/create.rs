@@ -106,9 +106,9 @@ impl FsStore {
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        self.ensure_folder(&self.layout.by_segment_root())?;
+        self.ensure_lasting_folder(&self.layout.by_segment_root())?;
         let folder = self.layout.by_segment_folder(segment);
-        self.ensure_folder(&folder)?;
+        self.ensure_lasting_folder(&folder)?;
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
         found(self.disk.remove_file(&path)).at("remove", &path)?;
@@ -120,7 +120,7 @@ impl FsStore {
     }
 
     fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
-        self.ensure_folder(&self.layout.by_origin_root())?;
+        self.ensure_lasting_folder(&self.layout.by_origin_root())?;
         let folder = self.layout.by_origin_folder(segment);
         // It goes away with the segment, so it is never taken for granted.
         ensure_folder(&*self.disk, &folder)?;

@@ -50,7 +50,7 @@ pub struct FsStore {
     /// The lock that all guards of blobs hold together.
     pub(crate) blob_hold: Mutex<Option<Weak<dyn DiskFile>>>,
     /// The folders of the store's own whose names this handle knows to be on stable storage.
-    folders: Mutex<HashSet<PathBuf>>,
+    lasting: Mutex<HashSet<PathBuf>>,
     access: Access,
     format: u32,
     durability: DurabilityPolicy,
@@ -84,16 +84,6 @@ pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
 }
 
 impl FsStore {
-    /// As [`ensure_folder`], once for each folder.
-    pub(crate) fn ensure_folder(&self, folder: &Path) -> Result<()> {
-        if lock_mutex(&self.folders).contains(folder) {
-            return Ok(());
-        }
-        ensure_folder(&*self.disk, folder)?;
-        lock_mutex(&self.folders).insert(folder.to_owned());
-        Ok(())
-    }
-
     /// A handle on a store whose header was read.
     pub(crate) fn assemble(
         disk: Arc<dyn Disk>,
@@ -113,12 +103,23 @@ impl FsStore {
             live: Live::default(),
             create: Mutex::default(),
             blob_hold: Mutex::default(),
-            folders: Mutex::default(),
+            lasting: Mutex::default(),
             access,
             format,
             durability: options.durability,
             _lock: lock,
         }
+    }
+
+    /// As [`ensure_folder`], for a folder that stays for ever once it is made: synced once by each handle.
+    pub(crate) fn ensure_lasting_folder(&self, folder: &Path) -> Result<()> {
+        let is_known = lock_mutex(&self.lasting).contains(folder);
+        if is_known && found(self.disk.stat(folder)).at("stat", folder)?.is_some() {
+            return Ok(());
+        }
+        ensure_folder(&*self.disk, folder)?;
+        lock_mutex(&self.lasting).insert(folder.to_owned());
+        Ok(())
     }
 
     pub(crate) const fn check_writable(&self) -> Result<()> {

@@ -18,6 +18,7 @@ use super::{Known, RecordLog};
 use crate::disk::OpenMode;
 use crate::error::At as _;
 use crate::events::EventKind;
+use crate::store::ensure_folder;
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +136,7 @@ impl RecordLog {
     /// Copies bytes out of the log and returns when the copy is on stable storage.
     fn quarantine(&self, from: u64, to: u64) -> Result<PathBuf> {
         let folder = &self.name.quarantine;
-        let made = self.disk.create_folder(folder);
-        if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
-            made.at("create", folder)?;
-        }
-        // Also where it stood already: whoever made it may not have come to syncing its name.
-        let parent = folder.parent().unwrap_or(folder);
-        self.disk.sync_folder(parent).at("sync", parent)?;
+        ensure_folder(&*self.disk, folder)?;
         let (path, copy) = self.create_quarantined(from)?;
         let copied = copy_range(&self.view(to), from, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
         if let Err(error) = copied {
