@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::store::Store;
+use crate::watch::Watch;
 
 /// What a backend is and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,4 +27,9 @@ pub struct BackendInfo {
 pub trait Backend: Store {
     /// What this backend is and where it stands.
     fn info(&self) -> BackendInfo;
+
+    /// Following segments and leasing them; `None` if this backend does not offer it.
+    fn watch(&self) -> Option<&dyn Watch> {
+        None
+    }
 }

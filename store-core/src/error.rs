@@ -91,6 +91,20 @@ pub enum StoreError {
         actual: Position,
     },
 
+    /// The log does not say any more what was read of it: it was rolled back, and may have grown again, or the segment was
+    /// made anew. What was read behind `agreed` no longer holds: forget it and read from there.
+    #[error("segment {segment} has diverged: {expected} does not stand there any more{}", agreed_text(*agreed))]
+    Diverged {
+        /// The segment.
+        segment: SegmentId,
+        /// What was read last, or where the reader wanted to go on.
+        expected: Position,
+        /// What stands at that seq now; `None` if the log is shorter.
+        actual: Option<Position>,
+        /// The last position that is known to stand there still; seq 0 if none is known.
+        agreed: Position,
+    },
+
     /// The idempotency key stands in the segment with another text. Nothing was written.
     #[error("the key {key:?} was already used at {position} for another entry")]
     KeyReused {
@@ -207,6 +221,10 @@ pub enum StoreError {
         /// The backend's error.
         source: BoxError,
     },
+}
+
+fn agreed_text(agreed: Position) -> String {
+    if agreed.seq == Seq::START { String::new() } else { format!(", it agrees through {agreed}") }
 }
 
 impl StoreError {

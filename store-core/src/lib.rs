@@ -4,6 +4,7 @@
 //! * [`Store`] is the contract of a log store; [`Backend`] adds the capabilities a store may have beside it.
 //! * [`LogEntry`] is one state transition of a conversation; a conversation's state is the fold of its entries.
 //! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
+//! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -15,12 +16,14 @@ pub mod chain;
 pub mod codec;
 mod entry;
 mod error;
+pub mod follow;
 mod id;
 pub mod json;
 mod memory;
 pub mod origin;
 mod store;
 mod trace;
+mod watch;
 
 pub use backend::{Backend, BackendInfo};
 pub use call::{NewBody, NewEntry};
@@ -37,3 +40,4 @@ pub use store::{
     Store,
 };
 pub use trace::TraceEntry;
+pub use watch::{LEASE_HOLDER_BYTES_MAX, Lease, LeaseHolder, StopHandle, Tail, TailEvent, TailFrom, Watch};

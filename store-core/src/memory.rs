@@ -3,8 +3,10 @@
 //! It does what the contract says in the most obvious way, under one lock, and is what the other backends are
 //! compared with. A clone is another handle on the same store. Everything is gone with the last handle.
 
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use crate::backend::{Backend, BackendInfo};
 use crate::call::{self, NewEntry, Prepared, Slot};
@@ -12,10 +14,12 @@ use crate::chain;
 use crate::codec::LogContext;
 use crate::entry::{BlobRef, LogEntry, SegmentOrigin};
 use crate::error::{Missing, Result, StoreError};
+use crate::follow::Signal;
 use crate::id::{Position, SegmentId, Seq, SessionId};
 use crate::origin::{self, SegmentFacts};
 use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
 use crate::trace::TraceEntry;
+use crate::watch::{LeaseHolder, Watch};
 
 /// A store in memory. Clone it for a second handle.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +34,9 @@ struct State {
     facts: Vec<Fact>,
     blobs: HashMap<String, Vec<u8>>,
     changes: Vec<Change>,
+    leases: HashMap<SegmentId, LeaseHolder>,
+    /// The tails of each segment, which are woken while the store is locked for the change.
+    tails: HashMap<SegmentId, Vec<Weak<Signal>>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +102,14 @@ impl State {
     fn segment_mut(&mut self, session: SessionId, segment: SegmentId) -> Result<&mut Segment> {
         let found = self.sessions.get_mut(&session).and_then(|found| found.segments.get_mut(&segment));
         found.ok_or(StoreError::no_segment(segment))
+    }
+
+    fn wake_tails(&mut self, segment: SegmentId) {
+        let Some(tails) = self.tails.get_mut(&segment) else { return };
+        tails.retain(|tail| {
+            let tail = tail.upgrade();
+            tail.inspect(|tail| tail.wake()).is_some()
+        });
     }
 
     fn facts_of(&self, segment: SegmentId) -> Option<SegmentFacts> {
@@ -173,6 +188,7 @@ impl Store for MemoryStore {
         }
         let written = found.write(segment, &writes);
         state.changes.push(Change::Segment(session, segment));
+        state.wake_tails(segment);
         Ok(call::answer(&slots, &written))
     }
 
@@ -290,8 +306,9 @@ impl Store for MemoryStore {
 
     fn delete_session(&self, session: SessionId) -> Result<()> {
         let mut state = self.write();
-        if !state.sessions.contains_key(&session) {
-            return Err(StoreError::no_session(session));
+        let found = state.sessions.get(&session).ok_or(StoreError::no_session(session))?;
+        if let Some(holder) = found.segments.keys().find_map(|segment| state.leases.get(segment)) {
+            return Err(holder.clone().into_busy());
         }
         let others = state.sessions.iter().filter(|(id, _)| **id != session);
         let by: Vec<SegmentId> = others
@@ -305,6 +322,7 @@ impl Store for MemoryStore {
         if let Some(gone) = state.sessions.remove(&session) {
             for segment in gone.segments.keys() {
                 state.session_of.remove(segment);
+                state.wake_tails(*segment);
             }
         }
         state.changes.push(Change::Session(session));
@@ -321,5 +339,9 @@ impl Backend for MemoryStore {
             read_only: false,
             projection_path: None,
         }
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
     }
 }

@@ -320,6 +320,7 @@ pub trait Store: Send + Sync {
     /// afterwards, and an append that raced it fails. Its segment ids may be used again.
     ///
     /// # Errors
-    /// `NotFound`; `Referenced` if segments of other sessions have their origin in it, and nothing is deleted.
+    /// `NotFound`; `Referenced` if segments of other sessions have their origin in it; `Busy` if anybody, this handle
+    /// included, holds the lease of one of its segments. Then nothing is deleted.
     fn delete_session(&self, session: SessionId) -> Result<()>;
 }
