@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use store_core::call::{CALL_BYTES_MAX, ENTRY_BYTES_MAX};
 use store_core::{Backend, MemoryStore};
@@ -25,29 +27,61 @@ pub trait Harness: Send + Sync {
     /// Closes the first handle and opens the same store again. A check drops its second handles before.
     fn reopen(&mut self);
 
+    /// What this backend does not offer beside keeping logs. The checks of it are then skipped, and every run says so, test by
+    /// test, on standard error.
+    fn not_offered(&self) -> &[Capability] {
+        &[]
+    }
+
     /// How large the largest entries and calls are. Not for backends to choose: there is only [`Limits::CONTRACT`].
     fn limits(&self) -> Limits {
         Limits::CONTRACT
     }
 }
 
-/// The sizes that the checks of the limits are run with.
+/// Something that a backend may offer beside keeping logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// [`store_core::Watch`]: tails and leases.
+    Watch,
+}
+
+impl Capability {
+    fn is_offered_by(self, store: &dyn Backend) -> bool {
+        match self {
+            Self::Watch => store.watch().is_some(),
+        }
+    }
+}
+
+/// The sizes and times that the checks are run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub(crate) entry_bytes_max: u64,
     pub(crate) call_bytes_max: u64,
     /// A string that is long and not the longest.
     pub(crate) string_bytes: usize,
+    /// How long something is waited for that has to come.
+    pub(crate) wait: Duration,
 }
 
 impl Limits {
     /// What the contract says.
-    pub const CONTRACT: Self =
-        Self { entry_bytes_max: ENTRY_BYTES_MAX, call_bytes_max: CALL_BYTES_MAX, string_bytes: 10 * 1024 * 1024 };
+    pub const CONTRACT: Self = Self {
+        entry_bytes_max: ENTRY_BYTES_MAX,
+        call_bytes_max: CALL_BYTES_MAX,
+        string_bytes: 10 * 1024 * 1024,
+        wait: Duration::from_secs(60),
+    };
 
     /// What the stores that prove the checks have, so that proving them takes seconds.
-    pub(crate) const SMALL: Self =
-        Self { entry_bytes_max: 256 * 1024, call_bytes_max: 640 * 1024, string_bytes: 100 * 1024 };
+    pub(crate) const SMALL: Self = Self {
+        entry_bytes_max: 256 * 1024,
+        call_bytes_max: 640 * 1024,
+        string_bytes: 100 * 1024,
+        wait: Duration::from_secs(2),
+    };
 }
 
 /// What a check answers.
@@ -87,6 +121,11 @@ impl Check {
         Self { group, name, run }
     }
 
+    /// What a backend has to offer for this check to say anything about it; `None`: it is about every backend.
+    pub fn needs(&self) -> Option<Capability> {
+        (self.group == "watch").then_some(Capability::Watch)
+    }
+
     /// Runs the check on a fresh store. A store that panics has failed it.
     ///
     /// # Errors
@@ -104,12 +143,22 @@ fn words_of(panic: &(dyn Any + Send)) -> &str {
 
 /// Runs one check of the list on a fresh store of `H`; what [`conformance_tests!`](crate::conformance_tests) calls.
 ///
+/// A check of something that the harness says is not offered is skipped; standard error says so, past the capture of tests.
+///
 /// # Panics
-/// The check fails, or the list has no such check.
+/// The check fails, or the list has no such check, or the harness says that something is not offered which is.
 pub fn assert_conforms<H: Harness>(group: &str, name: &str) {
     let check = CHECKS.iter().find(|check| check.group == group && check.name == name);
     let Some(check) = check else { panic!("the list has no check {group}::{name}") };
-    if let Err(failure) = check.run(&mut H::fresh()) {
+    let mut harness = H::fresh();
+    if let Some(capability) = check.needs().filter(|capability| harness.not_offered().contains(capability)) {
+        let offered = capability.is_offered_by(harness.store());
+        assert!(!offered, "the harness says that the backend does not offer {capability:?}, which it does");
+        // Where nobody can be told the test still says what it is by its name.
+        let _ = writeln!(std::io::stderr(), "skipped {group}::{name}: the backend does not offer {capability:?}");
+        return;
+    }
+    if let Err(failure) = check.run(&mut harness) {
         panic!("{group}::{name}: {failure}");
     }
 }

@@ -41,7 +41,7 @@ pub mod faulty;
 mod harness;
 mod matrix;
 
-pub use harness::{Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
+pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.
@@ -279,6 +279,49 @@ macro_rules! for_each_check {
                 of_appends_at_the_same_end_one_wins,
                 a_keyed_entry_is_written_once_by_many,
                 no_append_outlives_a_deletion,
+            }
+            watch {
+                a_tail_gives_what_stands_in_the_log,
+                a_tail_goes_on_with_what_is_appended,
+                a_tail_goes_on_with_what_another_handle_appends,
+                a_waiting_tail_is_given_what_is_appended,
+                a_waiting_tail_is_given_what_another_handle_appends,
+                a_tail_begins_behind_the_position_it_is_given,
+                a_tail_resumes_without_loss_or_repetition,
+                a_tail_from_the_end_gives_only_what_is_appended,
+                a_tail_gives_every_record_once_beside_writers,
+                two_tails_both_give_everything,
+                a_tail_with_nothing_to_give_says_so,
+                a_tail_goes_on_after_it_had_nothing_to_give,
+                stopping_a_tail_ends_its_wait,
+                a_stopped_tail_stays_stopped,
+                a_tail_tells_where_it_is,
+                a_tail_outlives_the_handle_that_made_it,
+                a_tail_of_an_unknown_segment_is_not_found,
+                a_tail_of_another_sessions_segment_is_not_found,
+                a_tail_of_a_segment_that_is_deleted_ends_with_not_found,
+                a_tail_from_a_position_with_another_checksum_has_diverged,
+                a_tail_from_beyond_the_end_has_diverged,
+                a_tail_of_a_segment_that_was_made_anew_has_diverged,
+                a_diverged_tail_says_what_still_stands,
+                one_handle_gets_a_lease_once,
+                a_lease_keeps_other_handles_from_it,
+                a_refused_lease_tells_who_holds_it_and_since_when,
+                a_lease_is_free_when_it_is_given_up,
+                the_holder_of_a_lease_can_be_asked_for,
+                nobody_holds_a_lease_that_is_free,
+                asking_for_the_holder_takes_no_lease,
+                appends_ignore_leases,
+                leases_of_two_segments_are_independent,
+                a_lease_of_an_unknown_segment_is_not_found,
+                a_lease_of_another_sessions_segment_is_not_found,
+                the_holder_of_an_unknown_segments_lease_is_not_found,
+                a_holder_may_be_called_anything,
+                a_holders_text_has_1024_bytes_and_no_more,
+                of_leases_at_once_one_is_given,
+                a_session_with_a_leased_segment_is_not_deleted,
+                a_session_is_deleted_when_its_lease_is_given_up,
+                a_lease_is_taken_again_after_a_reopen,
             }
             limits {
                 an_entry_nested_128_deep_comes_back,

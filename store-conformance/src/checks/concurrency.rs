@@ -14,14 +14,17 @@ use super::fixture::{
 use crate::{Failure, Harness, Outcome};
 
 /// How many threads call at the same time.
-const THREADS: usize = 4;
+pub(super) const THREADS: usize = 4;
 /// How often each thread calls, and how often a race is run.
-const ROUNDS: usize = 12;
+pub(super) const ROUNDS: usize = 12;
 
 type Answer<T> = store_core::Result<T>;
 
 /// Calls `work` with its number in every thread at once, half of them on another handle.
-fn at_once<T: Send>(harness: &dyn Harness, work: impl Fn(&dyn Backend, usize) -> T + Sync) -> Result<Vec<T>, Failure> {
+pub(super) fn at_once<T: Send>(
+    harness: &dyn Harness,
+    work: impl Fn(&dyn Backend, usize) -> T + Sync,
+) -> Result<Vec<T>, Failure> {
     let (store, other) = (harness.store(), harness.second_handle());
     let barrier = Barrier::new(THREADS);
     let run = |n: usize| {

@@ -20,3 +20,4 @@ pub(crate) mod list;
 pub(crate) mod origin;
 pub(crate) mod read;
 pub(crate) mod trace;
+pub(crate) mod watch;

@@ -16,7 +16,7 @@ use super::handle::Rules;
 const TURNS: usize = 150;
 
 /// Lets others go first until `seen` something of them, or for long enough.
-fn let_others_go(seen: impl Fn() -> bool) -> bool {
+pub(super) fn let_others_go(seen: impl Fn() -> bool) -> bool {
     for _ in 0..TURNS {
         if seen() {
             return true;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    LogEntry, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
+    Lease, LeaseHolder, LogEntry, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store,
+    StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use super::reference::Reference;
@@ -30,6 +31,9 @@ type PutBlob = fn(&Handle, &[u8]) -> Result<BlobGuard>;
 type GetBlob = fn(&Handle, &BlobRef) -> Result<Vec<u8>>;
 type ChangesSince = fn(&Handle, Option<&ChangeCursor>) -> Result<Changes>;
 type Delete = fn(&Handle, SessionId) -> Result<()>;
+type Follow = fn(&Handle, SessionId, SegmentId, TailFrom) -> Result<Box<dyn Tail>>;
+type TakeLease = fn(&Handle, SessionId, SegmentId, &str, TimestampMs) -> Result<Lease>;
+type Leased = fn(&Handle, SessionId, SegmentId) -> Result<Option<LeaseHolder>>;
 
 /// What replaces the calls of the reference; `None` keeps the reference's own.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,9 @@ pub(super) struct Rules {
     pub(super) get_blob: Option<GetBlob>,
     pub(super) changes: Option<ChangesSince>,
     pub(super) delete: Option<Delete>,
+    pub(super) follow: Option<Follow>,
+    pub(super) lease: Option<TakeLease>,
+    pub(super) leased: Option<Leased>,
 }
 
 impl Rules {
@@ -77,6 +84,9 @@ impl Rules {
         get_blob: None,
         changes: None,
         delete: None,
+        follow: None,
+        lease: None,
+        leased: None,
     };
 }
 
@@ -121,7 +131,7 @@ pub(super) struct Handle {
     /// The reference that it stands on.
     pub(super) inner: Reference,
     /// What this handle alone remembers.
-    pub(super) own: Notes,
+    pub(super) own: Arc<Notes>,
     /// What all handles remember together.
     pub(super) shared: Arc<Notes>,
     /// Whether the store had been opened before.
@@ -134,7 +144,7 @@ pub(super) struct Handle {
 impl Handle {
     fn another(&self, reopened: bool, second: bool) -> Self {
         let shared = Arc::clone(&self.shared);
-        Self { inner: self.inner.clone(), own: Notes::default(), shared, reopened, second, rules: self.rules }
+        Self { inner: self.inner.clone(), own: Arc::default(), shared, reopened, second, rules: self.rules }
     }
 
     /// Where a segment ends; nowhere if it does not exist.
@@ -296,6 +306,24 @@ impl Backend for Handle {
     fn info(&self) -> BackendInfo {
         self.inner.info()
     }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+}
+
+impl Watch for Handle {
+    fn tail(&self, session: SessionId, segment: SegmentId, from: TailFrom) -> Result<Box<dyn Tail>> {
+        call!(self, follow, follow(session, segment, from))
+    }
+
+    fn lease(&self, session: SessionId, segment: SegmentId, holder: &str, now: TimestampMs) -> Result<Lease> {
+        call!(self, lease, lease(session, segment, holder, now))
+    }
+
+    fn leased(&self, session: SessionId, segment: SegmentId) -> Result<Option<LeaseHolder>> {
+        call!(self, leased, leased(session, segment))
+    }
 }
 
 /// The harness of a faulty store.
@@ -304,7 +332,7 @@ pub(super) struct FaultyHarness(Handle);
 
 impl FaultyHarness {
     pub(super) fn new(rules: Rules) -> Self {
-        let (inner, own, shared) = (Reference::default(), Notes::default(), Arc::default());
+        let (inner, own, shared) = (Reference::default(), Arc::default(), Arc::default());
         Self(Handle { inner, own, shared, reopened: false, second: false, rules })
     }
 }

@@ -13,11 +13,13 @@ mod expected;
 mod fact;
 mod handle;
 mod key;
+mod lease;
 mod list;
 mod origin;
 mod read;
 mod reference;
 mod reopen;
+mod tail;
 mod text;
 mod trace;
 
@@ -48,7 +50,7 @@ impl FaultyStore {
 
 /// Every faulty store, in the order of the contract.
 pub fn all() -> impl Iterator<Item = &'static FaultyStore> {
-    let parts: [&[FaultyStore]; 15] = [
+    let parts: [&[FaultyStore]; 17] = [
         create::STORES,
         origin::STORES,
         append::STORES,
@@ -64,6 +66,8 @@ pub fn all() -> impl Iterator<Item = &'static FaultyStore> {
         delete::STORES,
         reopen::STORES,
         concurrency::STORES,
+        tail::STORES,
+        lease::STORES,
     ];
     parts.into_iter().flatten()
 }

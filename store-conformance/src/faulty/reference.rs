@@ -3,7 +3,8 @@
 use store_core::call::check_size;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, TraceEntry,
+    Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store,
+    Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
 };
 
 use crate::Limits;
@@ -108,6 +109,26 @@ impl Store for Reference {
 
     fn delete_session(&self, session: SessionId) -> Result<()> {
         self.0.delete_session(session)
+    }
+}
+
+impl Reference {
+    pub(super) fn follow(&self, session: SessionId, segment: SegmentId, from: TailFrom) -> Result<Box<dyn Tail>> {
+        self.0.tail(session, segment, from)
+    }
+
+    pub(super) fn lease(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        holder: &str,
+        now: TimestampMs,
+    ) -> Result<Lease> {
+        self.0.lease(session, segment, holder, now)
+    }
+
+    pub(super) fn leased(&self, session: SessionId, segment: SegmentId) -> Result<Option<LeaseHolder>> {
+        self.0.leased(session, segment)
     }
 }
 
