@@ -100,7 +100,7 @@ impl FsStore {
         Ok(self.has_log(session, segment)?.then_some(session))
     }
 
-    fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
+    pub(crate) fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
         let path = self.layout.log(session, segment);
         Ok(found(self.disk.stat(&path)).at("stat", &path)?.is_some())
     }

@@ -19,6 +19,7 @@ impl FsStore {
         let lock_path = self.layout.session_lock(session);
         let lock = self.disk.open(&lock_path, OpenMode::AppendOrCreate).at("open", &lock_path)?;
         lock.lock(LockKind::Exclusive).at("lock", &lock_path)?;
+        let _leases = self.hold_leases(session)?;
         let by = self.referring_to(session)?;
         if !by.is_empty() {
             return Err(StoreError::Referenced { by });

@@ -189,6 +189,11 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// Those of the medium.
     fn medium_of(&self, folder: &Path) -> io::Result<Medium>;
+
+    /// What the machine that works on the medium is called, if it is called anything.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The operating system's own files.
@@ -321,6 +326,11 @@ impl Disk for OsDisk {
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
         let remote = is_remote(&rustix::fs::statfs(folder)?);
         Ok(if remote { Medium::Remote } else { Medium::Local })
+    }
+
+    fn host_name(&self) -> Option<String> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Some(name).filter(|name| !name.is_empty())
     }
 }
 

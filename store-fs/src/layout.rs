@@ -99,6 +99,11 @@ impl Layout {
         self.session(session).join(LOCK)
     }
 
+    /// The lease of a segment's live writer: there while it is held, and locked.
+    pub(crate) fn lease(&self, session: SessionId, segment: SegmentId) -> PathBuf {
+        self.session(session).join(format!("{segment}.lease"))
+    }
+
     pub(crate) fn by_segment_root(&self) -> PathBuf {
         self.root.join(BY_SEGMENT)
     }

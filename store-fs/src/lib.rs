@@ -14,12 +14,14 @@ pub mod disk;
 mod error;
 mod facts;
 mod layout;
+mod lease;
 mod live;
 mod logs;
 mod open;
 mod record_log;
 mod store;
 mod traces;
+mod watch;
 
 pub use layout::FORMAT_VERSION;
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};

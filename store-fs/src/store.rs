@@ -13,6 +13,7 @@ use store_core::codec::Line;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
     FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
+    Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -220,6 +221,22 @@ fn read_records(
     Ok(records)
 }
 
+/// At most `limit` records behind `after`.
+pub(crate) fn read_behind(
+    view: &View<'_>,
+    end: &crate::record_log::End,
+    segment: SegmentId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Record>> {
+    if limit == 0 || after >= end.seq {
+        return Ok(Vec::new());
+    }
+    let first = after.next();
+    let offset = if after == Seq::START { 0 } else { view.locate(end, first)? };
+    read_records(view, end, segment, (offset, first), limit)
+}
+
 impl Store for FsStore {
     fn create_segment(
         &self,
@@ -255,15 +272,7 @@ impl Store for FsStore {
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        self.read_segment(session, segment, |view| {
-            let end = view.end()?;
-            if limit == 0 || after >= end.seq {
-                return Ok(Vec::new());
-            }
-            let first = after.next();
-            let offset = if after == Seq::START { 0 } else { view.locate(&end, first)? };
-            read_records(view, &end, segment, (offset, first), limit)
-        })
+        self.read_segment(session, segment, |view| read_behind(view, &view.end()?, segment, after, limit))
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
@@ -356,6 +365,10 @@ impl Backend for FsStore {
             read_only,
             projection_path: (!read_only).then(|| self.layout.index()),
         }
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
     }
 }
 

@@ -78,11 +78,11 @@ pub(super) const STORES: &[FaultyStore] = &[
         },
     ),
     FaultyStore::new(
-        "every_segment_belongs_to_the_oldest_session",
+        "every_segment_belongs_to_a_session_of_its_own_id",
         Rules {
             lookup: Some(|at, segment| {
                 let found = at.inner.lookup_session_of(segment)?;
-                Ok(found.and(at.inner.list_sessions()?.pop()))
+                Ok(found.map(|_| SessionId::from_bytes(*segment.as_bytes())))
             }),
             ..Rules::KEPT
         },

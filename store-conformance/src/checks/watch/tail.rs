@@ -279,7 +279,8 @@ fn made_anew(harness: &dyn Harness) -> Result<(Box<dyn Tail>, Position), Failure
     let mut tail = tail(store, TailFrom::After(read[1]))?;
     next(&mut *tail)?;
     store.delete_session(session(1)).works("deleting a session that is followed")?;
-    create(store, session(1), segment(1), &[note("second"), note("not the third"), note("fourth")])?;
+    create(store, session(1), segment(1), &[note("second"), note("not the third")])?;
+    append(store, &[note("fourth")])?;
     Ok((tail, read[2]))
 }
 
