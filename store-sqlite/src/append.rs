@@ -63,7 +63,7 @@ fn resolve(connection: &Connection, segment: SegmentId, entries: &[Prepared]) ->
 }
 
 /// The position of the last entry.
-fn end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
+pub(crate) fn end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
     let mut statement = connection.prepare_cached("SELECT crc32c FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
     let crc32c: Option<i64> =
         statement.query_row((segment.as_bytes(), row::to_sql(entry_count)), |row| row.get(0)).optional()?;

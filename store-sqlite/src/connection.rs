@@ -37,7 +37,15 @@ pub(crate) struct Connections {
 
 enum Access {
     Writing(Box<Writing>),
-    Reading { idle: Mutex<Vec<Snapshot>>, idle_max: usize },
+    /// A tail's, which goes on when the handle that made it is closed.
+    Following {
+        file: FileId,
+        reader: Mutex<Connection>,
+    },
+    Reading {
+        idle: Mutex<Vec<Snapshot>>,
+        idle_max: usize,
+    },
 }
 
 struct Writing {
@@ -74,6 +82,22 @@ impl Connections {
         Self::new(place, Access::Reading { idle: Mutex::default(), idle_max: options.readers_max }, options)
     }
 
+    /// A connection of its own for a tail of this handle. It holds no lock of the store.
+    pub(crate) fn following(&self) -> Result<Self> {
+        let access = match &self.access {
+            Access::Writing(writing) => {
+                let reader =
+                    open_reader(&self.place, self.busy_timeout).map_err(|error| error.at(self.place.path()))?;
+                Access::Following { file: writing.file, reader: Mutex::new(reader) }
+            }
+            // A connection that may write the log's index would not be one that writes nothing.
+            Access::Following { .. } | Access::Reading { .. } => {
+                Access::Reading { idle: Mutex::default(), idle_max: 1 }
+            }
+        };
+        Ok(Self { place: self.place.clone(), durability: self.durability, busy_timeout: self.busy_timeout, access })
+    }
+
     fn new(place: Place, access: Access, options: &SqliteOptions) -> Self {
         let busy_timeout = Duration::from_millis(options.busy_timeout_ms.into());
         Self { place, durability: options.durability, busy_timeout, access }
@@ -102,14 +126,14 @@ impl Connections {
 
     /// Whether nothing can be written.
     pub(crate) fn is_read_only(&self) -> bool {
-        matches!(self.access, Access::Reading { .. })
+        !matches!(self.access, Access::Writing(_))
     }
 
     /// The hold on the store's lock, which keeps those out who need the store for themselves.
     pub(crate) fn lock(&self) -> Result<Arc<StoreLock>> {
         match &self.access {
             Access::Writing(writing) => Ok(Arc::clone(&writing.lock)),
-            Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
+            Access::Following { .. } | Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
         }
     }
 
@@ -139,12 +163,16 @@ impl Connections {
                 let reader = writing.readers.take(|| open_reader(&self.place, self.busy_timeout))?;
                 in_read_transaction(&reader, &work)
             }
+            Access::Following { file, reader } => {
+                self.refuse_replaced(*file)?;
+                in_read_transaction(&guard(reader), &work)
+            }
             Access::Reading { idle, idle_max } => self.read_still(idle, *idle_max, &work),
         }
         .map_err(|error| error.at(self.place.path()))
     }
 
-    /// A file that was put in the database's place, or a database that was removed, does not get the write.
+    /// A file that was put in the database's place, or a database that was removed, is not the one that was opened.
     fn refuse_replaced(&self, file: FileId) -> Result<()> {
         match self.place.file_id()? {
             Some(found) if found == file => Ok(()),

@@ -4,6 +4,7 @@ use store_core::{Durability, SessionId, StoreError};
 
 use crate::connection::Connections;
 use crate::error::Result;
+use crate::lease::{self, HeldLease};
 use crate::{changes, read, row};
 
 /// In the order that the references between the tables want.
@@ -16,10 +17,12 @@ const STATEMENTS: [&str; 5] = [
 ];
 
 pub(crate) fn delete_session(connections: &Connections, session: SessionId) -> Result<()> {
-    connections.write(Durability::Synced, |transaction| {
+    // Held until the deletion is there for everybody to see.
+    let _leases: Vec<HeldLease> = connections.write(Durability::Synced, |transaction| {
         if !read::has_session(transaction, session)? {
             return Err(StoreError::no_session(session).into());
         }
+        let leases = lease::hold_all(connections.place(), transaction, session)?;
         let mut statement = transaction.prepare_cached(
             "SELECT segment_id FROM segments WHERE origin_session_id = ?1 AND session_id <> ?1
              ORDER BY session_id, segment_id",
@@ -36,6 +39,7 @@ pub(crate) fn delete_session(connections: &Connections, session: SessionId) -> R
         transaction
             .prepare_cached("INSERT OR REPLACE INTO deleted_sessions (session_id, change) VALUES (?1, ?2)")?
             .execute((session.as_bytes(), row::to_sql(change)))?;
-        Ok(())
-    })
+        Ok(leases)
+    })?;
+    Ok(())
 }

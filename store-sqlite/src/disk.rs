@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, OFlags};
 use store_core::{Result, StoreError};
 
-const FILE_MODE: u32 = 0o600;
+pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 /// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
@@ -116,6 +116,26 @@ impl Place {
         let mut path = OsString::from(&self.path);
         path.push(suffix);
         path.into()
+    }
+
+    /// The folder of the leases' files.
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.beside(".leases")
+    }
+
+    /// Makes the folder of the leases' files if it is missing; nothing else may stand there.
+    pub(crate) fn make_leases(&self) -> Result<PathBuf> {
+        let folder = self.leases();
+        match DirBuilder::new().mode(FOLDER_MODE).create(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(StoreError::io("create", &folder, error));
+            }
+            _ => {}
+        }
+        match look(&folder)? {
+            Some(found) if found.is_dir() => Ok(folder),
+            _ => Err(StoreError::io("create", &folder, ErrorKind::NotADirectory.into())),
+        }
     }
 
     /// What stands in the database's place.

@@ -36,6 +36,7 @@ mod delete;
 mod disk;
 mod error;
 mod facts;
+mod lease;
 mod open;
 mod read;
 mod row;
@@ -43,6 +44,7 @@ mod schema;
 mod side;
 mod store;
 mod traces;
+mod watch;
 
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
 pub use store::SqliteStore;

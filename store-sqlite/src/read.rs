@@ -16,12 +16,15 @@ pub(crate) struct SegmentRow {
     pub(crate) entry_count: u64,
     pub(crate) trace_count: u64,
     pub(crate) origin: Option<SegmentOrigin>,
+    /// The last transaction that changed it.
+    pub(crate) change: u64,
 }
 
 /// The row of a segment, whichever session it belongs to.
 pub(crate) fn find_segment(connection: &Connection, segment: SegmentId) -> Result<Option<SegmentRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT session_id, entry_count, trace_count, origin_session_id, origin_segment_id, origin_seq, origin_turn
+        "SELECT session_id, entry_count, trace_count, origin_session_id, origin_segment_id, origin_seq, origin_turn,
+                change
          FROM segments WHERE segment_id = ?1",
     )?;
     let mut rows = statement.query([segment.as_bytes()])?;
@@ -31,6 +34,7 @@ pub(crate) fn find_segment(connection: &Connection, segment: SegmentId) -> Resul
         entry_count: row::number(row, 1)?,
         trace_count: row::number(row, 2)?,
         origin: row::origin(row, 3)?,
+        change: row::number(row, 7)?,
     }))
 }
 
@@ -88,7 +92,7 @@ pub(crate) fn read_tail(
 }
 
 /// The rows behind `after` (exclusive), at most `limit` of them, which must be those that the count promises.
-fn read_rows(
+pub(crate) fn read_rows(
     connection: &Connection,
     segment: SegmentId,
     after: u64,

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, TraceEntry,
+    Lease, LeaseHolder, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
+    TimestampMs, TraceEntry, Watch,
 };
 
 use crate::connection::Connections;
 use crate::open::{self, OpenAs, SqliteOptions};
-use crate::{append, blobs, changes, create, delete, facts, read, schema, traces};
+use crate::{append, blobs, changes, create, delete, facts, lease, read, schema, traces, watch};
 
 /// A store in one SQLite database.
 ///
@@ -169,5 +170,23 @@ impl Backend for SqliteStore {
             read_only,
             projection_path: (!read_only).then(|| place.beside(".index")),
         }
+    }
+
+    fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+}
+
+impl Watch for SqliteStore {
+    fn tail(&self, session: SessionId, segment: SegmentId, from: TailFrom) -> Result<Box<dyn Tail>> {
+        watch::tail(&self.connections, session, segment, from)
+    }
+
+    fn lease(&self, session: SessionId, segment: SegmentId, holder: &str, now: TimestampMs) -> Result<Lease> {
+        Ok(lease::lease(&self.connections, session, segment, holder, now)?)
+    }
+
+    fn leased(&self, session: SessionId, segment: SegmentId) -> Result<Option<LeaseHolder>> {
+        Ok(lease::leased(&self.connections, session, segment)?)
     }
 }
