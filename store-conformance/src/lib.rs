@@ -321,6 +321,7 @@ macro_rules! for_each_check {
                 of_leases_at_once_one_is_given,
                 a_session_with_a_leased_segment_is_not_deleted,
                 a_session_is_deleted_when_its_lease_is_given_up,
+                of_a_lease_and_a_deletion_at_once_one_wins,
                 a_lease_is_taken_again_after_a_reopen,
             }
             limits {

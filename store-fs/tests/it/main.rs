@@ -11,3 +11,4 @@ mod opening;
 mod processes;
 mod recovery;
 mod support;
+mod watch;

@@ -210,6 +210,24 @@ pub(crate) fn a_session_is_deleted_when_its_lease_is_given_up(harness: &mut dyn 
     lease(store, "anew")?.works("taking the lease of a segment that was made anew").map(drop)
 }
 
+pub(crate) fn of_a_lease_and_a_deletion_at_once_one_wins(harness: &mut dyn Harness) -> Outcome {
+    for round in 0..ROUNDS as u64 {
+        create(harness.store(), session(round), segment(round), &[])?;
+        let answers = at_once(harness, |store, n| match n {
+            0 => Ok(store.delete_session(session(round)).map(|()| None)),
+            _ => Ok(watch(store)?.lease(session(round), segment(round), &n.to_string(), NOW).map(Some)),
+        })?;
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let told = answers.iter().all(|answer| matches!(answer, Ok(_) | Err(Busy { .. } | NotFound(_))));
+        holds("a race of a deletion with leases ends well, or with Busy or NotFound", told)?;
+        let leased = answers[1..].iter().any(Result::is_ok);
+        let exists = harness.store().exists(session(round)).works("asking whether a session exists")?;
+        same("whether the session is gone, as its deletion says", !exists, answers[0].is_ok())?;
+        holds("a session whose segment is leased is still there", exists || !leased)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn a_lease_is_taken_again_after_a_reopen(harness: &mut dyn Harness) -> Outcome {
     create_first(harness.store(), 1)?;
     drop(lease(harness.store(), "first")?.works("taking a free lease")?);
