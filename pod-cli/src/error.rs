@@ -264,6 +264,12 @@ fn store_report(error: &StoreError, message: String) -> Report {
             message,
             Some("somebody else wrote meanwhile: look again, then decide"),
         ),
+        StoreError::Diverged { .. } => Report::new(
+            exit::CONFLICT,
+            "diverged",
+            message,
+            Some("it was rolled back or made anew meanwhile: read it again from its start"),
+        ),
         StoreError::Locked { .. } => Report::new(
             exit::CONFLICT,
             "locked",
@@ -367,6 +373,12 @@ mod tests {
                 detail: "checksum".into(),
             })),
             store(StoreError::Conflict { expected: Expected::Count(2), actual: position }),
+            store(StoreError::Diverged {
+                segment: SegmentId::derive(1, b"segment"),
+                expected: position,
+                actual: None,
+                agreed: Position { seq: Seq(1), crc32c: 1 },
+            }),
             store(StoreError::Locked { path: "/store/LOCK".into() }),
             store(StoreError::Busy { holder: "pod".into(), host: None, since: None }),
             store(StoreError::ReadOnly),

@@ -46,7 +46,8 @@ pub(crate) struct HeldLease {
 
 impl HeldLease {
     fn write(&self, holder: &LeaseHolder) -> Result<()> {
-        let text = serde_json::to_vec(holder).map_err(StoreError::backend)?;
+        let mut text = serde_json::to_vec(holder).map_err(StoreError::backend)?;
+        text.push(b'\n');
         let written = self.file.set_len(0).and_then(|()| (&self.file).write_all(&text));
         Ok(written.map_err(|error| StoreError::io("write", &self.path, error))?)
     }
@@ -150,9 +151,9 @@ pub(crate) fn lease(
     connections.read(|connection| read::segment_of(connection, session, segment).map(drop))?;
     let path = connections.place().make_leases()?.join(segment.to_string());
     let held = hold(&path, Missing::Make)?.ok_or(StoreError::no_segment(segment))?;
+    held.write(&holder)?;
     // A deletion that has looked for leases already is over when this transaction begins; any later one finds the lock.
     connections.write(Durability::Buffered, |transaction| read::segment_of(transaction, session, segment).map(drop))?;
-    held.write(&holder)?;
     Ok(Lease::new(holder, Box::new(held)))
 }
 

@@ -82,23 +82,13 @@ pub(super) const STORES: &[FaultyStore] = &[
             ..Rules::KEPT
         },
     ),
-    FaultyStore::new(
-        "a_deletion_looks_at_leases_before_the_lock",
-        Rules {
-            lease: Some(|at, session, segment, holder, now| match at.inner.lease(session, segment, holder, now) {
-                Err(NotFound(_)) if at.shared.has(&session.to_string()) => Ok(paper(holder, now)),
-                answer => answer,
-            }),
-            delete: Some(|at, session| {
-                at.shared.put(session.to_string(), "being deleted");
-                at.inner.delete_session(session)?;
-                let_others_go(|| false);
-                at.shared.remove(&session.to_string());
-                Ok(())
-            }),
-            ..Rules::KEPT
-        },
-    ),
+    leases!("a_leases_segment_is_looked_for_before_the_lock", |at, session, segment, holder, now| {
+        at.inner.leased(session, segment)?;
+        if let_others_go(|| at.inner.leased(session, segment).is_err()) {
+            return Ok(paper(holder, now));
+        }
+        at.inner.lease(session, segment, holder, now)
+    }),
     FaultyStore::new(
         "a_session_that_was_ever_leased_is_not_deleted",
         Rules {

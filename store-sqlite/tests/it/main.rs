@@ -10,3 +10,4 @@ mod modes;
 mod read_only;
 mod schema;
 mod support;
+mod watch;

@@ -272,8 +272,8 @@ pub(crate) fn a_tail_from_beyond_the_end_has_diverged(harness: &mut dyn Harness)
     refused!("following from beyond the end", answer, Diverged { expected, actual: None, .. } if *expected == beyond)
 }
 
-/// A tail of a segment that was read to its third entry, deleted, and made again with another third entry, and that position.
-fn made_anew(harness: &dyn Harness) -> Result<(Box<dyn Tail>, Position), Failure> {
+/// A tail of a segment that was read to its third entry, deleted, and made again with another third entry; and what was read.
+fn made_anew(harness: &dyn Harness) -> Result<(Box<dyn Tail>, Vec<Position>), Failure> {
     let store = harness.store();
     let read = create(store, session(1), segment(1), &[note("second"), note("third")])?;
     let mut tail = tail(store, TailFrom::After(read[1]))?;
@@ -281,23 +281,25 @@ fn made_anew(harness: &dyn Harness) -> Result<(Box<dyn Tail>, Position), Failure
     store.delete_session(session(1)).works("deleting a session that is followed")?;
     create(store, session(1), segment(1), &[note("second"), note("not the third")])?;
     append(store, &[note("fourth")])?;
-    Ok((tail, read[2]))
+    Ok((tail, read))
 }
 
 pub(crate) fn a_tail_of_a_segment_that_was_made_anew_has_diverged(harness: &mut dyn Harness) -> Outcome {
     let (mut tail, read) = made_anew(harness)?;
     let answer = tail.next(Duration::ZERO);
-    refused!("a tail of a segment that was made anew", answer, Diverged { expected, .. } if *expected == read)?;
+    refused!("a tail of a segment that was made anew", answer, Diverged { expected, .. } if *expected == read[2])?;
     let answer = tail.next(Duration::ZERO);
-    refused!("looking again", answer, Diverged { expected, .. } if *expected == read)
+    refused!("looking again", answer, Diverged { expected, .. } if *expected == read[2])
 }
 
 pub(crate) fn a_diverged_tail_says_what_still_stands(harness: &mut dyn Harness) -> Outcome {
-    let (mut tail, _) = made_anew(harness)?;
+    let (mut tail, read) = made_anew(harness)?;
     let Err(Diverged { actual, agreed, .. }) = tail.next(Duration::ZERO) else {
         return Err(Failure::new("a tail of a segment that was made anew must say that it diverged"));
     };
     let now = records(harness.store())?;
     same("what is said to stand there now", actual, Some(now[2].position))?;
-    same("through where the log is said to agree", agreed, now[1].position)
+    // A store may tell two entries of the same text apart; then nothing that was read stands there any more.
+    let stands = if now[1].position == read[1] { read[1] } else { Position { seq: Seq::START, crc32c: 0 } };
+    same("through where the log is said to agree", agreed, stands)
 }
