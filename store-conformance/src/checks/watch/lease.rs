@@ -1,6 +1,7 @@
 //! Leases: the marks of live writers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use store_core::StoreError::{Busy, NotFound, TooLarge};
 use store_core::{Backend, LEASE_HOLDER_BYTES_MAX, Lease, LeaseHolder};
@@ -213,9 +214,14 @@ pub(crate) fn a_session_is_deleted_when_its_lease_is_given_up(harness: &mut dyn 
 pub(crate) fn of_a_lease_and_a_deletion_at_once_one_wins(harness: &mut dyn Harness) -> Outcome {
     for round in 0..ROUNDS as u64 {
         create(harness.store(), session(round), segment(round), &[])?;
-        let answers = at_once(harness, |store, n| match n {
-            0 => Ok(store.delete_session(session(round)).map(|()| None)),
-            _ => Ok(watch(store)?.lease(session(round), segment(round), &n.to_string(), NOW).map(Some)),
+        let answers = at_once(harness, |store, n| {
+            // So that each of the two comes first in some rounds.
+            let turns = if (n == 0) == round.is_multiple_of(2) { 100 } else { 0 };
+            (0..turns).for_each(|_| thread::yield_now());
+            match n {
+                0 => Ok(store.delete_session(session(round)).map(|()| None)),
+                _ => Ok(watch(store)?.lease(session(round), segment(round), &n.to_string(), NOW).map(Some)),
+            }
         })?;
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
         let told = answers.iter().all(|answer| matches!(answer, Ok(_) | Err(Busy { .. } | NotFound(_))));
@@ -224,6 +230,12 @@ pub(crate) fn of_a_lease_and_a_deletion_at_once_one_wins(harness: &mut dyn Harne
         let exists = harness.store().exists(session(round)).works("asking whether a session exists")?;
         same("whether the session is gone, as its deletion says", !exists, answers[0].is_ok())?;
         holds("a session whose segment is leased is still there", exists || !leased)?;
+        drop(answers);
+        if exists {
+            harness.store().delete_session(session(round)).works("deleting a session whose lease was given up")?;
+        }
+        let late = watch(harness.store())?.lease(session(round), segment(round), "late", NOW);
+        refused!("the lease of a deleted segment", late, NotFound(_))?;
     }
     Ok(())
 }

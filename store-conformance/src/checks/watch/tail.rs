@@ -3,6 +3,7 @@
 //! A call that has returned is seen by every tail at its next look, so most of this waits for nothing. What waits does so until
 //! the event comes, and would fail only after a time that no correct store takes.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -145,13 +146,17 @@ pub(crate) fn a_tail_from_the_end_gives_only_what_is_appended(harness: &mut dyn 
 
 pub(crate) fn a_tail_gives_every_record_once_beside_writers(harness: &mut dyn Harness) -> Outcome {
     create_first(harness.store(), 1)?;
-    let count = 1 + ROUNDS * 3 * (THREADS - 1);
-    let wait = harness.limits().wait;
-    let given = at_once(harness, |store, n| match n {
-        0 => collect(&mut *tail(store, TailFrom::Start)?, count, wait),
+    let (count, wait) = (ROUNDS * 3 * (THREADS - 1), harness.limits().wait);
+    let mut tail = tail(harness.store(), TailFrom::Start)?;
+    let mut given = collect(&mut *tail, 1, wait)?;
+    let tail = Mutex::new(tail);
+    let outcomes = at_once(harness, |store, n| match n {
+        0 => collect(&mut **tail.lock().unwrap_or_else(PoisonError::into_inner), count, wait),
         _ => (0..ROUNDS).try_for_each(|_| append(store, &notes(3)).map(|_| ())).map(|()| Vec::new()),
     })?;
-    let given: Vec<Record> = given.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    for outcome in outcomes {
+        given.extend(outcome?);
+    }
     same("the records that a tail gave beside writers", given, records(harness.store())?)
 }
 
