@@ -89,6 +89,20 @@ fn a_torn_tail_that_makes_way_for_a_line_of_its_length_is_noticed() {
     assert_eq!(seqs(&mut *tail), [4]);
 }
 
+#[test]
+fn a_tail_stops_before_what_a_power_loss_left_and_goes_on_when_it_was_taken_out() {
+    let folder = Folder::new();
+    let store = folder.open();
+    create(&store, 1);
+    append(&store, 1, &[1]).unwrap();
+    append_raw(&folder.log(1), &[0; 8192]);
+    let mut tail = follow(&store, TailFrom::Start);
+    assert_eq!(seqs(&mut *tail), [1, 2]);
+    assert_eq!(seqs(&mut *tail), [] as [u64; 0]);
+    append(&store, 1, &[2]).unwrap();
+    assert_eq!(seqs(&mut *tail), [3]);
+}
+
 /// Puts another file in the log's place that holds these of its lines.
 fn replace_log(folder: &Folder, lines: impl Fn(usize, &str) -> bool) {
     let text = fs::read_to_string(folder.log(1)).unwrap();
