@@ -190,6 +190,8 @@ fn the_text_of_a_lease_means_nothing_without_its_lock() {
     }
     fs::write(lease_file(&folder), "{\"holder\":\"a process that died\"}").unwrap();
     store.delete_session(session(1)).unwrap();
+    let left: Vec<_> = names(&folder.root()).into_iter().filter(|name| name.starts_with(".new-")).collect();
+    assert_eq!(left, [] as [&str; 0], "what was deleted is cleared away with its lease");
 }
 
 #[test]
