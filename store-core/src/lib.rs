@@ -15,6 +15,7 @@ pub mod chain;
 pub mod codec;
 mod entry;
 mod error;
+pub mod group_commit;
 mod id;
 pub mod json;
 mod memory;
