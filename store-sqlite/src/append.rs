@@ -1,6 +1,6 @@
-//! Appending entries to a segment that exists: one transaction a call.
+//! Appending entries to a segment that exists: one savepoint a call, in a transaction that calls of other threads may share.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 use store_core::call::{self, Prepared, Slot};
 use store_core::{AppendOptions, Durability, NewEntry, Position, SegmentId, Seq, SessionId, StoreError};
 
@@ -19,7 +19,8 @@ pub(crate) fn append_with(
 ) -> Result<Vec<Position>> {
     let prepared = call::prepare_append(entries)?;
     let durability = connections.durability_of(options.durability, &prepared);
-    let (slots, written) = connections.write(durability, |transaction| {
+    let expected = options.expected;
+    let (slots, written) = connections.writer()?.write(durability, move |transaction| {
         let found = read::segment_of(transaction, session, segment)?;
         read::check_end(transaction, segment, found.entry_count)?;
         let slots = resolve(transaction, segment, &prepared)?;
@@ -27,7 +28,7 @@ pub(crate) fn append_with(
         if writes.is_empty() {
             return Ok((slots, Vec::new()));
         }
-        if let Some(expected) = options.expected {
+        if let Some(expected) = expected {
             let actual = end(transaction, segment, found.entry_count)?;
             if !expected.holds_at(actual) {
                 return Err(StoreError::Conflict { expected, actual }.into());
@@ -42,7 +43,7 @@ pub(crate) fn append_with(
     })?;
     if written.is_empty() && durability == Durability::Synced {
         // What stands there already may have been written without a sync.
-        connections.place().sync_log()?;
+        connections.writer()?.sync_log()?;
     }
     Ok(call::answer(&slots, &written))
 }
@@ -74,7 +75,7 @@ fn end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<
 
 /// Writes entries behind the first `entry_count` ones.
 pub(crate) fn insert(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     segment: SegmentId,
     entry_count: u64,
     entries: &[&Prepared],

@@ -1,6 +1,6 @@
 //! Blobs: bytes under their SHA-256, in parts, because SQLite bounds a row below the largest blob.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _};
 use store_core::{BlobGuard, BlobRef, Durability, Missing, StoreError, call, chain};
 
 use crate::connection::Connections;
@@ -16,7 +16,9 @@ pub(crate) fn put_blob(connections: &Connections, bytes: &[u8]) -> Result<BlobGu
     call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
     let reference = BlobRef { sha256: chain::sha256_hex(bytes), bytes: bytes.len() as u64 };
     if !stands(connections, &reference)? {
-        connections.write(Durability::Buffered, |transaction| insert(transaction, &reference, bytes))?;
+        connections
+            .writer()?
+            .write_alone(Durability::Buffered, |transaction| insert(transaction, &reference, bytes))?;
     }
     Ok(BlobGuard::new(reference, Some(Box::new(hold))))
 }
@@ -30,7 +32,7 @@ fn stands(connections: &Connections, reference: &BlobRef) -> Result<bool> {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, reference: &BlobRef, bytes: &[u8]) -> Result<()> {
+fn insert(transaction: &Connection, reference: &BlobRef, bytes: &[u8]) -> Result<()> {
     let sha256 = &reference.sha256;
     transaction.prepare_cached("DELETE FROM blob_parts WHERE sha256 = ?1")?.execute([sha256])?;
     transaction

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use store_core::{ChangeCursor, Changes, SegmentId, SessionId};
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::row;
 
 /// Takes the next number.
-pub(crate) fn next(transaction: &Transaction<'_>) -> Result<u64> {
+pub(crate) fn next(transaction: &Connection) -> Result<u64> {
     let mut statement = transaction
         .prepare_cached("UPDATE store SET last_change = last_change + 1 WHERE id = 1 RETURNING last_change")?;
     let mut rows = statement.query([])?;

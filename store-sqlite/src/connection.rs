@@ -1,4 +1,4 @@
-//! The connections of one handle: one that writes, behind a lock, and a few that read beside it.
+//! The connections of one handle: one that writes ([`Writer`]), and a few that read beside it.
 //!
 //! A handle that is open for reading only has none that writes, and its reading ones write nothing either, not even the
 //! index that SQLite keeps beside a write-ahead log; how they do that depends on whether somebody else has the
@@ -11,18 +11,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 use store_core::call::{self, Prepared};
 use store_core::{Durability, StoreError};
 
-use crate::disk::{FileId, Place, Stillness, StoreLock, not_a_store};
-use crate::error::{Error, Result};
+use crate::disk::{FileId, Place, Stillness, StoreLock};
+use crate::error::Result;
 use crate::open::{DurabilityPolicy, SqliteOptions};
+use crate::writer::Writer;
 
 /// Statements kept prepared per connection: more than this crate has.
 const STATEMENTS_MAX: usize = 64;
-/// The size that the write-ahead log is cut back to when it starts over, in bytes.
-const LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// How often a read that writers disturb is tried at least, however short the wait is that the caller wants.
 const READ_ATTEMPTS_MIN: u32 = 16;
 const READ_PAUSE: Duration = Duration::from_millis(1);
@@ -41,29 +40,20 @@ enum Access {
 }
 
 struct Writing {
-    file: FileId,
     /// Closed before the writer: the last connection brings the log into the database and removes it, which one that
     /// only reads cannot.
     readers: Pool,
-    writer: Mutex<Writer>,
+    writer: Writer,
     /// Last, so that it is given up when the connections are closed.
     lock: Arc<StoreLock>,
-}
-
-struct Writer {
-    connection: Connection,
-    /// What `PRAGMA synchronous` is set to; `None` if that is not known.
-    durability: Option<Durability>,
 }
 
 impl Connections {
     /// The connections of a handle that holds the store's lock.
     pub(crate) fn writing(place: Place, lock: StoreLock, writer: Connection, options: &SqliteOptions) -> Result<Self> {
-        let file = place.file_id()?.ok_or_else(|| place.missing())?;
         let writing = Writing {
-            file,
             readers: Pool::new(options.readers_max),
-            writer: Mutex::new(Writer { connection: writer, durability: None }),
+            writer: Writer::new(place.clone(), writer)?,
             lock: Arc::new(lock),
         };
         Ok(Self::new(place, Access::Writing(Box::new(writing)), options))
@@ -113,23 +103,12 @@ impl Connections {
         }
     }
 
-    /// Runs `work` in one write transaction and commits it with this durability. If `work` fails nothing is written.
-    pub(crate) fn write<T>(
-        &self,
-        durability: Durability,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let Access::Writing(writing) = &self.access else { return Err(StoreError::ReadOnly.into()) };
-        let mut writer = guard(&writing.writer);
-        self.refuse_replaced(writing.file)?;
-        let at = |error: Error| error.at(self.place.path());
-        writer.roll_back_leftover().map_err(at)?;
-        writer.set(durability).map_err(at)?;
-        let begun = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = begun.map_err(|error| at(error.into()))?;
-        let done = work(&transaction).map_err(at)?;
-        transaction.commit().map_err(|error| at(error.into()))?;
-        Ok(done)
+    /// What writes.
+    pub(crate) fn writer(&self) -> Result<&Writer> {
+        match &self.access {
+            Access::Writing(writing) => Ok(&writing.writer),
+            Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
+        }
     }
 
     /// Runs `work` in one read transaction. It may run more than once.
@@ -142,17 +121,6 @@ impl Connections {
             Access::Reading { idle, idle_max } => self.read_still(idle, *idle_max, &work),
         }
         .map_err(|error| error.at(self.place.path()))
-    }
-
-    /// A file that was put in the database's place, or a database that was removed, does not get the write.
-    fn refuse_replaced(&self, file: FileId) -> Result<()> {
-        match self.place.file_id()? {
-            Some(found) if found == file => Ok(()),
-            Some(_) => {
-                Err(not_a_store(self.place.path(), "another file was put in its place while it was open").into())
-            }
-            None => Err(self.place.missing().into()),
-        }
     }
 
     /// Reads without writing: what a closed database answers counts only if nobody changed it meanwhile.
@@ -203,61 +171,14 @@ impl Connections {
     }
 }
 
-impl Writer {
-    /// A transaction that could neither be committed nor rolled back when its call failed is rolled back now.
-    fn roll_back_leftover(&self) -> Result<()> {
-        if !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, durability: Durability) -> Result<()> {
-        if self.durability != Some(durability) {
-            self.durability = None;
-            let level = match durability {
-                Durability::Synced => "FULL",
-                Durability::Buffered => "NORMAL",
-            };
-            self.connection.pragma_update(None, "synchronous", level)?;
-            self.durability = Some(durability);
-        }
-        Ok(())
-    }
-}
-
 fn in_read_transaction<T>(connection: &Connection, work: &impl Fn(&Connection) -> Result<T>) -> Result<T> {
     let transaction = connection.unchecked_transaction()?;
     work(&transaction)
 }
 
 /// A thread that panicked while it held the lock left its transaction to be rolled back, so what it left is whole.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Opens the connection that writes. Nothing is written by opening it.
-pub(crate) fn open_writer(path: &Path, busy_timeout: Duration) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags)?;
-    configure(&connection, busy_timeout)?;
-    if connection.is_readonly(rusqlite::MAIN_DB)? {
-        return Err(StoreError::ReadOnly.into());
-    }
-    // On macOS a plain fsync leaves the bytes in the drive's cache. Elsewhere these two change nothing.
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    Ok(connection)
-}
-
-/// Puts the database into write-ahead mode, which it keeps.
-pub(crate) fn use_write_ahead_log(connection: &Connection) -> Result<()> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(StoreError::Unsupported { what: "a write-ahead log" }.into());
-    }
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
-    Ok(())
 }
 
 fn open_reader(place: &Place, busy_timeout: Duration) -> Result<Connection> {
@@ -267,7 +188,7 @@ fn open_reader(place: &Place, busy_timeout: Duration) -> Result<Connection> {
     Ok(connection)
 }
 
-fn configure(connection: &Connection, busy_timeout: Duration) -> Result<()> {
+pub(crate) fn configure(connection: &Connection, busy_timeout: Duration) -> Result<()> {
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // A database file is data from elsewhere: its schema may run nothing, and nobody edits its pages through SQL.
@@ -410,26 +331,6 @@ mod tests {
     use store_core::NewEntry;
 
     use super::*;
-
-    #[test]
-    fn a_synced_commit_syncs_the_log_and_a_buffered_one_does_not() {
-        let mut writer = Writer { connection: Connection::open_in_memory().unwrap(), durability: None };
-        // 1 is NORMAL, 2 is FULL: sqlite.org/pragma.html#pragma_synchronous.
-        for (durability, level) in [(Durability::Synced, 2), (Durability::Buffered, 1), (Durability::Synced, 2)] {
-            writer.set(durability).unwrap();
-            let found: i32 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
-            assert_eq!(found, level, "{durability:?}");
-        }
-    }
-
-    #[test]
-    fn a_transaction_that_was_left_open_is_rolled_back_before_the_next() {
-        let writer = Writer { connection: Connection::open_in_memory().unwrap(), durability: None };
-        writer.connection.execute_batch("BEGIN; CREATE TABLE leftover (x)").unwrap();
-        writer.roll_back_leftover().unwrap();
-        assert!(writer.connection.is_autocommit());
-        assert!(!writer.connection.table_exists(None, "leftover").unwrap());
-    }
 
     #[test]
     fn the_policy_holds_where_a_call_says_nothing_itself() {

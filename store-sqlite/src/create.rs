@@ -19,9 +19,10 @@ pub(crate) fn create_segment(
     let prepared = call::prepare_create(session, entries)?;
     let durability = connections.durability_of(options.durability, &prepared);
     let slots = call::resolve_keys(&prepared, |_| Ok(None))?;
-    let writes = call::entries_to_write(&prepared, &slots);
-    let start = prepared.first().and_then(|first| first.start.as_deref());
-    let written = connections.write(durability, |transaction| {
+    let answer = slots.clone();
+    let written = connections.writer()?.write(durability, move |transaction| {
+        let writes = call::entries_to_write(&prepared, &slots);
+        let start = prepared.first().and_then(|first| first.start.as_deref());
         if let Some(holder) = read::find_segment(transaction, segment)? {
             return Err(StoreError::AlreadyExists { session: holder.session, segment }.into());
         }
@@ -60,5 +61,5 @@ pub(crate) fn create_segment(
             .execute(params_from_iter(values))?;
         append::insert(transaction, segment, 0, &writes)
     })?;
-    Ok(call::answer(&slots, &written))
+    Ok(call::answer(&answer, &written))
 }

@@ -16,7 +16,7 @@ const STATEMENTS: [&str; 5] = [
 ];
 
 pub(crate) fn delete_session(connections: &Connections, session: SessionId) -> Result<()> {
-    connections.write(Durability::Synced, |transaction| {
+    connections.writer()?.write(Durability::Synced, move |transaction| {
         if !read::has_session(transaction, session)? {
             return Err(StoreError::no_session(session).into());
         }

@@ -69,6 +69,14 @@ struct FileStamp {
     modified: (i64, i64),
 }
 
+#[cfg(test)]
+impl FileId {
+    /// Tells files apart that do not exist.
+    pub(crate) const fn for_tests(inode: u64) -> Self {
+        Self { device: u64::MAX, inode }
+    }
+}
+
 impl FileStamp {
     fn of(metadata: &fs::Metadata) -> Self {
         Self { size_bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use store_core::{Damage, SegmentId, Seq, StoreError};
 
 /// The result of everything inside this crate.
@@ -29,6 +29,24 @@ impl Error {
             Self::Statement(source) => Self::Database { path: path.to_owned(), source },
             other => other,
         }
+    }
+
+    fn sqlite(&self) -> Option<ffi::Error> {
+        match self {
+            Self::Statement(source) | Self::Database { source, .. } => source.sqlite_error().copied(),
+            Self::Store(_) => None,
+        }
+    }
+
+    /// Whether another's transaction was waited for in vain.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.sqlite(), Some(ffi::Error { code: ErrorCode::DatabaseBusy, .. }))
+    }
+
+    /// Whether the system could not bring something to stable storage.
+    pub(crate) fn is_failed_sync(&self) -> bool {
+        let codes = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+        self.sqlite().is_some_and(|error| codes.contains(&error.extended_code))
     }
 
     /// Whether a reader that writes nothing may have met writers who were coming or going.
@@ -73,9 +91,7 @@ fn classify(path: Option<PathBuf>, source: rusqlite::Error) -> StoreError {
     }
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-            let holder = path
-                .map_or_else(|| "another writer".to_owned(), |path| format!("another writer of {}", path.display()));
-            StoreError::Busy { holder, host: None, since: None }
+            busy(path.as_deref())
         }
         Some(ErrorCode::DiskFull) => StoreError::NoSpace { path },
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
@@ -93,6 +109,20 @@ fn classify(path: Option<PathBuf>, source: rusqlite::Error) -> StoreError {
     }
 }
 
+/// Somebody else's transaction on this database did not end in time.
+pub(crate) fn busy(path: Option<&Path>) -> StoreError {
+    let holder =
+        path.map_or_else(|| "another writer".to_owned(), |path| format!("another writer of {}", path.display()));
+    StoreError::Busy { holder, host: None, since: None }
+}
+
+/// A sync of this database failed, now or earlier: whether the call is written is unknown.
+pub(crate) fn failed_sync(path: &Path, reason: &str) -> StoreError {
+    let reason =
+        format!("a sync failed, and nothing that is written before the store is opened anew can be trusted: {reason}");
+    StoreError::io("sync", path, std::io::Error::other(reason))
+}
+
 /// A damaged row. `offset` of the damage is the row's number in its table's order, which is its seq.
 pub(crate) fn damage(segment: Option<SegmentId>, seq: Option<u64>, detail: impl Into<String>) -> StoreError {
     StoreError::Corrupt(Damage { segment, part: 1, offset: seq.unwrap_or(0), seq: seq.map(Seq), detail: detail.into() })
@@ -100,8 +130,6 @@ pub(crate) fn damage(segment: Option<SegmentId>, seq: Option<u64>, detail: impl 
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::ffi;
-
     use super::*;
 
     #[test]

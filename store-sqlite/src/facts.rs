@@ -18,12 +18,13 @@ fn scope_bytes(scope: &FactScope) -> &[u8] {
 
 pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact) -> Result<()> {
     let body = call::prepare_fact(fact)?;
-    let owner = scope_bytes(&scope);
-    connections.write(connections.durability_of_facts(), |transaction| {
+    let domain = fact.domain.clone();
+    connections.writer()?.write(connections.durability_of_facts(), move |transaction| {
+        let owner = scope_bytes(&scope);
         let seq = count(transaction, scope)? + 1;
         transaction
             .prepare_cached("INSERT INTO facts (scope, seq, domain, body, crc32c) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((owner, row::to_sql(seq), &fact.domain, &body, SideTable::Facts.checksum(owner, seq, &body)))?;
+            .execute((owner, row::to_sql(seq), &domain, &body, SideTable::Facts.checksum(owner, seq, &body)))?;
         match scope {
             FactScope::Store => {
                 transaction.prepare_cached("UPDATE store SET fact_count = ?1 WHERE id = 1")?.execute([row::to_sql(seq)])

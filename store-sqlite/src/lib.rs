@@ -4,10 +4,10 @@
 //! [`SqliteStore`] is the store; [`SqliteOptions`] says how it is opened. The tables, what their columns mean and what a
 //! commit promises stand in `docs/SQLITE.md`.
 //!
-//! Every call that writes is one `BEGIN IMMEDIATE` transaction on the handle's one writer connection, in WAL mode; every
-//! call that reads is one read transaction on a connection of its own. That is the whole atomicity argument:
-//! a transaction is there for every reader at once, or never. Its price is that writers of one database wait for
-//! each other, also when they write to different segments.
+//! Calls that write run in `BEGIN IMMEDIATE` transactions on the handle's one writer connection, in WAL mode; calls of many
+//! threads share one, and one sync, each under a savepoint of its own. Every call that reads is one read
+//! transaction on a connection of its own. That is the whole atomicity argument: a transaction is there for every reader at once, or
+//! never. Its price is that writers of one database wait for each other, also when they write to different segments.
 //!
 //! ```
 //! use store_core::{CreateOptions, NewEntry, SegmentId, SessionId, Store};
@@ -36,6 +36,8 @@ mod delete;
 mod disk;
 mod error;
 mod facts;
+mod group;
+mod health;
 mod open;
 mod read;
 mod row;
@@ -43,6 +45,7 @@ mod schema;
 mod side;
 mod store;
 mod traces;
+mod writer;
 
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
 pub use store::SqliteStore;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use store_core::{Durability, Result, StoreError};
 
-use crate::connection::{self, Connections};
+use crate::connection::Connections;
 use crate::disk::{Hold, Occupant, Place, StoreLock, not_a_store};
 use crate::error::Error;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
 use crate::store::SqliteStore;
+use crate::writer;
 
 /// How long another process's creation of the database is waited for before it counts as locked.
 const MAKING_WAIT: Duration = Duration::from_secs(10);
@@ -107,17 +108,17 @@ fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
         return Err(already_there(&place));
     }
     let at = |error: Error| error.at(place.path());
-    let mut writer =
-        connection::open_writer(place.path(), Duration::from_millis(options.busy_timeout_ms.into())).map_err(at)?;
+    let mut connection =
+        writer::open(place.path(), Duration::from_millis(options.busy_timeout_ms.into())).map_err(at)?;
     // Somebody else may have changed it until the lock was taken.
-    let format = schema::format(&writer).map_err(at)?;
+    let format = schema::format(&connection).map_err(at)?;
     refuse_foreign(&place, format)?;
     refuse_newer(format)?;
     if format.user_version < VERSION {
-        migrate(&place, &lock, hold, &mut writer)?;
+        migrate(&place, &lock, hold, &mut connection)?;
     }
-    connection::use_write_ahead_log(&writer).map_err(at)?;
-    Ok(Connections::writing(place, lock, writer, options)?)
+    writer::use_write_ahead_log(&connection).map_err(at)?;
+    Ok(Connections::writing(place, lock, connection, options)?)
 }
 
 /// Brings the database to the current version. Its format changes only while nobody else has it open.
@@ -154,10 +155,10 @@ fn make(place: &Place) -> Result<()> {
     place.refuse_orphaned_log()?;
     let new = place.begin_new()?;
     let build = || -> Result<(), Error> {
-        let mut connection = connection::open_writer(&new, Duration::ZERO)?;
+        let mut connection = writer::open(&new, Duration::ZERO)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         schema::create(&mut connection)?;
-        connection::use_write_ahead_log(&connection)?;
+        writer::use_write_ahead_log(&connection)?;
         Ok(connection.close().map_err(|(_, error)| error)?)
     };
     if let Err(error) = build() {

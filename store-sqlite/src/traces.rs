@@ -14,7 +14,7 @@ pub(crate) fn append_trace(
     trace: &TraceEntry,
 ) -> Result<()> {
     let body = call::prepare_trace(trace)?;
-    connections.write(Durability::Buffered, |transaction| {
+    connections.writer()?.write(Durability::Buffered, move |transaction| {
         let seq = read::segment_of(transaction, session, segment)?.trace_count + 1;
         let crc32c = SideTable::Traces.checksum(segment.as_bytes(), seq, &body);
         transaction
