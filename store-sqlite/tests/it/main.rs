@@ -7,6 +7,8 @@ mod damage;
 mod foreign;
 mod handles;
 mod modes;
+mod processes;
 mod read_only;
 mod schema;
 mod support;
+mod syncs;
