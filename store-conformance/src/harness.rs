@@ -25,6 +25,11 @@ pub trait Harness: Send + Sync {
     /// Closes the first handle and opens the same store again. A check drops its second handles before.
     fn reopen(&mut self);
 
+    /// Leaves on the medium what a process that dies while it writes can leave there: the beginning of a line, of a
+    /// file that was being made, of a log's next page. Which of these is told by `dice`. Handles are open meanwhile, and none of
+    /// them may ever answer otherwise because of it. What a backend does not say here, the model test cannot try.
+    fn leave_behind(&mut self, _dice: u64) {}
+
     /// How large the largest entries and calls are. Not for backends to choose: there is only [`Limits::CONTRACT`].
     fn limits(&self) -> Limits {
         Limits::CONTRACT

@@ -33,6 +33,8 @@
 //! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and [`Matrix`]
 //! says which check fails on which of them.
 //!
+//! [`model_test`] compares any sequence of calls, on several handles, with the reference.
+//!
 //! Nothing here knows a backend. Checks go through the public contract only: what a crash leaves, damage to stored
 //! bytes and the cost of a call are for a backend's own tests.
 
@@ -40,9 +42,11 @@ mod checks;
 pub mod faulty;
 mod harness;
 mod matrix;
+mod model;
 
 pub use harness::{Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
+pub use model::{model_test, run_model};
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.
 ///

@@ -133,12 +133,13 @@ impl Store for MemoryStore {
         _options: &CreateOptions,
     ) -> Result<Vec<Position>> {
         let prepared = call::prepare_create(session, entries)?;
+        // What is wrong with the call itself comes before what is wrong with it in this store.
+        let mut new = Segment::default();
+        let slots = new.resolve(&prepared)?;
         let mut state = self.write();
         if let Some(holder) = state.session_of.get(&segment) {
             return Err(StoreError::AlreadyExists { session: *holder, segment });
         }
-        let mut new = Segment::default();
-        let slots = new.resolve(&prepared)?;
         if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
             origin::check_origin(segment, start, |id| Ok(state.facts_of(id)))?;
             new.origin = start.origin().copied();

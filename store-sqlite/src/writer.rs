@@ -52,7 +52,8 @@ impl Writer {
         work: impl Fn(&Connection) -> Result<T> + Send + Sync + 'static,
     ) -> Result<T> {
         let answer = self.group.call(durability, work, |calls| self.round(calls));
-        answer.unwrap_or_else(|Poisoned { reason }| Err(failed_sync(self.place.path(), &reason).into()))
+        let answer = answer.unwrap_or_else(|Poisoned { reason }| Err(failed_sync(self.place.path(), &reason).into()));
+        answer.map_err(|error| error.at(self.place.path()))
     }
 
     /// Runs `work` in one write transaction of its own, beside the queue.

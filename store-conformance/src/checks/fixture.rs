@@ -11,15 +11,15 @@ use store_core::{
 use crate::{Failure, Outcome};
 
 /// The time that the ids and entries of the checks start from.
-pub(super) const TIME: u64 = 1_764_000_000_000;
+pub(crate) const TIME: u64 = 1_764_000_000_000;
 
 /// The n-th session of a check; a greater n is newer.
-pub(super) fn session(n: u64) -> SessionId {
+pub(crate) fn session(n: u64) -> SessionId {
     SessionId::derive(TIME + n, b"session")
 }
 
 /// The n-th segment of a check; a greater n is newer.
-pub(super) fn segment(n: u64) -> SegmentId {
+pub(crate) fn segment(n: u64) -> SegmentId {
     SegmentId::derive(TIME + n, b"segment")
 }
 
@@ -49,7 +49,7 @@ pub(super) fn input(text: &str) -> NewEntry {
 }
 
 /// An entry of a kind that no version knows.
-pub(super) fn note(text: &str) -> NewEntry {
+pub(crate) fn note(text: &str) -> NewEntry {
     NewEntry::text(json!({"kind": "note", "ts": TIME + 2, "text": text}).to_string())
 }
 
@@ -67,7 +67,7 @@ pub(super) fn text_of(entry: &NewEntry) -> String {
 }
 
 /// A value of nested arrays, `depth` levels of them.
-pub(super) fn nested(depth: usize) -> Value {
+pub(crate) fn nested(depth: usize) -> Value {
     (1..depth).fold(json!([]), |inner, _| Value::Array(vec![inner]))
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod delete;
 pub(crate) mod durability;
 pub(crate) mod expected;
 pub(crate) mod fact;
-mod fixture;
+pub(crate) mod fixture;
 pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod list;

@@ -1,152 +1,85 @@
-//! Any sequence of calls, on two handles that are closed and opened and whose logs are torn in between, answers what
-//! the store in memory answers.
+//! Any sequence of calls, on handles that are closed and opened and whose logs are torn in between, answers what the store in
+//! memory answers.
 
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::PathBuf;
 
-use proptest::prelude::*;
-use store_core::{
-    AppendOptions, CreateOptions, Expected, Fact, FactScope, MemoryStore, NewEntry, Position, Result, SegmentOrigin,
-    Seq, Store, StoreError,
-};
+use store_conformance::{Harness, model_test};
+use store_core::codec::{LineFields, LogContext, decode_line, encode_line};
+use store_core::{Backend, SegmentId};
 use store_fs::FsStore;
 
 use crate::faults::open_without_syncs;
-use crate::support::{Folder, NOW, note, segment, session, start};
+use crate::support::Folder;
 
-#[derive(Clone, Debug)]
-enum Call {
-    Create {
-        segment: u64,
-        session: u64,
-        origin: Option<(u64, u64)>,
-    },
-    Append {
-        segment: u64,
-        notes: Vec<(u64, Option<u8>)>,
-        expected: Option<u64>,
-    },
-    Fact {
-        session: u64,
-    },
-    Delete {
-        session: u64,
-    },
-    /// Opens the first or the second handle anew.
-    Reopen {
-        second: bool,
-    },
-    /// A write of somebody who died: the beginning of a line, at the end of a log.
-    Tear {
-        segment: u64,
-        bytes: usize,
-    },
+struct TornHarness {
+    folder: Folder,
+    store: Option<FsStore>,
 }
 
-fn call() -> impl Strategy<Value = Call> {
-    let ids = || 0..4_u64;
-    let noted = (0..6_u64, prop::option::of(0..3_u8));
-    let origin = prop::option::of((ids(), 0..5_u64));
-    let notes = prop::collection::vec(noted, 1..4);
-    prop_oneof![
-        3 => (ids(), 0..2_u64, origin).prop_map(|(segment, session, origin)| Call::Create { segment, session, origin }),
-        8 => (ids(), notes, prop::option::of(0..6_u64))
-            .prop_map(|(segment, notes, expected)| Call::Append { segment, notes, expected }),
-        1 => (0..2_u64).prop_map(|session| Call::Fact { session }),
-        1 => (0..2_u64).prop_map(|session| Call::Delete { session }),
-        2 => any::<bool>().prop_map(|second| Call::Reopen { second }),
-        2 => (ids(), 1..60_usize).prop_map(|(segment, bytes)| Call::Tear { segment, bytes }),
-    ]
-}
-
-/// What a call answers, without what differs between backends by design.
-fn answer(result: Result<Vec<Position>>) -> std::result::Result<Vec<Seq>, String> {
-    match result {
-        Ok(positions) => Ok(positions.into_iter().map(|position| position.seq).collect()),
-        Err(StoreError::Referenced { by }) => Err(format!("referenced by {by:?}")),
-        Err(error) => Err(format!("{error:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned()),
+impl TornHarness {
+    /// Every log, with its segment.
+    fn logs(&self) -> Vec<(SegmentId, PathBuf)> {
+        let folders = fs::read_dir(self.folder.root()).unwrap().map(|entry| entry.unwrap().path());
+        let sessions = folders.filter(|path| path.is_dir() && path.file_name().unwrap().to_str().unwrap().len() == 36);
+        let files = sessions.flat_map(|session| fs::read_dir(session).unwrap().map(|entry| entry.unwrap().path()));
+        let mut logs: Vec<_> = files
+            .filter_map(|path| {
+                let name = path.file_name()?.to_str()?.strip_suffix(".jsonl")?;
+                Some((name.parse().ok()?, path))
+            })
+            .collect();
+        logs.sort();
+        logs
     }
 }
 
-fn make(store: &dyn Store, call: &Call) -> std::result::Result<Vec<Seq>, String> {
-    let none = |done: Result<()>| answer(done.map(|()| Vec::new()));
-    match call {
-        Call::Create { segment: of, session: home, origin } => {
-            let origin = origin.map(|(of, seq)| {
-                let session_id = store.lookup_session_of(segment(of)).unwrap().unwrap_or(session(9));
-                SegmentOrigin { session_id, segment_id: segment(of), seq: Seq(seq), at_turn_index: 0 }
-            });
-            let entries = [start(session(*home), origin), note(77).with_key("k0")];
-            answer(store.create_segment(session(*home), segment(*of), &entries, &CreateOptions::default()))
-        }
-        Call::Append { segment: of, notes, expected } => {
-            let home = store.lookup_session_of(segment(*of)).unwrap().unwrap_or(session(0));
-            let entries: Vec<NewEntry> = notes
-                .iter()
-                .map(|(n, key)| match key {
-                    Some(key) => note(*n).with_key(format!("k{key}")),
-                    None => note(*n),
-                })
-                .collect();
-            let options = AppendOptions { expected: expected.map(Expected::Count), ..AppendOptions::default() };
-            answer(store.append_with(home, segment(*of), &entries, &options))
-        }
-        Call::Fact { session: of } => {
-            let fact = Fact { ts: NOW, domain: "d".into(), value: 1.into() };
-            none(store.put_fact(FactScope::Session(session(*of)), &fact))
-        }
-        Call::Delete { session: of } => none(store.delete_session(session(*of))),
-        Call::Reopen { .. } | Call::Tear { .. } => Ok(Vec::new()),
-    }
-}
-
-/// Everything that the store can be asked about, as text.
-fn picture(store: &dyn Store) -> String {
-    let mut lines = Vec::new();
-    for id in store.list_sessions().unwrap() {
-        lines.push(format!("{id} {:?}", store.facts(FactScope::Session(id)).unwrap()));
-        for of in store.list_segments(id).unwrap() {
-            let records = store.read_range(id, of, Seq::START, usize::MAX).unwrap();
-            assert_eq!(store.read_entry_count(id, of).unwrap(), records.len() as u64);
-            assert_eq!(store.read_tail(id, of, 2).unwrap(), records[records.len().saturating_sub(2)..]);
-            lines.push(format!("  {of} {:?}", store.lookup_session_of(of).unwrap()));
-            lines.extend(records.iter().map(|r| format!("    {} {:?} {}", r.position.seq, r.key, r.text)));
-        }
-    }
-    lines.join("\n")
-}
-
-fn tear(folder: &Folder, store: &FsStore, of: u64, bytes: usize) {
-    let Some(home) = store.lookup_session_of(segment(of)).unwrap() else { return };
-    let path = folder.root().join(home.to_string()).join(format!("{}.jsonl", segment(of)));
-    let line = br#"{"seq":7,"more":2,"key":"torn","kind":"note","ts":1764000000000,"n":1,"crc32c":"0011"#;
-    std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(&line[..bytes]).unwrap();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_sequence_of_calls_answers_what_the_store_in_memory_answers(
-        calls in prop::collection::vec((any::<bool>(), call()), 1..40),
-    ) {
+impl Harness for TornHarness {
+    fn fresh() -> Self {
         let folder = Folder::new();
-        let memory = MemoryStore::new();
-        let mut stores = [open_without_syncs(&folder), open_without_syncs(&folder)];
-        for (second, call) in &calls {
-            match call {
-                Call::Reopen { second } => stores[usize::from(*second)] = open_without_syncs(&folder),
-                Call::Tear { segment, bytes } => tear(&folder, &stores[0], *segment, *bytes),
-                _ => {}
-            }
-            let expected = make(&memory, call);
-            let answered = make(&stores[usize::from(*second)], call);
-            prop_assert_eq!(answered, expected, "{:?}", call);
-            for store in &stores {
-                prop_assert_eq!(picture(store), picture(&memory), "after {:?}", call);
-            }
-        }
-        let cursor = stores[0].changes(None).unwrap();
-        let all: Vec<_> = memory.changes(None).unwrap().segments;
-        prop_assert_eq!(cursor.segments, all);
+        let store = Some(open_without_syncs(&folder));
+        Self { folder, store }
     }
+
+    fn store(&self) -> &dyn Backend {
+        self.store.as_ref().unwrap()
+    }
+
+    fn second_handle(&self) -> Box<dyn Backend> {
+        Box::new(open_without_syncs(&self.folder))
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(open_without_syncs(&self.folder));
+    }
+
+    /// The beginning of a call at the end of a log: a part of its first line, or all of that and a part of the second.
+    fn leave_behind(&mut self, dice: u64) {
+        let logs = self.logs();
+        let Some(at) = dice.checked_rem(logs.len() as u64) else { return };
+        let (segment, path) = &logs[usize::try_from(at).unwrap()];
+        let (context, bytes) = (LogContext::segment(*segment), fs::read(path).unwrap());
+        // Whoever writes after a death takes out first what it left, so that nothing is ever torn twice.
+        let Some(whole) = bytes.strip_suffix(b"\n") else { return };
+        let last = decode_line(&context, whole.rsplit(|byte| *byte == b'\n').next().unwrap()).unwrap();
+        if last.more > 0 {
+            return;
+        }
+        let mut call = Vec::new();
+        for (more, seq) in [(1, last.seq.next()), (0, last.seq.next().next())] {
+            let fields = LineFields { seq, more, key: Some("key 1"), synced: None };
+            encode_line(&mut call, &context, &fields, r#"{"kind":"note","ts":1,"text":"of the dead"}"#);
+        }
+        // Short of the second line's checksum, with which the call would be whole.
+        let written = 1 + (dice >> 8) % (call.len() as u64 - 16);
+        let torn = &call[..usize::try_from(written).unwrap()];
+        OpenOptions::new().append(true).open(path).unwrap().write_all(torn).unwrap();
+    }
+}
+
+#[test]
+fn any_sequence_of_calls_answers_what_the_reference_answers() {
+    model_test::<TornHarness>(256);
 }

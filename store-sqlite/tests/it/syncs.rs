@@ -78,7 +78,6 @@ fn traced(fails: &str, program: &[&std::ffi::OsStr], folder: &Folder) -> std::io
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that this machine cannot run says so")]
 fn after_a_failed_sync_no_handle_of_the_process_writes() {
     let folder = Folder::new();
     if !traced("1", &["true".as_ref()], &folder).is_ok_and(|output| output.status.success()) {
