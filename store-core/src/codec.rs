@@ -153,7 +153,7 @@ pub enum LineError {
     #[error("the line does not end behind its checksum")]
     Closing,
     /// The checksum matches, but the line was not written by this codec.
-    #[error("the line's fields are out of order")]
+    #[error("the line's fields are out of order or spelt otherwise")]
     Fields,
 }
 
@@ -239,7 +239,7 @@ fn take_apart(body: &str, crc32c: u32) -> Option<Line<'_>> {
     let (seq, mut rest) = take_number(rest)?;
     let mut more = 0;
     if let Some(behind) = rest.strip_prefix(r#""more":"#) {
-        (more, rest) = take_number(behind)?;
+        (more, rest) = take_number(behind).filter(|(more, _)| *more > 0)?;
     }
     let mut key = None;
     if let Some(behind) = rest.strip_prefix(r#""key":"#) {
@@ -247,14 +247,20 @@ fn take_apart(body: &str, crc32c: u32) -> Option<Line<'_>> {
         key = Some(read_key(&behind[..end])?);
         rest = behind[end..].strip_prefix(',')?;
     }
-    let (inner, synced) = take_synced(rest);
+    let (inner, synced) = take_synced(rest)?;
     Some(Line { seq: Seq(seq), more, key, synced, crc32c, inner })
 }
 
 /// A number and the comma behind it.
 fn take_number(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(',')?;
-    Some((text[..end].parse().ok()?, &text[end + 1..]))
+    let (digits, rest) = text.split_once(',')?;
+    Some((read_number(digits)?, rest))
+}
+
+/// A number as the codec spells it: no sign, no zeros in front.
+fn read_number(digits: &str) -> Option<u64> {
+    let spelt = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    if spelt { digits.parse().ok() } else { None }
 }
 
 /// The length of the JSON string that the text starts with, quotes included.
@@ -273,21 +279,25 @@ fn string_end(text: &str) -> Option<usize> {
     }
 }
 
+/// A key as the codec spells it: with those escapes that it needs and no others.
 fn read_key(quoted: &str) -> Option<Cow<'_, str>> {
     let plain = &quoted[1..quoted.len() - 1];
-    if plain.contains('\\') {
-        return json::from_str::<String>(quoted).ok().map(Cow::Owned);
+    if !plain.contains(|c: char| c == '\\' || c.is_ascii_control()) {
+        return Some(Cow::Borrowed(plain));
     }
-    Some(Cow::Borrowed(plain))
+    let key: String = json::from_str(quoted).ok()?;
+    let mut spelt = Vec::with_capacity(quoted.len());
+    push_string(&mut spelt, &key);
+    (spelt == quoted.as_bytes()).then_some(Cow::Owned(key))
 }
 
 /// Parts the `synced` field off the end. The entry's own text cannot end in one, since the name is reserved.
-fn take_synced(text: &str) -> (&str, Option<Seq>) {
+fn take_synced(text: &str) -> Option<(&str, Option<Seq>)> {
     let digits = text.len() - text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (rest, number) = text.split_at(text.len() - digits);
-    match (rest.strip_suffix(r#","synced":"#), number.parse()) {
-        (Some(inner), Ok(seq)) => (inner, Some(Seq(seq))),
-        _ => (text, None),
+    match rest.strip_suffix(r#","synced":"#) {
+        Some(inner) => Some((inner, Some(Seq(read_number(number)?)))),
+        None => Some((text, None)),
     }
 }
 
@@ -345,6 +355,25 @@ mod tests {
         let nested = r#"{"kind":"x","ts":1,"of":{"a":1,"crc32c":"9A3F00C1"},"more_text":"here"}"#;
         let torn = encode(&LineFields { seq: Seq(3), ..LineFields::default() }, nested);
         assert_eq!(decode_tail(&context(), &torn[..torn.len() - 20]), Tail::Torn);
+    }
+
+    /// Lines with a right checksum that say the same in another spelling were read, and a rewrite of the log changed their bytes.
+    #[test]
+    fn what_is_spelt_otherwise_was_not_written_by_the_codec() {
+        let bodies = [
+            r#"{"seq":07,"kind":"x","ts":1"#,
+            r#"{"seq":+7,"kind":"x","ts":1"#,
+            r#"{"seq":7,"more":0,"kind":"x","ts":1"#,
+            r#"{"seq":7,"key":"\u0041","kind":"x","ts":1"#,
+            "{\"seq\":7,\"key\":\"a\u{1}\",\"kind\":\"x\",\"ts\":1",
+            r#"{"seq":7,"kind":"x","ts":1,"synced":07"#,
+            r#"{"seq":7,"kind":"x","ts":1,"synced":99999999999999999999"#,
+        ];
+        for body in bodies {
+            let crc = context().checksum(body.as_bytes());
+            let line = format!(r#"{body},"crc32c":"{crc:08X}"}}"#);
+            assert_eq!(decode_line(&context(), line.as_bytes()), Err(LineError::Fields), "{body}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod facts;
 mod fold;
 mod fork;
 #[cfg(feature = "index")]
+mod fuzz;
+#[cfg(feature = "index")]
 mod import;
 #[cfg(feature = "index")]
 mod index;
