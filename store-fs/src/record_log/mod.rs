@@ -176,12 +176,6 @@ impl RecordLog {
         read(&view).map(|done| Some((done, stat)))
     }
 
-    /// Reads without any lock, also where something looks damaged, and says what the file was then.
-    pub(crate) fn peek<T>(&self, read: impl Fn(&View<'_>) -> Result<T>) -> Result<Option<(T, FileStat)>> {
-        let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes)).map(|done| Some((done, stat)))
-    }
-
     fn view(&self, bytes: u64) -> View<'_> {
         View::new(&*self.file, &self.name, bytes).checked_by(&self.checked)
     }
