@@ -13,21 +13,21 @@ use crate::error::{At as _, found};
 use crate::layout::Layout;
 use crate::open::write_whole;
 use crate::record_log::lock_mutex;
-use crate::store::{FsStore, ensure_folder};
+use crate::store::FsStore;
 
 impl FsStore {
     pub(crate) fn keep_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
         self.check_writable()?;
         call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
-        ensure_folder(&*self.disk, &self.layout.blobs())?;
+        self.ensure_lasting_folder(&self.layout.blobs())?;
         let hold = self.hold_blobs()?;
         let reference = BlobRef { sha256: chain::sha256_hex(bytes), bytes: bytes.len() as u64 };
         let folder = self.layout.blob_folder(&reference.sha256);
+        self.ensure_lasting_folder(&folder)?;
         // Bytes that went bad are put anew, by the one who has the good ones.
         match self.read_blob(&reference) {
             Ok(_) => {}
             Err(StoreError::NotFound(_) | StoreError::Corrupt(_)) => {
-                ensure_folder(&*self.disk, &folder)?;
                 let path = self.layout.blob(&reference.sha256);
                 write_whole(&*self.disk, &self.layout.new_blob(), &path, bytes)?;
             }

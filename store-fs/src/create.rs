@@ -106,12 +106,17 @@ impl FsStore {
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        ensure_folder(&*self.disk, &self.layout.by_segment_root())?;
+        self.ensure_lasting_folder(&self.layout.by_segment_root())?;
         let folder = self.layout.by_segment_folder(segment);
-        ensure_folder(&*self.disk, &folder)?;
+        self.ensure_lasting_folder(&folder)?;
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
-        found(self.disk.remove_file(&path)).at("remove", &path)?;
+        if found(self.disk.stat(&path)).at("stat", &path)?.is_some() {
+            // Whoever deleted its log may have died before that was on stable storage: it must not come back without this.
+            let root = self.layout.root();
+            self.disk.sync_folder(root).at("sync", root)?;
+            self.disk.remove_file(&path).at("remove", &path)?;
+        }
         let file = self.disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let text = format!("{session}\n");
         crate::record_log::append_all_or_nothing(&*file, 0, text.as_bytes()).at("write", &path)?;
@@ -120,7 +125,7 @@ impl FsStore {
     }
 
     fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
-        ensure_folder(&*self.disk, &self.layout.by_origin_root())?;
+        self.ensure_lasting_folder(&self.layout.by_origin_root())?;
         let folder = self.layout.by_origin_folder(segment);
         ensure_folder(&*self.disk, &folder)?;
         let path = self.layout.by_origin(segment, child);
@@ -184,7 +189,7 @@ impl FsStore {
 
     fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
         let context = store_core::codec::LogContext::segment(segment);
-        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new() }
+        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new(), folders: Vec::new() }
     }
 
     /// The session of a segment that has a log.
@@ -242,6 +247,8 @@ impl FsStore {
             return Ok(());
         }
         let _create = CreateLock(file);
+        // Whoever renamed them may have died before that was on stable storage; what led to them must not go first.
+        self.disk.sync_folder(root).at("sync", root)?;
         leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))
     }
 

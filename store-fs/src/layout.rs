@@ -38,14 +38,11 @@ pub(crate) struct LogName {
     pub(crate) segment: Option<SegmentId>,
     /// Where the bytes go that recovery takes out.
     pub(crate) quarantine: PathBuf,
+    /// The folders whose syncs make the log's name last; none where whoever makes the log sees to that.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl LogName {
-    /// The folder that the log stands in.
-    pub(crate) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
-    }
-
     /// A place for the bytes that recovery takes out from `offset` on; `attempt` tells later ones apart.
     pub(crate) fn quarantined(&self, offset: u64, attempt: u32) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -154,6 +151,7 @@ impl Layout {
             context: LogContext::segment(segment),
             segment: Some(segment),
             quarantine: self.session(session).join(QUARANTINE),
+            folders: vec![self.session(session), self.root.clone()],
         }
     }
 
@@ -172,6 +170,7 @@ impl Layout {
             context: LogContext::path(&format!("{session}/{name}")),
             segment: None,
             quarantine: folder.join(QUARANTINE),
+            folders: vec![folder, self.root.clone()],
         }
     }
 
@@ -189,6 +188,7 @@ impl Layout {
             context: LogContext::path(name),
             segment: None,
             quarantine: self.root.join(QUARANTINE),
+            folders: vec![self.root.clone()],
         }
     }
 

@@ -11,14 +11,16 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use store_core::codec::{LineFields, LogContext, encode_line};
-use store_core::{ChangeCursor, Changes, Position, Result, SegmentId, Seq, SessionId, Store as _, StoreError};
+use store_core::{
+    ChangeCursor, Changes, FactScope, Position, Result, SegmentId, Seq, SessionId, Store as _, StoreError,
+};
 use uuid::Uuid;
 
 use crate::disk::{Disk, DiskFile, LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::logs::{LogKey, Logs, Purpose};
-use crate::record_log::{NewLine, View, append_all_or_nothing, lock_mutex};
+use crate::record_log::{NewLine, RecordLog, View, append_all_or_nothing, lock_mutex};
 use crate::store::{FsStore, ensure_folder};
 
 /// Something that a handle writes to.
@@ -121,9 +123,22 @@ fn remove(disk: &dyn Disk, layout: &Layout, id: Uuid) -> Result<()> {
 }
 
 /// Appends a list to `changes.jsonl` and returns when it is on stable storage.
+///
+/// What was written to them is synced first. A power loss after which the list tells nobody any more who asks from where
+/// it already stood must not take anything of that back.
 fn publish(logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
     if touched.is_empty() {
         return Ok(());
+    }
+    for touched in touched {
+        let key = match touched.segment {
+            Some(segment) => LogKey::Segment(touched.session, segment),
+            None => LogKey::Facts(FactScope::Session(touched.session)),
+        };
+        match logs.on(key, Purpose::Append, RecordLog::sync) {
+            Err(StoreError::Unsupported { .. }) => {}
+            done => _ = done?,
+        }
     }
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
@@ -157,7 +172,13 @@ fn parse(text: &str) -> Result<Touched> {
 }
 
 fn live_name(layout: &Layout, id: Uuid) -> LogName {
-    LogName { path: layout.live(id), context: Layout::live_context(id), segment: None, quarantine: layout.live_root() }
+    LogName {
+        path: layout.live(id),
+        context: Layout::live_context(id),
+        segment: None,
+        quarantine: layout.live_root(),
+        folders: Vec::new(),
+    }
 }
 
 fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
@@ -188,7 +209,12 @@ impl FsStore {
             if found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_none() {
                 continue;
             }
-            publish(&self.logs, &read_entry(&*file, &name)?)?;
+            let touched = match read_entry(&*file, &name) {
+                // It stays where it is, and whoever asks for changes is told everything. The others are moved.
+                Err(StoreError::Corrupt(_)) => continue,
+                read => read?,
+            };
+            publish(&self.logs, &touched)?;
             remove(&*self.disk, &self.layout, id)?;
         }
         Ok(())

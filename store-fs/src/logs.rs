@@ -185,7 +185,6 @@ impl Logs {
         let Some(file) = found(self.disk.open(path, OpenMode::AppendOrCreate)).at("create", path)? else {
             return Ok(None);
         };
-        self.disk.sync_folder(name.folder()).at("sync", name.folder())?;
         Ok(Some((file, true)))
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Each call is thin here: what it does stands in the module of its name. A handle may be used by many threads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use store_core::call::{self, Prepared, Slot};
@@ -21,7 +21,7 @@ use crate::layout::{FORMAT_VERSION, Layout};
 use crate::live::{Live, Touched};
 use crate::logs::{LogKey, Logs, Purpose};
 use crate::open::{DurabilityPolicy, FsOptions};
-use crate::record_log::{Locked, NewLine, View};
+use crate::record_log::{Locked, NewLine, View, lock_mutex};
 
 /// What a handle may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct FsStore {
     access: Access,
     format: u32,
     durability: DurabilityPolicy,
+    /// Folders that nobody removes, and whose names this handle knows to be on stable storage.
+    lasting: Mutex<HashSet<PathBuf>>,
     /// The lock on the store, which goes with the handle.
     _lock: Option<Box<dyn DiskFile>>,
 }
@@ -63,19 +65,19 @@ impl fmt::Debug for FsStore {
     }
 }
 
-/// Makes a folder of the store's own if it is not there; what else stands in its place is refused.
+/// Makes a folder of the store's own if it is not there, and returns when its name is on stable storage: whoever made it
+/// may not have come to that. What else stands in its place is refused.
 pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
     match disk.create_folder(folder) {
-        Ok(()) => {
-            let parent = folder.parent().unwrap_or(folder);
-            disk.sync_folder(parent).at("sync", parent)
-        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let kind = disk.stat(folder).at("stat", folder)?.kind;
-            if kind == FileKind::Folder { Ok(()) } else { Err(StoreError::io("create", folder, error)) }
+            if disk.stat(folder).at("stat", folder)?.kind != FileKind::Folder {
+                return Err(StoreError::io("create", folder, error));
+            }
         }
-        Err(error) => Err(StoreError::io("create", folder, error)),
+        made => made.at("create", folder)?,
     }
+    let parent = folder.parent().unwrap_or(folder);
+    disk.sync_folder(parent).at("sync", parent)
 }
 
 impl FsStore {
@@ -99,8 +101,20 @@ impl FsStore {
             access,
             format,
             durability: options.durability,
+            lasting: Mutex::default(),
             _lock: lock,
         }
+    }
+
+    /// As [`ensure_folder`], for a folder that stays for ever once it is made: synced once by each handle.
+    pub(crate) fn ensure_lasting_folder(&self, folder: &Path) -> Result<()> {
+        let is_known = lock_mutex(&self.lasting).contains(folder);
+        if is_known && found(self.disk.stat(folder)).at("stat", folder)?.is_some() {
+            return Ok(());
+        }
+        ensure_folder(&*self.disk, folder)?;
+        lock_mutex(&self.lasting).insert(folder.to_owned());
+        Ok(())
     }
 
     pub(crate) const fn check_writable(&self) -> Result<()> {

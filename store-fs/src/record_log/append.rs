@@ -67,7 +67,7 @@ impl RecordLog {
             }
             Some(_) => {
                 writer.keys = None;
-                *lock_mutex(&self.synced) = 0;
+                *lock_mutex(&self.synced) = None;
                 self.written.store(0, Ordering::Release);
             }
             None => writer.keys = None,
@@ -78,15 +78,38 @@ impl RecordLog {
         Ok(known)
     }
 
+    /// Returns when all that was written to the log is on stable storage; `None` if the log's name no longer stands for this
+    /// file.
+    pub(crate) fn sync(&self) -> Result<Option<()>> {
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let synced = lock_mutex(&self.synced);
+        if synced.is_none_or(|synced| synced < stat.bytes) {
+            // How far that is stays unknown: what others left at the end may be taken out again.
+            self.sync_file_and_name(synced.is_none())?;
+        }
+        Ok(Some(()))
+    }
+
     /// Returns when the first `bytes` bytes are on stable storage. Callers that wait at the same time share one sync.
     pub(crate) fn sync_through(&self, bytes: u64) -> Result<()> {
         let mut synced = lock_mutex(&self.synced);
-        if *synced >= bytes {
+        if synced.is_some_and(|synced| synced >= bytes) {
             return Ok(());
         }
         let through = self.written.load(Ordering::Acquire).max(bytes);
+        self.sync_file_and_name(synced.is_none())?;
+        *synced = Some(through);
+        Ok(())
+    }
+
+    fn sync_file_and_name(&self, is_first: bool) -> Result<()> {
         self.file.sync_file().at("sync", &self.name.path)?;
-        *synced = through;
+        if is_first {
+            // Whoever gave the log its name may have died before that was on stable storage.
+            for folder in &self.name.folders {
+                self.disk.sync_folder(folder).at("sync", folder)?;
+            }
+        }
         Ok(())
     }
 }

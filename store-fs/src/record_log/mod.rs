@@ -34,8 +34,8 @@ pub(crate) struct RecordLog {
     id: FileId,
     /// Held by the thread that writes, before it takes the file's lock: one descriptor has one lock for all threads.
     writer: Mutex<Writer>,
-    /// How far the file is known to be on stable storage.
-    synced: Mutex<u64>,
+    /// How far the file is known to be on stable storage; nothing while its name is not.
+    synced: Mutex<Option<u64>>,
     /// How far this handle has written or seen whole lines.
     written: AtomicU64,
 }

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use store_core::Result;
 use store_core::Seq;
-use store_core::StoreError;
 use store_core::codec::{Line, Tail, decode_line, decode_tail};
 
 use super::append::append_all_or_nothing;
@@ -16,6 +15,7 @@ use super::read::{View, copy_range};
 use super::{Known, RecordLog};
 use crate::disk::OpenMode;
 use crate::error::At as _;
+use crate::store::ensure_folder;
 
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,14 +105,7 @@ impl RecordLog {
     /// Copies bytes out of the log and returns when the copy is on stable storage.
     fn quarantine(&self, from: u64, to: u64) -> Result<()> {
         let folder = &self.name.quarantine;
-        match self.disk.create_folder(folder) {
-            Ok(()) => {
-                let parent = folder.parent().unwrap_or(folder);
-                self.disk.sync_folder(parent).at("sync", parent)?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StoreError::io("create", folder, error)),
-        }
+        ensure_folder(&*self.disk, folder)?;
         let (path, copy) = self.create_quarantined(from)?;
         let copied = copy_range(&self.view(to), from, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
         if let Err(error) = copied {
