@@ -10,4 +10,5 @@ mod model;
 mod opening;
 mod processes;
 mod recovery;
+mod simulate;
 mod support;
