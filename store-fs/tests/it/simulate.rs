@@ -81,7 +81,7 @@ planted! {
     an_acknowledged_fact_that_is_not_synced_is_found: FactsUnsynced => "acknowledged and not there";
     no_quarantine_before_a_write_is_found: NoQuarantine => "taken out and not kept";
     a_quarantine_that_is_not_synced_is_found: QuarantineUnsynced => "taken out and not kept";
-    a_rename_before_the_sync_is_found: RenamedUnsynced => "is not a store: store.json";
+    a_rename_before_the_sync_is_found: RenamedUnsynced => "store.json";
     more_that_is_ignored_is_found: MoreIgnored => "half a call";
     an_announcement_after_the_append_is_found: AnnouncedLate => "is not named";
     an_announcement_that_is_not_synced_is_found: AnnouncedUnsynced => "is not named";
