@@ -120,7 +120,8 @@ impl Simulation {
     pub fn random(&self, seed: u64) -> Result<Tally, Failure> {
         let mut tally = Tally::default();
         let done = self.live(SimDisk::new(), Record::default(), seed, (0, 0), &mut tally);
-        let again = format!("{COMMAND} --seeds 1 --seed {seed}");
+        let syncs = if self.failed_syncs { " --failed-syncs" } else { "" };
+        let again = format!("{COMMAND} --seeds 1 --seed {seed}{syncs}");
         done.map(|()| tally).map_err(|what| Failure { what: format!("seed {seed}: {what}"), again })
     }
 
@@ -180,7 +181,7 @@ impl Simulation {
             let disk = ran.disk.crash(loss, seed);
             tally.crash(loss, None);
             let mark = (&ran.record, usize::MAX);
-            examine(mark, kept(loss), &disk, (ran.number, self.lie), tally)
+            examine(mark, self.kept(loss), &disk, (ran.number, self.lie), tally)
                 .map_err(|error| format!("{loss:?} lost at the end: {error}"))?;
         }
         Ok(())
@@ -201,7 +202,7 @@ impl Simulation {
         let at =
             |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
         let recovery =
-            examine((&ran.record, snapshot.mark), kept(loss), &disk, (ran.number, self.lie), tally).map_err(at)?;
+            examine((&ran.record, snapshot.mark), self.kept(loss), &disk, (ran.number, self.lie), tally).map_err(at)?;
         self.crash_recovery(&recovery, seed, tally).map_err(at)?;
         Ok(recovery)
     }
@@ -222,26 +223,27 @@ impl Simulation {
             tally.in_recoveries += 1;
             recovery.check_interrupted(&snapshot.crash(loss, seed)).map_err(at)?;
             let disk = snapshot.crash(loss, seed);
-            examine((&recovery.record, snapshot.mark), kept(loss), &disk, (recovery.number, self.lie), tally)
+            examine((&recovery.record, snapshot.mark), self.kept(loss), &disk, (recovery.number, self.lie), tally)
                 .map_err(at)?;
         }
         Ok(())
     }
 
+    /// Bytes that a failed sync forgot are seen by every process, and by nobody after a crash that loses nothing else.
+    const fn kept(&self, loss: Loss) -> Kept {
+        match loss {
+            Loss::Nothing if !self.failed_syncs => Kept::Acknowledged,
+            _ => Kept::Synced,
+        }
+    }
+
     fn named(&self, script: &Script, work: impl FnOnce() -> Check<Tally>) -> Result<Tally, Failure> {
-        let again = format!("{COMMAND} --seeds 0");
+        let again = format!("{COMMAND} --seeds 0 --crashes-per-call {}", self.crashes_per_call);
         work().map_err(|what| Failure { what: format!("{}: {what}", script.name), again })
     }
 }
 
 type Check<T = ()> = Result<T, String>;
-
-const fn kept(loss: Loss) -> Kept {
-    match loss {
-        Loss::Nothing => Kept::Acknowledged,
-        _ => Kept::Synced,
-    }
-}
 
 fn loss_of(seed: u64, turn: Option<u64>) -> Loss {
     match turn.and_then(|turn| usize::try_from(turn).ok()).and_then(|turn| Loss::ALL.get(turn)) {
