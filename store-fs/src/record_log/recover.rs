@@ -65,6 +65,7 @@ impl View<'_> {
             let tail = self.read_bytes(tail_start, self.bytes)?;
             match decode_tail(&self.name.context, &tail) {
                 Tail::Complete { line, missing } if line.more == 0 => {
+                    self.check_follows(tail_start, line.seq)?;
                     return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: self.bytes, missing, hole: false });
                 }
                 Tail::Complete { line, .. } => follower = Some((line.seq, line.more)),
@@ -78,8 +79,9 @@ impl View<'_> {
             let bytes = self.read_bytes(start, at - 1)?;
             let line = decode_line(&self.name.context, &bytes)
                 .map_err(|error| self.corrupt(start, None, error.to_string()))?;
-            self.check_followed(start, &line, follower)?;
+            self.check_followed(at, &line, follower)?;
             if line.more == 0 {
+                self.check_follows(start, line.seq)?;
                 return Ok(End { seq: line.seq, crc32c: line.crc32c, bytes: at, missing: b"", hole: false });
             }
             follower = Some((line.seq, line.more));
@@ -88,13 +90,30 @@ impl View<'_> {
         Ok(End::EMPTY)
     }
 
-    /// Lines of an unfinished call count down to its last one; before it stands the end of a finished call.
+    /// The last line is the count, so it has to be one more than the line before it says. A line of the same log that stands there a
+    /// second time has a checksum that matches, and entries behind it would get seqs that are taken.
+    fn check_follows(&self, start: u64, seq: Seq) -> Result<()> {
+        let before = match start.checked_sub(1) {
+            None => Some(Seq::START),
+            Some(newline) => self.claimed_seq(self.line_start_before(newline)?, start)?,
+        };
+        match before {
+            Some(before) if before.next() != seq => {
+                Err(self.corrupt(start, Some(before.next()), format!("seq {seq} stands here")))
+            }
+            // A line before it that claims nothing is damage, which its readers are told of.
+            _ => Ok(()),
+        }
+    }
+
+    /// Lines of an unfinished call count down to its last one; before it stands the end of a finished call. The follower starts
+    /// at `start`.
     fn check_followed(&self, start: u64, line: &Line<'_>, follower: Option<(Seq, u64)>) -> Result<()> {
         let Some((seq, more)) = follower else { return Ok(()) };
         if line.seq.next() == seq && (line.more == 0 || line.more == more + 1) {
             return Ok(());
         }
-        Err(self.corrupt(start, Some(line.seq), format!("seq {seq} does not follow")))
+        Err(self.corrupt(start, Some(line.seq.next()), format!("seq {seq} with {more} more stands here")))
     }
 }
 

@@ -7,6 +7,7 @@ mod damage;
 mod durability;
 mod faults;
 mod format;
+mod fuzz;
 mod handles;
 mod holes;
 mod leftovers;
