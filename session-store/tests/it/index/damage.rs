@@ -181,6 +181,7 @@ fn a_session_whose_leaf_is_damaged_is_listed_as_damaged_with_what_it_was_about()
     }
 }
 
+#[cfg(feature = "fs")]
 #[test]
 fn a_lost_leaf_that_comes_back_is_whole_again() {
     let place = Place::new("fs", true);
