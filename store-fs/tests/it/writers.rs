@@ -382,12 +382,14 @@ fn processes_go_on_while_their_log_is_replaced_under_them() {
     let mut children: Vec<Child> = (1..=3).map(|writer| spawn(&folder, writer, Task::Append(1500))).collect();
     let mut mark = folder.log(1).into_os_string();
     mark.push(".failed");
-    let mut replaced = 0;
+    let (mut replaced, mut marked_at) = (0, 0);
     while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
-        // Whoever writes next finds that a sync has failed, and puts another file in the log's place.
-        if !Path::new(&mark).exists() {
+        // Whoever writes next finds that a sync has failed, and puts another file in the log's place. A log that is
+        // replaced again before anybody could write to it is refused after so many tries: between two marks somebody writes.
+        let bytes = fs::metadata(folder.log(1)).unwrap().len();
+        if bytes > marked_at && !Path::new(&mark).exists() {
             File::create(&mark).unwrap();
-            replaced += 1;
+            (replaced, marked_at) = (replaced + 1, bytes);
         }
     }
     for mut child in children {
