@@ -4,6 +4,7 @@
 //! * [`Store`] is the contract of a log store; [`Backend`] adds the capabilities a store may have beside it.
 //! * [`LogEntry`] is one state transition of a conversation; a conversation's state is the fold of its entries.
 //! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
+//! * [`Integrity`] is the contract of proving, setting back and repairing; [`integrity`] is what every backend has in common there.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
@@ -19,6 +20,7 @@ mod error;
 pub mod follow;
 pub mod group_commit;
 mod id;
+pub mod integrity;
 pub mod json;
 mod memory;
 pub mod origin;
@@ -34,7 +36,8 @@ pub use entry::{
     TurnEnd, UnknownEntry, UserInput,
 };
 pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
-pub use id::{Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use integrity::Integrity;
 pub use memory::MemoryStore;
 pub use store::{
     AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope, Record,

@@ -1,6 +1,6 @@
 //! The common checks, on a folder.
 
-use store_conformance::{Harness, conformance_tests};
+use store_conformance::{Capability, Harness, conformance_tests};
 use store_core::Backend;
 use store_fs::{FsOptions, FsStore};
 use tempfile::TempDir;
@@ -29,6 +29,10 @@ impl Harness for FsHarness {
 
     fn second_handle(&self) -> Box<dyn Backend> {
         Box::new(self.open())
+    }
+
+    fn not_offered(&self) -> &[Capability] {
+        &[Capability::Integrity, Capability::Damage]
     }
 
     fn reopen(&mut self) {
