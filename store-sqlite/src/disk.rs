@@ -16,6 +16,10 @@ use store_core::{Result, StoreError};
 
 pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
+/// What others than the owner may do.
+const OTHERS: u32 = 0o077;
+/// The files that a database is built in.
+const NEW: [&str; 4] = [".new", ".new-journal", ".new-wal", ".new-shm"];
 /// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
 const LOCK_POLL: Duration = Duration::from_millis(2);
@@ -102,7 +106,7 @@ impl Place {
         let folder = fs::canonicalize(folder).map_err(|error| StoreError::io("open", folder, error))?;
         refuse_network(&folder)?;
         let place = Self { path: folder.join(name), folder };
-        for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+        for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".blobs"] {
             let path = place.beside(suffix);
             if let Some(found) = look(&path)?
                 && !found.is_file()
@@ -222,9 +226,31 @@ impl Place {
         sync_folder(&self.folder)
     }
 
+    /// What an attempt to build a database left, each with its size in bytes.
+    pub(crate) fn leftovers(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let found = NEW.map(|suffix| {
+            let path = self.beside(suffix);
+            Ok(look(&path)?.map(|found| (path, found.len())))
+        });
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// What stands beside the database and is not for its owner alone: a path and its permissions.
+    pub(crate) fn too_open(&self) -> Result<Vec<(PathBuf, u32)>> {
+        let mut open = Vec::new();
+        for suffix in ["", "-wal", "-shm", ".lock", ".blobs", ".leases"] {
+            let path = self.beside(suffix);
+            let Some(found) = look(&path)? else { continue };
+            if found.mode() & OTHERS != 0 {
+                open.push((path, found.mode() & 0o7777));
+            }
+        }
+        Ok(open)
+    }
+
     /// Removes what an attempt to build a database left.
     pub(crate) fn discard_new(&self) -> Result<()> {
-        for suffix in [".new", ".new-journal", ".new-wal", ".new-shm"] {
+        for suffix in NEW {
             let path = self.beside(suffix);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {

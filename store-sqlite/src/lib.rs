@@ -28,6 +28,7 @@
 //! ```
 
 mod append;
+mod blob_lock;
 mod blobs;
 mod changes;
 mod connection;
@@ -38,6 +39,7 @@ mod error;
 mod facts;
 mod group;
 mod health;
+mod integrity;
 mod lease;
 mod open;
 mod read;

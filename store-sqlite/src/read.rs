@@ -153,11 +153,14 @@ pub(crate) fn list_sessions(connections: &Connections) -> Result<Vec<SessionId>>
 }
 
 pub(crate) fn list_segments(connections: &Connections, session: SessionId) -> Result<Vec<SegmentId>> {
-    connections.read(|connection| {
-        let mut statement = connection
-            .prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
-        statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect()
-    })
+    connections.read(|connection| segments_of(connection, session))
+}
+
+/// The segments of a session, newest first.
+pub(crate) fn segments_of(connection: &Connection, session: SessionId) -> Result<Vec<SegmentId>> {
+    let mut statement = connection
+        .prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
+    statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect()
 }
 
 pub(crate) fn lookup_session_of(connections: &Connections, segment: SegmentId) -> Result<Option<SessionId>> {
