@@ -3,3 +3,4 @@
 mod calls;
 mod fuzz;
 mod house;
+mod integrity;
