@@ -36,7 +36,7 @@ fn stands(connections: &Connections, reference: &BlobRef) -> Result<bool> {
     }
 }
 
-fn insert(transaction: &Connection, reference: &BlobRef, bytes: &[u8]) -> Result<()> {
+pub(crate) fn insert(transaction: &Connection, reference: &BlobRef, bytes: &[u8]) -> Result<()> {
     let sha256 = &reference.sha256;
     transaction.prepare_cached("DELETE FROM blob_parts WHERE sha256 = ?1")?.execute([sha256])?;
     transaction

@@ -369,6 +369,20 @@ impl StoreLock {
         Ok(Self { path, file })
     }
 
+    /// Takes the lock alone for a store that nobody may write meanwhile; makes no lock file where none is.
+    pub(crate) fn take_if_there(place: &Place) -> Result<Option<Self>> {
+        let path = place.beside(".lock");
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        let lock = match options.open(&path) {
+            Ok(file) => Self { path, file },
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("open", &path, error)),
+        };
+        lock.wait_to_take(Hold::Exclusive)?;
+        Ok(Some(lock))
+    }
+
     /// Takes the lock if nobody's hold excludes this one.
     pub(crate) fn try_take(&self, hold: Hold) -> Result<bool> {
         let taken = match hold {

@@ -25,6 +25,11 @@ use store_core::{BlobRef, Result, SegmentId, SessionId};
 
 use crate::store::SqliteStore;
 
+pub(crate) use checkpoint::insert as insert_checkpoint_line;
+pub(crate) use event::insert as insert_event;
+pub(crate) use repair::prepared;
+pub(crate) use transaction::{quarantine_checksum, quarantine_row};
+
 impl Integrity for SqliteStore {
     fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {
         scan::scan(self.connections(), session, segment, visit)

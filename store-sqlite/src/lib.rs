@@ -44,6 +44,7 @@ mod lease;
 mod open;
 mod read;
 mod row;
+mod salvage;
 mod schema;
 mod side;
 mod store;
@@ -52,4 +53,5 @@ mod watch;
 mod writer;
 
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
+pub use salvage::{DatabaseSalvage, LostEntries, salvage_database};
 pub use store::SqliteStore;

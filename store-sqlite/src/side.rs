@@ -10,7 +10,7 @@ use crate::error::{Result, damage};
 use crate::row;
 
 /// A table of such rows. The owner is a segment, a session, or the store, which has no id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SideTable {
     Traces,
     Facts,

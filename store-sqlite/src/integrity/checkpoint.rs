@@ -72,7 +72,7 @@ fn count(connection: &Connection, segment: SegmentId) -> Result<u64> {
 }
 
 /// Adds a line to a segment's record.
-pub(super) fn insert(transaction: &Connection, segment: SegmentId, line: &CheckpointLine) -> Result<()> {
+pub(crate) fn insert(transaction: &Connection, segment: SegmentId, line: &CheckpointLine) -> Result<()> {
     let body = serde_json::to_string(line).map_err(StoreError::backend)?;
     let seq = count(transaction, segment)? + 1;
     let crc32c = SideTable::Checkpoints.checksum(segment.as_bytes(), seq, &body);

@@ -1,7 +1,7 @@
 //! What a rollback and a repair have in common: the exclusion of others, the quarantine, and a dry run that is taken back.
 
-use rusqlite::types::ValueRef;
 use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use store_core::integrity::{EndState, ListedCheckpoint, Quarantined, measure};
 use store_core::{MigrationId, SegmentId, Seq, SessionId, StoreError};
 
@@ -60,28 +60,20 @@ pub(super) fn quarantine(
     id: MigrationId,
     goes: impl Fn(i64) -> bool,
 ) -> Result<Vec<Quarantined>> {
-    let next = transaction.query_row("SELECT coalesce(max(number), 0) + 1 FROM quarantine", [], |row| row.get(0))?;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO quarantine (number, migration_id, segment_id, seq, key, body, row_crc32c, crc32c)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
     let mut select = transaction
         .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq")?;
     let mut rows = select.query([segment.as_bytes()])?;
-    let (mut taken, mut number): (Vec<(i64, Quarantined)>, i64) = (Vec::new(), next);
+    let mut taken: Vec<(i64, Quarantined)> = Vec::new();
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;
         if !goes(seq) {
             continue;
         }
         let values = [row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?];
-        let crc32c = quarantine_checksum(number, id.as_bytes(), segment.as_bytes(), seq, values);
-        let [key, body, stored] = values.map(rusqlite::types::ToSqlOutput::Borrowed);
-        insert.execute((number, id.as_bytes(), segment.as_bytes(), seq, key, body, stored, crc32c))?;
+        let number = quarantine_row(transaction, id.as_bytes(), segment, seq, values)?;
         let bytes = values[..2].iter().map(length).sum();
         let path = Some(format!("quarantine {number}"));
         taken.push((seq, Quarantined { part: 1, offset: u64::try_from(seq).unwrap_or(0), bytes, path }));
-        number += 1;
     }
     drop(rows);
     let mut delete = transaction.prepare_cached("DELETE FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
@@ -89,6 +81,28 @@ pub(super) fn quarantine(
         delete.execute((segment.as_bytes(), seq))?;
     }
     Ok(taken.into_iter().map(|(_, taken)| taken).collect())
+}
+
+/// Puts one row into quarantine: its key, body and checksum as they stood. Answers with its number there.
+pub(crate) fn quarantine_row(
+    transaction: &Connection,
+    id: &[u8; 16],
+    segment: SegmentId,
+    seq: i64,
+    values: [ValueRef<'_>; 3],
+) -> Result<i64> {
+    let number: i64 = transaction
+        .prepare_cached("SELECT coalesce(max(number), 0) + 1 FROM quarantine")?
+        .query_row([], |row| row.get(0))?;
+    let crc32c = quarantine_checksum(number, id, segment.as_bytes(), seq, values);
+    let [key, body, stored] = values.map(ToSqlOutput::Borrowed);
+    transaction
+        .prepare_cached(
+            "INSERT INTO quarantine (number, migration_id, segment_id, seq, key, body, row_crc32c, crc32c)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute((number, id, segment.as_bytes(), seq, key, body, stored, crc32c))?;
+    Ok(number)
 }
 
 fn length(value: &ValueRef<'_>) -> u64 {
@@ -100,7 +114,7 @@ fn length(value: &ValueRef<'_>) -> u64 {
 
 /// The checksum of a quarantined row: CRC-32C of `quarantine`, the number (8 bytes, big-endian), the two ids, the seq (8 bytes, big-endian), and for each of
 /// the row's values its type and bytes, of text and blobs behind their length (8 bytes, big-endian).
-pub(super) fn quarantine_checksum(number: i64, id: &[u8], segment: &[u8], seq: i64, values: [ValueRef<'_>; 3]) -> u32 {
+pub(crate) fn quarantine_checksum(number: i64, id: &[u8], segment: &[u8], seq: i64, values: [ValueRef<'_>; 3]) -> u32 {
     let mut crc = crc32c::crc32c(b"quarantine");
     let mut add = |bytes: &[u8]| crc = crc32c::crc32c_append(crc, bytes);
     add(&number.to_be_bytes());
