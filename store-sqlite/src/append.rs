@@ -72,9 +72,8 @@ pub(crate) fn end(connection: &Connection, segment: SegmentId, entry_count: u64)
 
 /// The position of the last entry, which has to be the one that the segment counts, and what was written.
 fn verified_end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq DESC LIMIT 1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq DESC LIMIT 1")?;
     let mut rows = statement.query([segment.as_bytes()])?;
     let end = rows.next()?.map(|row| row::position(segment, row)).transpose()?;
     match end.filter(|end| end.seq.0 == entry_count) {

@@ -162,8 +162,8 @@ pub(crate) fn list_segments(connections: &Connections, session: SessionId) -> Re
 
 /// The segments of a session, newest first.
 pub(crate) fn segments_of(connection: &Connection, session: SessionId) -> Result<Vec<SegmentId>> {
-    let mut statement = connection
-        .prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
+    let mut statement =
+        connection.prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
     statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect()
 }
 

@@ -82,8 +82,15 @@ pub(crate) fn origin_values(origin: Option<&SegmentOrigin>) -> [Value; 4] {
     }
 }
 
-/// The parts of an entry's row (`seq, key, body, crc32c`) whose checksum holds: its position, key and text.
-fn verified<'a>(segment: SegmentId, row: &'a Row<'_>) -> Result<(Position, Option<&'a [u8]>, &'a [u8])> {
+/// What an entry's row holds, before anything is copied.
+struct Verified<'a> {
+    position: Position,
+    key: Option<&'a [u8]>,
+    body: &'a [u8],
+}
+
+/// An entry's row (`seq, key, body, crc32c`) whose checksum holds.
+fn verified<'a>(segment: SegmentId, row: &'a Row<'_>) -> Result<Verified<'a>> {
     let seq = number(row, 0)?;
     let bad = |detail: &str| damage(Some(segment), Some(seq), detail);
     let key = match row.get_ref(1)? {
@@ -98,12 +105,12 @@ fn verified<'a>(segment: SegmentId, row: &'a Row<'_>) -> Result<(Position, Optio
     if i64::from(crc32c) != stored {
         return Err(bad(&format!("the checksum is {crc32c:08X}, the row says {stored:08X}")).into());
     }
-    Ok((Position { seq: Seq(seq), crc32c }, key, body))
+    Ok(Verified { position: Position { seq: Seq(seq), crc32c }, key, body })
 }
 
 /// The position of an entry's row (`seq, key, body, crc32c`) whose checksum holds.
 pub(crate) fn position(segment: SegmentId, row: &Row<'_>) -> Result<Position> {
-    verified(segment, row).map(|(position, ..)| position)
+    verified(segment, row).map(|row| row.position)
 }
 
 /// An entry's row whose checksum holds, before its text is parsed.
@@ -116,7 +123,7 @@ pub(crate) struct EntryRow {
 impl EntryRow {
     /// Reads and verifies one row (`seq, key, body, crc32c`) of `segment`.
     pub(crate) fn read(segment: SegmentId, row: &Row<'_>) -> Result<Self> {
-        let (position, key, body) = verified(segment, row)?;
+        let Verified { position, key, body } = verified(segment, row)?;
         let bad = |detail: &str| damage(Some(segment), Some(position.seq.0), detail);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| bad("the row is not UTF-8"));
         let key = key.map(text).transpose()?;

@@ -1,9 +1,7 @@
 //! Checkpoints: lines of a record that belongs to a segment, numbered and counted as facts are.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use store_core::integrity::{
-    Checkpoint, CheckpointLine, ListedCheckpoint, NewCheckpoint, list_checkpoints, measure,
-};
+use store_core::integrity::{Checkpoint, CheckpointLine, ListedCheckpoint, NewCheckpoint, list_checkpoints, measure};
 use store_core::{Durability, SegmentId, SessionId, StoreError};
 
 use super::scan::scan_in;

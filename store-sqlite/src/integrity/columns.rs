@@ -65,7 +65,8 @@ fn wrong_rows(connection: &Connection, segment: SegmentId) -> Result<Vec<(u64, S
             continue;
         }
         let Ok(entry) = LogEntry::from_text(body) else { continue };
-        let is_right = kind == ValueRef::Text(entry.kind().as_bytes()) && ts == ValueRef::Integer(row::to_sql(entry.ts()));
+        let is_right =
+            kind == ValueRef::Text(entry.kind().as_bytes()) && ts == ValueRef::Integer(row::to_sql(entry.ts()));
         if let (Ok(seq), false) = (u64::try_from(seq), is_right) {
             wrong.push((seq, entry.kind().to_owned(), entry.ts()));
         }
@@ -85,8 +86,8 @@ fn says(body: &str, kind: ValueRef<'_>, ts: ValueRef<'_>) -> bool {
 
 /// What the first entry says of where the segment comes from; `None` if nobody can read it.
 fn origin_in_text(connection: &Connection, segment: SegmentId) -> Result<Option<Option<SegmentOrigin>>> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq = 1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq = 1")?;
     let mut look = || -> Result<Option<EntryRow>> {
         let mut rows = statement.query([segment.as_bytes()])?;
         rows.next()?.map(|row| EntryRow::read(segment, row)).transpose()

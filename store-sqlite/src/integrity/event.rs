@@ -44,9 +44,11 @@ fn check_size(event: &Event) -> store_core::Result<()> {
 pub(crate) fn insert(transaction: &Connection, event: &Event) -> Result<()> {
     let body = serde_json::to_string(event).map_err(StoreError::backend)?;
     let seq = count(transaction)? + 1;
-    transaction
-        .prepare_cached("INSERT INTO events (seq, body, crc32c) VALUES (?1, ?2, ?3)")?
-        .execute((row::to_sql(seq), &body, SideTable::Events.checksum(&[], seq, &body)))?;
+    transaction.prepare_cached("INSERT INTO events (seq, body, crc32c) VALUES (?1, ?2, ?3)")?.execute((
+        row::to_sql(seq),
+        &body,
+        SideTable::Events.checksum(&[], seq, &body),
+    ))?;
     transaction.prepare_cached("UPDATE store SET event_count = ?1 WHERE id = 1")?.execute([row::to_sql(seq)])?;
     Ok(())
 }

@@ -4,8 +4,8 @@
 //! Every piece of a database that is not free is covered by something: texts by a checksum, ids and changes by an index that SQLite holds against
 //! the rows, counts by what they count, the other columns by the texts that they repeat, the schema by the migrations.
 
-use rusqlite::types::ValueRef;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use store_core::integrity::{Finding, FindingKind};
 use store_core::{Fact, FactScope, SegmentId, SessionId, StoreError, TraceEntry};
 
@@ -71,8 +71,7 @@ fn of_session(connection: &Connection, session: SessionId) -> Result<Vec<Finding
 
 fn check_segment(connection: &Connection, session: SessionId, segment: SegmentId, found: &mut Found) -> Result<()> {
     let row = read::segment_of(connection, session, segment)?;
-    let traces =
-        SideTable::Traces.read::<TraceEntry>(connection, segment.as_bytes(), Some(segment), row.trace_count);
+    let traces = SideTable::Traces.read::<TraceEntry>(connection, segment.as_bytes(), Some(segment), row.trace_count);
     found.tell(FindingKind::Checksum, traces.map(drop))?;
     found.tell(FindingKind::Checksum, checkpoint::lines(connection, segment).map(drop))?;
     found.tell(FindingKind::Checksum, check_quarantine(connection, segment))?;
@@ -142,7 +141,9 @@ fn check_schema(connection: &Connection, findings: &mut Vec<String>) -> Result<(
         return Ok(());
     }
     let (found, made) = (schema::objects(connection)?, schema::objects_of(format.user_version)?);
-    let told = |(kind, name, ..): &schema::Object| format!("the {kind} {name} is not as version {} makes it", format.user_version);
+    let told = |(kind, name, ..): &schema::Object| {
+        format!("the {kind} {name} is not as version {} makes it", format.user_version)
+    };
     findings.extend(found.iter().filter(|object| !made.contains(object)).map(told));
     findings.extend(made.iter().filter(|object| !found.contains(object)).map(told));
     findings.sort_unstable();
@@ -160,7 +161,8 @@ fn check_structure(connection: &Connection, findings: &mut Vec<String>) -> Resul
             findings.push(format!("integrity_check: {line}"));
         }
     }
-    let mut statement = connection.prepare("SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2")?;
+    let mut statement =
+        connection.prepare("SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (table, parent, count): (String, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -171,14 +173,15 @@ fn check_structure(connection: &Connection, findings: &mut Vec<String>) -> Resul
 
 /// Rows that stand for each other.
 fn check_rows(connection: &Connection, findings: &mut Vec<String>) -> Result<()> {
-    let count = |sql: &str| -> Result<u64> {
-        Ok(connection.prepare(sql)?.query_row([], |row| Ok(row::number(row, 0)))??)
-    };
-    let alone = count("SELECT count(*) FROM sessions WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.session_id = sessions.session_id)")?;
+    let count = |sql: &str| -> Result<u64> { connection.prepare(sql)?.query_row([], |row| Ok(row::number(row, 0)))? };
+    let alone = count(
+        "SELECT count(*) FROM sessions WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.session_id = sessions.session_id)",
+    )?;
     if alone > 0 {
         findings.push(format!("{alone} sessions have no segment"));
     }
-    let alone = count("SELECT count(*) FROM facts WHERE length(scope) > 0 AND scope NOT IN (SELECT session_id FROM sessions)")?;
+    let alone =
+        count("SELECT count(*) FROM facts WHERE length(scope) > 0 AND scope NOT IN (SELECT session_id FROM sessions)")?;
     if alone > 0 {
         findings.push(format!("{alone} facts belong to no session"));
     }

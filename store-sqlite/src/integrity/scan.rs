@@ -166,8 +166,8 @@ fn skip_unreadable(connection: &Connection, segment: SegmentId, batch: &mut Batc
         })
     };
     let end = last_seq(connection, segment, from)?;
-    let mut statement = connection
-        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
     for seq in from..=end {
         let mut look = || -> Result<Option<Item>> {
             let mut rows = statement.query((segment.as_bytes(), seq))?;
@@ -193,11 +193,12 @@ fn skip_unreadable(connection: &Connection, segment: SegmentId, batch: &mut Batc
 fn last_seq(connection: &Connection, segment: SegmentId, from: i64) -> Result<i64> {
     let counted = read::find_segment(connection, segment)?.map_or(0, |found| row::to_sql(found.entry_count));
     let sql = "SELECT max(seq) FROM entries WHERE segment_id = ?1";
-    let found = match connection.prepare_cached(sql)?.query_row([segment.as_bytes()], |row| row.get::<_, Option<i64>>(0)) {
-        Ok(found) => found.unwrap_or(0),
-        // What cannot be read cannot say where it ends.
-        Err(_) => 0,
-    };
+    let found =
+        match connection.prepare_cached(sql)?.query_row([segment.as_bytes()], |row| row.get::<_, Option<i64>>(0)) {
+            Ok(found) => found.unwrap_or(0),
+            // What cannot be read cannot say where it ends.
+            Err(_) => 0,
+        };
     // A count that is itself damaged may say anything.
     Ok(counted.max(found).min(from.saturating_add(row::to_sql(LOST_SEQS_MAX))))
 }

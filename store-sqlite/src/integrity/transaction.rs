@@ -60,8 +60,8 @@ pub(super) fn quarantine(
     id: MigrationId,
     goes: impl Fn(i64) -> bool,
 ) -> Result<Vec<Quarantined>> {
-    let mut select = transaction
-        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq")?;
+    let mut select =
+        transaction.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq")?;
     let mut rows = select.query([segment.as_bytes()])?;
     let mut taken: Vec<(i64, Quarantined)> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -171,9 +171,8 @@ pub(super) fn continued_behind(
          WHERE origin_session_id = ?1 AND origin_segment_id = ?2 AND origin_seq > ?3 ORDER BY segment_id",
     )?;
     let parameters = (session.as_bytes(), segment.as_bytes(), row::to_sql(after.0));
-    let found = statement.query_and_then(parameters, |row| {
-        Ok((row::segment_id(row, 0)?, Seq(row::number(row, 1)?)))
-    })?;
+    let found =
+        statement.query_and_then(parameters, |row| Ok((row::segment_id(row, 0)?, Seq(row::number(row, 1)?))))?;
     found.collect()
 }
 

@@ -20,8 +20,8 @@ const PAGE_BYTES_MIN: usize = 512;
 const PAGE_BYTES_MAX: usize = 65536;
 /// How many pages are looked at to find out how long they are.
 const PROBES: u64 = 512;
-const LOG_HEAD_BYTES: u64 = 32;
-const FRAME_HEAD_BYTES: u64 = 24;
+const LOG_HEAD_BYTES: usize = 32;
+const FRAME_HEAD_BYTES: usize = 24;
 
 /// A file that is read and never closed: closing it would drop the locks that other connections of this process hold on it.
 struct Source {
@@ -122,7 +122,7 @@ impl Pages {
     /// Finds the newest version of each page that the log's transactions wrote.
     fn read_log(&mut self) {
         let Some(log) = &self.log else { return };
-        let Some(head) = log.read(0, 32) else { return };
+        let Some(head) = log.read(0, LOG_HEAD_BYTES) else { return };
         let magic = number(&head, 0);
         if magic | 1 != 0x377F_0683 || number(&head, 8) as usize != self.page_bytes {
             self.log_is_cut = log.bytes > 0;
@@ -134,25 +134,25 @@ impl Pages {
             self.log_is_cut = true;
             return;
         }
-        let (mut offset, mut open) = (LOG_HEAD_BYTES, HashMap::new());
-        let frame_bytes = FRAME_HEAD_BYTES + self.page_bytes as u64;
-        while let Some(frame) = log.read(offset, FRAME_HEAD_BYTES as usize + self.page_bytes) {
+        let (mut offset, mut open) = (LOG_HEAD_BYTES as u64, HashMap::new());
+        let frame_bytes = FRAME_HEAD_BYTES + self.page_bytes;
+        while let Some(frame) = log.read(offset, frame_bytes) {
             let (page, commit) = (number(&frame, 0), number(&frame, 4));
             // Frames of an earlier round stand behind those of this one.
             if frame[8..16] != head[16..24] {
                 break;
             }
-            sum = checksum(checksum(sum, &frame[..8], big_endian), &frame[FRAME_HEAD_BYTES as usize..], big_endian);
+            sum = checksum(checksum(sum, &frame[..8], big_endian), &frame[FRAME_HEAD_BYTES..], big_endian);
             if sum != (number(&frame, 16), number(&frame, 20)) {
                 self.log_is_cut = true;
                 break;
             }
-            open.insert(page, offset + FRAME_HEAD_BYTES);
+            open.insert(page, offset + FRAME_HEAD_BYTES as u64);
             if commit > 0 {
                 self.in_log.extend(open.drain());
                 self.count = commit.max(self.count);
             }
-            offset += frame_bytes;
+            offset += frame_bytes as u64;
         }
     }
 }

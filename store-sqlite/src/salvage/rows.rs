@@ -16,16 +16,42 @@ const SHA256_DIGITS: usize = 64;
 /// A row of one of our tables.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Row<'a> {
-    Entry { segment: SegmentId, seq: u64, key: Option<&'a str>, text: &'a str },
+    Entry {
+        segment: SegmentId,
+        seq: u64,
+        key: Option<&'a str>,
+        text: &'a str,
+    },
     /// A row of traces, facts, checkpoints or events, with its owner's id.
-    Side { table: SideTable, owner: &'a [u8], seq: u64, domain: Option<&'a str>, body: &'a str },
-    BlobPart { sha256: &'a str, part: i64, data: &'a [u8] },
+    Side {
+        table: SideTable,
+        owner: &'a [u8],
+        seq: u64,
+        domain: Option<&'a str>,
+        body: &'a str,
+    },
+    BlobPart {
+        sha256: &'a str,
+        part: i64,
+        data: &'a [u8],
+    },
     /// A blob without bytes, which has no parts.
-    EmptyBlob { sha256: &'a str },
+    EmptyBlob {
+        sha256: &'a str,
+    },
     /// What has no checksum is a hint.
-    Segment { segment: SegmentId, hint: SegmentHint },
+    Segment {
+        segment: SegmentId,
+        hint: SegmentHint,
+    },
     /// An entry's row that was taken out: what took it out, and its key, body and checksum as they stood.
-    Quarantined { number: i64, migration_id: [u8; 16], segment: SegmentId, seq: i64, values: [ValueRef<'a>; 3] },
+    Quarantined {
+        number: i64,
+        migration_id: [u8; 16],
+        segment: SegmentId,
+        seq: i64,
+        values: [ValueRef<'a>; 3],
+    },
     /// A row of one of our tables whose checksum does not hold.
     Damaged,
 }
@@ -84,19 +110,17 @@ fn table_row<'a>(rowid: i64, values: &[ValueRef<'a>]) -> Option<Row<'a>> {
             let values = [key, body, stored];
             let holds = i64::from(quarantine_checksum(rowid, migration_id, segment, seq, values)) == crc32c;
             let (migration_id, segment) = (id(migration_id)?, SegmentId::from_bytes(id(segment)?));
-            Some(if holds { Row::Quarantined { number: rowid, migration_id, segment, seq, values } } else { Row::Damaged })
+            Some(if holds {
+                Row::Quarantined { number: rowid, migration_id, segment, seq, values }
+            } else {
+                Row::Damaged
+            })
         }
         _ => None,
     }
 }
 
-fn entry<'a>(
-    segment: SegmentId,
-    seq: i64,
-    key: Option<&'a [u8]>,
-    body: &'a [u8],
-    crc32c: i64,
-) -> Option<Row<'a>> {
+fn entry<'a>(segment: SegmentId, seq: i64, key: Option<&'a [u8]>, body: &'a [u8], crc32c: i64) -> Option<Row<'a>> {
     let seq = count(seq).filter(|seq| *seq > 0)?;
     let holds = i64::from(entry_checksum(segment, seq, key, body)) == crc32c;
     let key = match key {

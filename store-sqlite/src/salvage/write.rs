@@ -6,12 +6,9 @@ use rusqlite::{Connection, params_from_iter};
 use store_core::call::Prepared;
 use store_core::chain::{self, Chain, ChainHead};
 use store_core::integrity::{
-    Checkpoint, CheckpointLine, Event, Planned, RepairPlan, RepairPlanner, Scanned, ScannedEntry,
-    list_checkpoints,
+    Checkpoint, CheckpointLine, Event, Planned, RepairPlan, RepairPlanner, Scanned, ScannedEntry, list_checkpoints,
 };
-use store_core::{
-    BlobRef, Fact, LogEntry, Position, SegmentId, SegmentOrigin, Seq, SessionId, TraceEntry, json,
-};
+use store_core::{BlobRef, Fact, LogEntry, Position, SegmentId, SegmentOrigin, Seq, SessionId, TraceEntry, json};
 
 use super::find::{Finds, Spot, with_row};
 use super::pages::Pages;
@@ -200,7 +197,12 @@ impl Writing<'_> {
     }
 
     /// The rows of an owner in order, and how many are missing between them.
-    fn side_rows(&self, table: SideTable, owner: &[u8], salvage: &mut DatabaseSalvage) -> Vec<(String, Option<String>)> {
+    fn side_rows(
+        &self,
+        table: SideTable,
+        owner: &[u8],
+        salvage: &mut DatabaseSalvage,
+    ) -> Vec<(String, Option<String>)> {
         let Some(rows) = self.finds.sides.get(&table).and_then(|owners| owners.get(owner)) else { return Vec::new() };
         let read = |spot: &Spot| {
             with_row(self.pages, *spot, |row| match row {

@@ -45,7 +45,8 @@ impl Harness for SqliteHarness {
 
     /// The last byte of the text is another one.
     fn damage(&mut self, _session: SessionId, segment: SegmentId, seq: Seq) -> bool {
-        let sql = "UPDATE entries SET body = substr(body, 1, length(body) - 1) || '|' WHERE segment_id = ?1 AND seq = ?2";
+        let sql =
+            "UPDATE entries SET body = substr(body, 1, length(body) - 1) || '|' WHERE segment_id = ?1 AND seq = ?2";
         self.folder.raw().execute(sql, (segment.as_bytes(), i64::try_from(seq.0).unwrap())).unwrap() == 1
     }
 }
