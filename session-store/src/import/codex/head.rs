@@ -58,6 +58,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: meta.pointer("/base_instructions/text").and_then(Value::as_str).map(str::to_owned),
         other: kept(meta),
         native_id,
+        inline: false,
     })
 }
 

@@ -20,7 +20,7 @@ mod origin;
 use std::collections::HashMap;
 
 use store_core::{
-    ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
+    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
     Store, TimestampMs, TurnEnd,
 };
 
@@ -32,7 +32,7 @@ use crate::index::Index;
 use copies::{Copied, Copies};
 use log::{Log, Pending};
 
-pub(super) use finish::Cursor;
+pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
 
 /// What is said of a turn that nothing ended before the next prompt.
@@ -123,6 +123,12 @@ impl Keys {
         format!("{record}#{}", self.next - 1)
     }
 
+    /// The key that the record's next entry would have.
+    fn peek(&self, record: &str) -> String {
+        let next = if self.record == record { self.next } else { 0 };
+        format!("{record}#{next}")
+    }
+
     /// Passes over an entry that is not written.
     fn skip(&mut self, record: &str) {
         if self.record != record {
@@ -156,6 +162,8 @@ pub(super) struct Writer<'a> {
     said: Said,
     /// The last line whose record is a copy.
     copied_line: Option<u64>,
+    /// The conversations of their own that stand among the file's records.
+    subagents: Vec<FileHead>,
     tally: Tally,
 }
 
@@ -181,6 +189,7 @@ impl<'a> Writer<'a> {
             usage: HashMap::new(),
             said: Said::default(),
             copied_line: None,
+            subagents: Vec::new(),
             tally: Tally::default(),
             target,
         })
@@ -191,9 +200,20 @@ impl<'a> Writer<'a> {
         &mut self.tally
     }
 
+    /// The sub-agents that were found among the file's records.
+    pub(super) fn take_subagents(&mut self) -> Vec<FileHead> {
+        std::mem::take(&mut self.subagents)
+    }
+
     /// Takes the next step.
     pub(super) fn take(&mut self, step: Step) -> Result<()> {
-        match self.copies.take(step)? {
+        let (log, at) = (&self.log, self.at);
+        let behind = |parent: &Parent| match parent {
+            Parent::Previous => at,
+            Parent::Record(record) => log.place_of(record).flatten(),
+            Parent::Root => None,
+        };
+        match self.copies.take(step, &behind)? {
             Copied::Copy { record, line, at } => self.is_copy(&record, line, at),
             Copied::Held => Ok(()),
             Copied::Own { behind, steps } => {
@@ -219,6 +239,20 @@ impl<'a> Writer<'a> {
                 self.go_behind(&parent, line)?;
                 self.entries(reading, entries)?;
                 self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::Rest { record, line, ts, domain, payload } => {
+                let entry = LogEntry::Extension(Extension { ts, domain: domain.to_owned(), payload });
+                self.rest(Reading { record: &record, line, ts }, entry)
+            }
+            Step::Former { record, line, ts, entries } => {
+                if self.stands_next(&record)? {
+                    self.entries(Reading { record: &record, line, ts }, entries)?;
+                }
+                Ok(())
+            }
+            Step::Subagent { head } => {
+                self.subagents.push(*head);
                 Ok(())
             }
             Step::EndTurn { record, line, ts } => self.end_turn(Reading { record: &record, line, ts }),
@@ -329,6 +363,29 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// What is left of a record goes with its entries: it is written when they are. Behind entries that stand without it
+    /// nothing could be added but in the middle.
+    fn rest(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        if !self.log.is_open() {
+            return Ok(());
+        }
+        if self.log.ends_old() && !self.stands_next(reading.record)? && self.log.ends_old() {
+            self.keys.skip(reading.record);
+            return Ok(());
+        }
+        self.push_along(reading, entry)
+    }
+
+    /// Whether the next entry of a record stands next in the open segment, as it was before this run.
+    fn stands_next(&mut self, record: &str) -> Result<bool> {
+        if !self.log.ends_old() {
+            return Ok(false);
+        }
+        // What waits may turn out to differ from what stands there.
+        self.flush(Durability::Buffered)?;
+        self.log.goes_on_with(&self.keys.peek(record))
+    }
+
     /// What of an entry is new: settings that changed, usage that is larger than before.
     fn wanted(&mut self, entry: LogEntry) -> Option<LogEntry> {
         match entry {
@@ -419,7 +476,16 @@ impl<'a> Writer<'a> {
         self.push(reading, entry)
     }
 
+    /// Adds an entry behind those that wait, which are written before if they are enough.
     fn push(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        if self.log.is_full() {
+            self.flush(Durability::Buffered)?;
+        }
+        self.push_along(reading, entry)
+    }
+
+    /// Adds an entry that is written together with the one before it.
+    fn push_along(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
         let key = self.keys.take(reading.record);
         let pending = Pending::new(self.target.store, entry, key, reading.line, reading.ts)?;
         if let Some(problem) = pending.problem() {
@@ -432,10 +498,12 @@ impl<'a> Writer<'a> {
         }
         self.log.push(pending);
         self.at = self.log.end();
-        if self.log.is_full() {
-            self.flush(Durability::Buffered)?;
-        }
         Ok(())
+    }
+
+    /// Writes what waits, so that it is not kept longer.
+    pub(super) fn pause(&mut self) -> Result<()> {
+        self.flush(Durability::Buffered)
     }
 
     /// Writes what waits.
