@@ -13,7 +13,17 @@ use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 const ARCHIVE: &str = "archived_sessions";
 
 /// Fields of the header that are kept as they are.
-const KEPT: [&str; 5] = ["cli_version", "originator", "history_mode", "agent_nickname", "agent_role"];
+const KEPT: [&str; 9] = [
+    "cli_version",
+    "originator",
+    "history_mode",
+    "agent_nickname",
+    "agent_role",
+    "dynamic_tools",
+    "memory_mode",
+    "multi_agent_version",
+    "runtime_workspace_roots",
+];
 
 /// Whether a record can only be Codex's.
 pub(in crate::import) fn sniff(record: &Value) -> bool {

@@ -218,14 +218,14 @@ impl<'a> Log<'a> {
         self.open.is_some_and(|open| self.segments[open].entries <= self.segments[open].stood)
     }
 
-    /// Whether the open segment goes on with an entry of this key, which stood there before.
-    pub(super) fn goes_on_with(&self, key: &str) -> Result<bool> {
-        let Some(segment) = self.open.map(|open| &self.segments[open]) else { return Ok(false) };
+    /// The key of the entry that stood next in the open segment before; `None` if none did.
+    pub(super) fn stood_next(&self) -> Result<Option<String>> {
+        let Some(segment) = self.open.map(|open| &self.segments[open]) else { return Ok(None) };
         if segment.entries >= segment.stood {
-            return Ok(false);
+            return Ok(None);
         }
         let next = self.store.read_range(self.session, segment.id, Seq(segment.entries), 1)?;
-        Ok(next.first().is_some_and(|record| record.key.as_deref() == Some(key)))
+        Ok(next.into_iter().next().map(|record| record.key.unwrap_or_default()))
     }
 
     fn count_of(&self, id: SegmentId, exists: bool) -> Result<u64> {

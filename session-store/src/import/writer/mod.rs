@@ -157,6 +157,8 @@ pub(super) struct Writer<'a> {
     at: Option<Place>,
     folds: Folds,
     keys: Keys,
+    /// The record that gave the last entry.
+    last: String,
     /// The largest usage that was written of each request.
     usage: HashMap<String, (u64, u64)>,
     said: Said,
@@ -186,6 +188,7 @@ impl<'a> Writer<'a> {
             at,
             folds,
             keys: Keys::default(),
+            last: String::new(),
             usage: HashMap::new(),
             said: Said::default(),
             copied_line: None,
@@ -246,10 +249,7 @@ impl<'a> Writer<'a> {
                 self.rest(Reading { record: &record, line, ts }, entry)
             }
             Step::Former { record, line, ts, entries } => {
-                if self.stands_next(&record)? {
-                    self.entries(Reading { record: &record, line, ts }, entries)?;
-                }
-                Ok(())
+                self.former(Reading { record: &record, line, ts }, entries)
             }
             Step::Subagent { head } => {
                 self.subagents.push(*head);
@@ -363,27 +363,41 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// What is left of a record goes with its entries: it is written when they are. Behind entries that stand without it
-    /// nothing could be added but in the middle.
+    /// What is left of a record goes with its entries: it is written together with them. Where they stand without it nothing could
+    /// be added but in the middle.
     fn rest(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
         if !self.log.is_open() {
             return Ok(());
         }
-        if self.log.ends_old() && !self.stands_next(reading.record)? && self.log.ends_old() {
+        let key = self.keys.peek(reading.record);
+        let is_missing = self.ends_old()?
+            && match self.log.stood_next()? {
+                Some(next) => next != key,
+                None => self.last == reading.record,
+            };
+        if is_missing {
             self.keys.skip(reading.record);
             return Ok(());
         }
         self.push_along(reading, entry)
     }
 
-    /// Whether the next entry of a record stands next in the open segment, as it was before this run.
-    fn stands_next(&mut self, record: &str) -> Result<bool> {
-        if !self.log.ends_old() {
-            return Ok(false);
+    /// Reads what a record gives no more, where it stands.
+    fn former(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
+        let key = self.keys.peek(reading.record);
+        if self.ends_old()? && self.log.stood_next()?.is_some_and(|next| next == key) {
+            self.entries(reading, entries)?;
         }
-        // What waits may turn out to differ from what stands there.
-        self.flush(Durability::Buffered)?;
-        self.log.goes_on_with(&self.keys.peek(record))
+        Ok(())
+    }
+
+    /// Whether the last entry stood in the open segment before this run. What waits may turn out to differ from what stands
+    /// there, so it is settled first.
+    fn ends_old(&mut self) -> Result<bool> {
+        if self.log.ends_old() {
+            self.flush(Durability::Buffered)?;
+        }
+        Ok(self.log.ends_old())
     }
 
     /// What of an entry is new: settings that changed, usage that is larger than before.
@@ -448,6 +462,7 @@ impl<'a> Writer<'a> {
         let key = self.keys.take(reading.record);
         let standing = self.log.begin(start, key, reading.line, reading.ts)?;
         self.folds.apply(&LogEntry::SegmentStart(Box::new(standing)));
+        reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
         Ok(())
     }
@@ -497,6 +512,7 @@ impl<'a> Writer<'a> {
             self.said.leaf = None;
         }
         self.log.push(pending);
+        reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
         Ok(())
     }
