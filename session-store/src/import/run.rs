@@ -85,7 +85,6 @@ impl Job {
         };
         fork.into_iter().chain(self.head.parent.as_ref().map(|parent| parent.native_id.as_str()))
     }
-
 }
 
 /// The conversations that stand at some paths, found before there is a store to bring them to.
@@ -222,12 +221,7 @@ impl Importer<'_> {
     }
 
     /// Imports the sub-agents among the records of a file.
-    fn subagents(
-        &self,
-        job: &Job,
-        heads: Vec<FileHead>,
-        removed: &BTreeSet<String>,
-    ) -> Result<Vec<ImportedFile>> {
+    fn subagents(&self, job: &Job, heads: Vec<FileHead>, removed: &BTreeSet<String>) -> Result<Vec<ImportedFile>> {
         if heads.is_empty() {
             return Ok(Vec::new());
         }

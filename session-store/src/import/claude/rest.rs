@@ -164,7 +164,8 @@ fn parts(result: &Item) -> &[Part] {
 /// The text or the data of a part.
 fn said(part: &Part) -> &str {
     match part {
-        Part::Image { data: Some(Content::Inline(data)), .. } | Part::File { data: Some(Content::Inline(data)), .. } => data,
+        Part::Image { data: Some(Content::Inline(data)), .. }
+        | Part::File { data: Some(Content::Inline(data)), .. } => data,
         part => part.as_text().unwrap_or_default(),
     }
 }
@@ -252,7 +253,8 @@ mod tests {
     #[test]
     fn what_a_response_cost_is_left_once() {
         let mut rests = Rests::new(None);
-        let usage = json!({"input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 5}, "service_tier": "standard"});
+        let usage =
+            json!({"input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 5}, "service_tier": "standard"});
         let message = json!({"id": "m1", "role": "assistant", "stop_reason": "max_tokens", "usage": usage});
         let left = json!({"stop_reason": "max_tokens", "usage": {"cache_creation": {"ephemeral_1h_input_tokens": 5}}});
         assert_eq!(rests.of_message(message.clone()), Some(left));

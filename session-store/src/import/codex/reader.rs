@@ -9,8 +9,8 @@ use super::event::{Typed, event_parts, is_noise, is_typed, said, user_event, use
 use super::head::{cwd_in, is_flat_header};
 use super::history::Remembered;
 use super::item::{self, Origin, Response};
-use super::rest::{self, Rests};
 use super::place::{Ordinals, Place, assistant, config_changed, extension, system, tool_result};
+use super::rest::{self, Rests};
 use super::usage::UsageReader;
 use crate::import::fields::{filled, owned, take, text, time_ms};
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};

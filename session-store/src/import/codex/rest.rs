@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn settings_are_left_when_they_change() {
         let mut rests = Rests::default();
-        let turn = |summary: &str| json!({"turn_id": "t", "cwd": "/", "summary": summary, "user_instructions": "Be brief."});
+        let turn =
+            |summary: &str| json!({"turn_id": "t", "cwd": "/", "summary": summary, "user_instructions": "Be brief."});
         assert_eq!(rests.of_turn(turn("auto")), Some(json!({"summary": "auto", "user_instructions": "Be brief."})));
         assert_eq!(rests.of_turn(turn("auto")), None);
         assert_eq!(rests.of_turn(turn("none")), Some(json!({"summary": "none"})));

@@ -59,17 +59,8 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
 
 /// What the header says that has no place of its own.
 fn kept(header: &Value) -> BTreeMap<String, Value> {
-    const READ: [&str; 9] = [
-        "type",
-        "id",
-        "timestamp",
-        "cwd",
-        "modelId",
-        "provider",
-        "thinkingLevel",
-        "parentSession",
-        "branchedFrom",
-    ];
+    const READ: [&str; 9] =
+        ["type", "id", "timestamp", "cwd", "modelId", "provider", "thinkingLevel", "parentSession", "branchedFrom"];
     let fields = header.as_object().into_iter().flatten();
     let kept = fields.filter(|(name, value)| !READ.contains(&name.as_str()) && !is_nothing(value));
     kept.map(|(name, value)| (name.clone(), storable(value.clone()))).collect()

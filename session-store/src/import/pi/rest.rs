@@ -98,10 +98,12 @@ mod tests {
     #[test]
     fn of_a_message_is_left_what_its_entries_do_not_say() {
         let mut rests = Rests::default();
-        let message = |stop: &str| json!({"role": "assistant", "api": "x", "model": "m", "stopReason": stop, "timestamp": 1});
+        let message =
+            |stop: &str| json!({"role": "assistant", "api": "x", "model": "m", "stopReason": stop, "timestamp": 1});
         assert_eq!(rests.of_message(message("length")), Some(json!({"api": "x", "stopReason": "length"})));
         assert_eq!(rests.of_message(message("toolUse")), None);
-        let command = json!({"role": "bashExecution", "command": "ls", "exitCode": 4, "cancelled": false, "truncated": true});
+        let command =
+            json!({"role": "bashExecution", "command": "ls", "exitCode": 4, "cancelled": false, "truncated": true});
         assert_eq!(rests.of_message(command), Some(json!({"exitCode": 4, "truncated": true})));
     }
 

@@ -20,8 +20,8 @@ mod origin;
 use std::collections::HashMap;
 
 use store_core::{
-    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
-    Store, TimestampMs, TurnEnd,
+    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig,
+    SessionId, Store, TimestampMs, TurnEnd,
 };
 
 use super::record::{FileHead, HistoryPart, Parent, Step};
@@ -248,9 +248,7 @@ impl<'a> Writer<'a> {
                 let entry = LogEntry::Extension(Extension { ts, domain: domain.to_owned(), payload });
                 self.rest(Reading { record: &record, line, ts }, entry)
             }
-            Step::Former { record, line, ts, entries } => {
-                self.former(Reading { record: &record, line, ts }, entries)
-            }
+            Step::Former { record, line, ts, entries } => self.former(Reading { record: &record, line, ts }, entries),
             Step::Subagent { head } => {
                 self.subagents.push(*head);
                 Ok(())
