@@ -1,7 +1,8 @@
 //! What the readers of all agents' files need: fields of JSON values, times, ids in names.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::TimestampMs;
 
@@ -78,19 +79,19 @@ pub(super) fn left_of(value: Value, read: &[&str]) -> Option<Value> {
 }
 
 /// Fields that a conversation's records repeat until they change. What is said again is not kept again.
-#[derive(Debug, Default)]
-pub(super) struct Repeated(HashMap<&'static str, Value>);
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Repeated(BTreeMap<String, Value>);
 
 impl Repeated {
     /// Takes out of an object what it says again of these fields.
-    pub(super) fn leave_out(&mut self, value: &mut Value, names: &[&'static str]) {
+    pub(super) fn leave_out(&mut self, value: &mut Value, names: &[&str]) {
         let Some(fields) = value.as_object_mut() else { return };
         for name in names {
             let Some(value) = fields.get(*name) else { continue };
-            if self.0.get(name) == Some(value) {
+            if self.0.get(*name) == Some(value) {
                 fields.shift_remove(*name);
             } else {
-                self.0.insert(name, value.clone());
+                self.0.insert((*name).to_owned(), value.clone());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A record's place, and the steps that stand there.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{Extension, Item, LogEntry, SystemItem, TimestampMs};
 
@@ -12,7 +13,7 @@ use crate::import::record::{HistoryPart, Parent, Step};
 const DOMAIN: &str = "import.claude";
 
 /// A record's place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     pub(super) record: String,
     pub(super) line: u64,
@@ -68,7 +69,7 @@ impl Place {
 }
 
 /// A compaction.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Boundary {
     pub(super) place: Place,
     /// The record before it.

@@ -5,6 +5,7 @@
 //! program that are as they were. A tool's structured result mostly repeats the text that the model was given; what it repeats
 //! is referred to.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store_core::{Content, Item, Part};
 
@@ -65,7 +66,7 @@ const OF_MESSAGE: [&str; 6] = ["id", "type", "role", "model", "content", "stop_d
 const SHOWN_ENDS: [&str; 2] = ["end_turn", "tool_use"];
 
 /// Takes what is left of records.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Rests {
     repeated: Repeated,
     /// The last response whose usage was read: each of its lines repeats it.

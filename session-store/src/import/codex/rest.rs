@@ -4,6 +4,7 @@
 //! what a person may ask for (how long it took, with which exit code) or what Codex needs to be given the same again
 //! (which kind of call it was, of which server's tools), as an extension behind the record's entries.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::import::fields::{Repeated, is_nothing, left_of, storable, text};
@@ -77,7 +78,7 @@ const OF_COMMAND: [&str; 8] =
     ["type", "turn_id", "process_id", "aggregated_output", "formatted_output", "stdout", "stderr", "source"];
 
 /// Takes what is left of records.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rests(Repeated);
 
 impl Rests {

@@ -2,6 +2,7 @@
 //!
 //! Left out are the links between records, times that the record has twice, and the sums of usage that its parts tell.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::import::fields::{Repeated, is_nothing, left_of, storable, text};
@@ -47,7 +48,7 @@ const OF_MESSAGE: [&str; 14] = [
 const SHOWN_ENDS: [&str; 4] = ["stop", "toolUse", "error", "aborted"];
 
 /// Takes what is left of records.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Rests(Repeated);
 
 impl Rests {
