@@ -215,18 +215,18 @@ impl Importer<'_> {
         }
         let cursor = read(job, &mut writer)?;
         // The conversation's own cursor is put last: until then the file is read again whole.
-        let inner = self.subagents(job, writer.take_subagents(), removed)?;
+        let inner = self.subagents(job, &writer.take_subagents(), removed)?;
         let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
         Ok(std::iter::once(came_of(&job.path, head, outcome)).chain(inner).collect())
     }
 
     /// Imports the sub-agents among the records of a file.
-    fn subagents(&self, job: &Job, heads: Vec<FileHead>, removed: &BTreeSet<String>) -> Result<Vec<ImportedFile>> {
+    fn subagents(&self, job: &Job, heads: &[FileHead], removed: &BTreeSet<String>) -> Result<Vec<ImportedFile>> {
         if heads.is_empty() {
             return Ok(Vec::new());
         }
         let (store, index, now): (&dyn Store, _, _) = (self.store, self.index, self.now);
-        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads: &heads };
+        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads };
         let outcomes = inner.import(removed)?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
             Some(outcome) => came_of(&job.path, head, outcome),

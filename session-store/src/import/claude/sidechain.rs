@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    fn take(threads: &mut Threads, uuid: &str, parent: Value, content: Value) -> (usize, bool) {
+    fn take(threads: &mut Threads, uuid: &str, parent: &Value, content: &Value) -> (usize, bool) {
         let kind = if content.is_string() { "user" } else { "assistant" };
         let record = json!({"type": kind, "uuid": uuid, "parentUuid": parent, "message": {"content": content}});
         let thread = threads.take(&record);
@@ -224,14 +224,14 @@ mod tests {
     fn threads_that_alternate_are_told_apart_by_their_parents() {
         let mut threads = Threads::default();
         let said = || json!([{"type": "text", "text": "x"}]);
-        assert_eq!(take(&mut threads, "a1", json!(null), json!("one")), (0, true));
-        assert_eq!(take(&mut threads, "b1", json!(null), json!("two")), (1, true));
-        assert_eq!(take(&mut threads, "a2", json!("a1"), said()), (0, false));
-        assert_eq!(take(&mut threads, "b2", json!("b1"), said()), (1, false));
-        assert_eq!(take(&mut threads, "c1", json!("m9"), json!("three")), (2, true));
+        assert_eq!(take(&mut threads, "a1", &json!(null), &json!("one")), (0, true));
+        assert_eq!(take(&mut threads, "b1", &json!(null), &json!("two")), (1, true));
+        assert_eq!(take(&mut threads, "a2", &json!("a1"), &said()), (0, false));
+        assert_eq!(take(&mut threads, "b2", &json!("b1"), &said()), (1, false));
+        assert_eq!(take(&mut threads, "c1", &json!("m9"), &json!("three")), (2, true));
         // Its parent was lost.
-        assert_eq!(take(&mut threads, "c3", json!("c2"), said()), (2, false));
-        assert_eq!(take(&mut threads, "b2", json!("b1"), said()), (1, false));
+        assert_eq!(take(&mut threads, "c3", &json!("c2"), &said()), (2, false));
+        assert_eq!(take(&mut threads, "b2", &json!("b1"), &said()), (1, false));
         assert!(threads.holds("a2") && !threads.holds("m9"));
     }
 

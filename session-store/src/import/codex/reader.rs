@@ -130,7 +130,7 @@ impl CodexReader {
         out.push(place.entries(entries));
     }
 
-    fn response_item(&mut self, place: Place, payload: Value, is_flat: bool, out: &mut Vec<Step>) {
+    fn response_item(&mut self, place: &Place, payload: Value, is_flat: bool, out: &mut Vec<Step>) {
         let ts = place.ts;
         let rest = rest::of_item(&payload);
         let before = out.len();
@@ -149,16 +149,16 @@ impl CodexReader {
             Response::Said(Item::Reasoning { text, encrypted: None, .. }) if text.is_empty() => {
                 out.push(place.skipped());
             }
-            Response::Said(item) => self.answered(&place, vec![assistant(ts, item)], out),
-            Response::Context(item) => self.context(&place, item, out),
+            Response::Said(item) => self.answered(place, vec![assistant(ts, item)], out),
+            Response::Context(item) => self.context(place, item, out),
             Response::Call(item) => {
                 self.turn.summing_up = false;
-                self.answered(&place, vec![assistant(ts, item)], out);
+                self.answered(place, vec![assistant(ts, item)], out);
             }
             Response::Answered { call, result } => {
-                self.answered(&place, vec![assistant(ts, call), tool_result(ts, result)], out);
+                self.answered(place, vec![assistant(ts, call), tool_result(ts, result)], out);
             }
-            Response::Result(item) => self.answered(&place, vec![tool_result(ts, item)], out),
+            Response::Result(item) => self.answered(place, vec![tool_result(ts, item)], out),
             Response::Opaque(item) => {
                 self.remembered.item(&item, &place.record);
                 out.push(place.entries(vec![system(ts, item)]));
@@ -363,9 +363,9 @@ impl CodexReader {
         }
     }
 
-    fn flat(&mut self, place: Place, value: Value, out: &mut Vec<Step>) {
+    fn flat(&mut self, place: &Place, value: Value, out: &mut Vec<Step>) {
         if is_flat_header(&value) {
-            self.header(&place, &value, out);
+            self.header(place, &value, out);
         } else if text(&value, "record_type") == Some("state") {
             out.push(place.skipped());
         } else if text(&value, "type").is_some() {
@@ -389,11 +389,11 @@ impl Reader for CodexReader {
             return;
         }
         if !value.get("payload").is_some_and(Value::is_object) {
-            return self.flat(place, value, out);
+            return self.flat(&place, value, out);
         }
         match text(&value, "type").unwrap_or_default() {
             "session_meta" => self.header(&place, &take(&mut value, "payload"), out),
-            "response_item" => self.response_item(place, take(&mut value, "payload"), false, out),
+            "response_item" => self.response_item(&place, take(&mut value, "payload"), false, out),
             "event_msg" => self.event(&place, value, out),
             "turn_context" => {
                 self.turn.summing_up = false;

@@ -14,8 +14,11 @@ fn is_rest(entry: &LogEntry) -> bool {
     matches!(entry, LogEntry::Extension(extension) if extension.domain.ends_with(".rest"))
 }
 
+/// A segment and what an earlier version wrote to it: keys and entries.
+type OldLog = ((SessionId, SegmentId), Vec<(Option<String>, LogEntry)>);
+
 /// Logs as an earlier importer wrote them.
-fn earlier(logs: &Logs) -> Vec<((SessionId, SegmentId), Vec<(Option<String>, LogEntry)>)> {
+fn earlier(logs: &Logs) -> Vec<OldLog> {
     let parsed: BTreeMap<_, Vec<(Option<String>, LogEntry)>> = logs
         .iter()
         .map(|(id, log)| {
@@ -57,7 +60,7 @@ fn earlier(logs: &Logs) -> Vec<((SessionId, SegmentId), Vec<(Option<String>, Log
 }
 
 /// Writes logs, each after what it continues.
-fn write(store: &dyn Backend, mut logs: Vec<((SessionId, SegmentId), Vec<(Option<String>, LogEntry)>)>) {
+fn write(store: &dyn Backend, mut logs: Vec<OldLog>) {
     while !logs.is_empty() {
         let before = logs.len();
         logs.retain(|((session, segment), log)| {
