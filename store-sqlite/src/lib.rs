@@ -48,6 +48,7 @@ mod salvage;
 mod schema;
 mod side;
 mod store;
+mod store_lock;
 mod traces;
 mod watch;
 mod writer;

@@ -22,9 +22,10 @@ use store_core::{Durability, MigrationId, Result, SegmentId, SessionId, StoreErr
 use self::find::Finds;
 use self::pages::Pages;
 use self::write::Writing;
-use crate::disk::{Place, StoreLock};
+use crate::disk::Place;
 use crate::integrity;
 use crate::store::SqliteStore;
+use crate::store_lock::StoreLock;
 
 /// What was saved, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
