@@ -14,6 +14,9 @@ use crate::disk::{FileId, FileStat, LockKind};
 /// Nobody keeps a lock this long: whoever waits longer would wait for ever.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How many calls it takes to leave the mark of a failed sync.
+const MARK_CALLS: u64 = 3;
+
 /// Processes that were started, on all simulated disks. 0 is this process itself.
 static PROCESSES: AtomicU64 = AtomicU64::new(1);
 
@@ -105,6 +108,8 @@ pub(super) struct State {
     met: BTreeMap<Fault, u64>,
     pub(super) random: Random,
     dead: BTreeSet<u64>,
+    /// How many more calls of a process no fault happens in.
+    spared: BTreeMap<u64, u64>,
     descriptors: u64,
     /// Who holds a lock on which file: the descriptor and its process.
     locks: BTreeMap<u64, Vec<(u64, u64, LockKind)>>,
@@ -157,6 +162,7 @@ impl SimDisk {
             met: BTreeMap::new(),
             random: Random::new(0),
             dead: BTreeSet::new(),
+            spared: BTreeMap::new(),
             descriptors: 0,
             locks: BTreeMap::new(),
             mark: 0,
@@ -253,7 +259,12 @@ impl SimDisk {
         }
         *state.calls.entry(kind).or_default() += 1;
         let call = state.call();
-        let due = state.faults.iter().position(|(at, fault)| *at <= call && fault.applies_to(kind));
+        let is_spared = state.spared.get_mut(&self.process).is_some_and(|left| {
+            let spared = *left > 0;
+            *left = left.saturating_sub(1);
+            spared
+        });
+        let due = state.faults.iter().position(|(at, fault)| !is_spared && *at <= call && fault.applies_to(kind));
         let fault = due.map(|at| state.faults.remove(at).1);
         if let Some(fault) = fault {
             *state.met.entry(fault).or_default() += 1;
@@ -318,6 +329,12 @@ impl State {
         for holders in self.locks.values_mut() {
             holders.retain(|(_, holder, _)| *holder != process);
         }
+    }
+
+    /// Lets a process whose sync failed leave the mark of that. A medium that does not take the mark either is not what the store
+    /// promises anything for.
+    pub(super) fn spare(&mut self, process: u64) {
+        self.spared.insert(process, MARK_CALLS);
     }
 
     pub(super) fn is_dead(&self, process: u64) -> bool {

@@ -99,6 +99,7 @@ impl DiskFile for SimFile {
         let file = state.image.file_mut(self.node).ok_or_else(|| io::Error::other(GONE))?;
         if fault == Some(Fault::ForgottenSync) {
             file.forget(stamp);
+            state.spare(self.disk.number());
             return Err(refused());
         }
         file.sync();

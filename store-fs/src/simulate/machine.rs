@@ -100,8 +100,7 @@ impl Machine {
     /// Notes an error that neither the arguments nor a fault of the disk can have caused.
     fn explain(&mut self, what: &str, error: &StoreError) {
         let is_excused = match error {
-            StoreError::Corrupt(_) => !self.record.holed.is_empty(),
-            StoreError::Io { .. } | StoreError::NoSpace { .. } | StoreError::Backend { .. } => self.disk.faulted() > 0,
+            StoreError::Io { .. } | StoreError::NoSpace { .. } => self.disk.faulted() > 0,
             _ => false,
         };
         if !is_excused {
@@ -157,7 +156,11 @@ impl Machine {
                 }
             }
             Step::Fact { by, session } => self.fact(*by, session.map(session_id)),
-            Step::Trace { by, segment } => self.trace(*by, segment_id(*segment)),
+            Step::Trace { by, segment } => {
+                if let Some(session) = self.sure.get(&segment_id(*segment)).copied() {
+                    self.trace(*by, session, segment_id(*segment));
+                }
+            }
             Step::Delete { by, session } => self.delete(*by, session_id(*session)),
             Step::Cursor { by } => self.place(*by),
             Step::Close { by } => self.handles[*by] = None,
@@ -290,9 +293,8 @@ impl Machine {
         self.answer("put a fact", asking, &result, |()| Outcome::Done { synced: true, seqs: Vec::new() });
     }
 
-    fn trace(&mut self, by: usize, segment: SegmentId) {
+    pub(super) fn trace(&mut self, by: usize, session: SessionId, segment: SegmentId) {
         let Some(store) = self.store(by) else { return };
-        let Some(session) = self.sure.get(&segment).copied() else { return };
         self.number += 1;
         let trace = TraceEntry { ts: NOW, event: format!("event {}", self.number), payload: 1.into() };
         let entries = vec![Entry::plain(trace_text(&trace))];

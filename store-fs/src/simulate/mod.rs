@@ -18,6 +18,7 @@ mod record;
 mod run;
 mod script;
 mod tally;
+mod tree;
 
 pub use disk::{CallKind, Fault, SimDisk, Snapshot};
 pub use image::Loss;

@@ -1,35 +1,31 @@
 //! What must be true of a store after a crash, whatever the crash left.
 //!
-//! Everything here reads through the contract, or reads bytes that `docs/FORMAT.md` describes on its own.
+//! Everything here reads through the contract, or reads bytes that `docs/FORMAT.md` describes on its own. Nothing is excused: what a
+//! reader is told of a store that no medium has spoilt is never `Corrupt`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use store_core::codec::{LogContext, decode_line};
-use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Store as _, StoreError};
+use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Store as _};
 
 use super::disk::{SimDisk, Snapshot};
 use super::lies::Lie;
-use super::machine::{Machine, STORE, list_logs, open, read_texts};
+use super::machine::{Machine, list_logs, open, read_texts};
 use super::record::{Entry, History, Kept, LogId, Picture, Record};
 use super::tally::Tally;
-use crate::layout::{Layout, LogName};
-use crate::{FsStore, OpenAs};
+use super::tree::{Tree, bytes_of, differing, is_leftover, is_quarantined, layout, name_of, valid_length};
+use crate::{EventKind, FsStore, Hole, OpenAs};
 
 type Check<T = ()> = Result<T, String>;
-type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// What a store was found to hold.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) picture: Picture,
     /// What segments continue.
     pub(super) origins: BTreeMap<SegmentId, SegmentOrigin>,
-    /// How many texts of a log stand in whole lines: a last line that lacks its closing bytes is not safe before it has them.
-    closed: BTreeMap<LogId, usize>,
-    /// Logs with zeros in them; the picture has what stands before.
-    pub(super) holed: BTreeSet<LogId>,
+    /// What a power loss left behind the ends of segments.
+    pub(super) holes: BTreeMap<SegmentId, Hole>,
 }
 
 /// What a recovery did, to be crashed in turn.
@@ -42,68 +38,10 @@ pub(super) struct Recovery {
     pub(super) number: u64,
 }
 
-fn layout() -> Layout {
-    Layout::new(Path::new(STORE))
-}
-
-fn name_of(log: LogId) -> LogName {
-    match log {
-        LogId::Segment(session, segment) => layout().log_name(session, segment),
-        LogId::Trace(session, segment) => layout().trace_name(session, segment),
-        LogId::Facts(Some(session)) => layout().session_facts_name(session),
-        LogId::Facts(None) => layout().facts_name(),
-    }
-}
-
-fn bytes_of(tree: &Tree, log: LogId) -> &[u8] {
-    tree.get(&name_of(log).path).and_then(Option::as_deref).unwrap_or_default()
-}
-
-/// What a line may lack at its end, without its newline.
-const CLOSINGS: [&[u8]; 3] = [b"", b"}", b"\"}"];
-
-/// The texts of the whole calls that a log begins with, and how many bytes they take, read from the bytes alone.
-fn whole_calls(context: &LogContext, bytes: &[u8]) -> (Vec<String>, usize) {
-    let (mut texts, mut counted, mut length, mut at) = (Vec::new(), 0, 0, 0);
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        at += line.len();
-        // Where a line's closing bytes were lost with what came behind it, the line is there.
-        let end = line.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(line.len());
-        let closed = CLOSINGS.map(|closing| [&line[..end], closing].concat());
-        let decoded = closed.iter().find_map(|line| decode_line(context, line).ok());
-        let is_whole = line[end..] == *b"\n" && decode_line(context, &line[..end]).is_ok();
-        let Some(line) = decoded.filter(|_| is_whole || line[end..].starts_with(b"\0")) else { break };
-        texts.push(line.text());
-        if line.seq.0 != texts.len() as u64 {
-            break;
-        }
-        if line.more == 0 {
-            (counted, length) = (texts.len(), at);
-        }
-    }
-    texts.truncate(counted);
-    (texts, length)
-}
-
-/// Where what counts of a log ends: a last line that lacks only its closing bytes counts.
-fn valid_length(log: LogId, bytes: &[u8]) -> usize {
-    let context = name_of(log).context;
-    let (_, length) = whole_calls(&context, bytes);
-    for closing in ["\n", "}\n", "\"}\n"] {
-        let closed = [bytes, closing.as_bytes()].concat();
-        if whole_calls(&context, &closed).1 == closed.len() {
-            return bytes.len();
-        }
-    }
-    length
-}
-
 impl Seen {
-    /// A record that begins with what was seen.
+    /// A record that begins with what was seen, all of which is on stable storage.
     pub(super) fn to_record(&self) -> Record {
-        let mut record = Record::beginning_with(&self.picture, &self.closed, &self.origins);
-        record.holed.clone_from(&self.holed);
-        record
+        Record::beginning_with(&self.picture, &self.origins)
     }
 }
 
@@ -117,10 +55,11 @@ pub(super) fn examine(
 ) -> Check<Recovery> {
     let before = disk.tree();
     let store = open(Arc::new(disk.start_process()), OpenAs::Shared).map_err(|error| format!("opening: {error}"))?;
-    let seen = observe(&store, &before, tally)?;
+    let seen = observe(&store, &before)?;
+    tally.holes += seen.holes.len() as u64;
     check_logs_untouched(&before, &disk.tree(), &seen)?;
     hold_against(&record.until(mark), kept, &seen, &store)?;
-    check_changes(record, mark, (&seen, &before), &store, tally)?;
+    check_changes(record, mark, &seen, &store, tally)?;
     drop(store);
     let recovery = recover(seen, before, disk, number, lie)?;
     check_recovered(&recovery, disk, number, tally)?;
@@ -128,28 +67,10 @@ pub(super) fn examine(
 }
 
 /// Reads all that a store holds, in every way that there is.
-fn observe(store: &FsStore, tree: &Tree, tally: &mut Tally) -> Check<Seen> {
-    let mut seen =
-        Seen { picture: Picture::new(), origins: BTreeMap::new(), closed: BTreeMap::new(), holed: BTreeSet::new() };
-    let logs = list_logs(store).map_err(|error| format!("listing: {error}"))?;
-    for log in logs {
-        let bytes = bytes_of(tree, log);
-        let texts = match read_texts(store, log) {
-            Ok(texts) => texts,
-            Err(StoreError::Corrupt(_)) if bytes.contains(&0) => {
-                tally.holes_refused += 1;
-                seen.holed.insert(log);
-                match log {
-                    LogId::Trace(..) => texts_of_side_log(log, bytes),
-                    LogId::Facts(_) => texts_of_side_log(log, bytes),
-                    LogId::Segment(..) => whole_calls(&name_of(log).context, bytes).0,
-                }
-            }
-            Err(error) => return Err(format!("reading {log:?}: {error}")),
-        };
-        if bytes.contains(&0) && !seen.holed.contains(&log) {
-            tally.holes_taken_for_torn += 1;
-        }
+pub(super) fn observe(store: &FsStore, tree: &Tree) -> Check<Seen> {
+    let mut seen = Seen::default();
+    for log in list_logs(store).map_err(|error| format!("listing: {error}"))? {
+        let texts = read_texts(store, log).map_err(|error| format!("reading {log:?}: {error}"))?;
         if let LogId::Segment(session, segment) = log {
             if let Some(Ok(LogEntry::SegmentStart(start))) = texts.first().map(|text| LogEntry::from_text(text)) {
                 seen.origins.extend(start.origin().map(|origin| (segment, *origin)));
@@ -158,17 +79,38 @@ fn observe(store: &FsStore, tree: &Tree, tally: &mut Tally) -> Check<Seen> {
             if found != Some(session) {
                 return Err(format!("{segment} is listed in {session} and looked up in {found:?}"));
             }
-            if !seen.holed.contains(&log) {
-                let count = store.read_entry_count(session, segment).map_err(|error| error.to_string())?;
-                let tail = store.read_tail(session, segment, 2).map_err(|error| error.to_string())?;
-                let tail: Vec<String> = tail.into_iter().map(|record| record.text).collect();
-                if count != texts.len() as u64 || tail != texts[texts.len().saturating_sub(2)..] {
-                    return Err(format!("{segment}: {count} entries counted, {} read, tail {tail:?}", texts.len()));
-                }
+            let count = store.read_entry_count(session, segment).map_err(|error| error.to_string())?;
+            let tail = store.read_tail(session, segment, 2).map_err(|error| error.to_string())?;
+            let tail: Vec<String> = tail.into_iter().map(|record| record.text).collect();
+            if count != texts.len() as u64 || tail != texts[texts.len().saturating_sub(2)..] {
+                return Err(format!("{segment}: {count} entries counted, {} read, tail {tail:?}", texts.len()));
             }
+            let hole = store.hole(session, segment).map_err(|error| error.to_string())?;
+            check_hole(log, hole, tree)?;
+            seen.holes.extend(hole.map(|hole| (segment, hole)));
         }
-        seen.closed.insert(log, whole_calls(&name_of(log).context, bytes).0.len());
         seen.picture.insert(log, texts);
+    }
+    check_index(store, &seen)?;
+    Ok(seen)
+}
+
+/// What stands behind the last whole call is a hole exactly where it has zeros.
+fn check_hole(log: LogId, hole: Option<Hole>, tree: &Tree) -> Check {
+    let bytes = bytes_of(tree, log);
+    let length = valid_length(log, bytes);
+    let stands = bytes[length..].contains(&0).then_some((length as u64, (bytes.len() - length) as u64));
+    let told = hole.map(|hole| (hole.offset, hole.bytes));
+    if stands == told { Ok(()) } else { Err(format!("{log:?} has a hole at {stands:?}, and {told:?} is told")) }
+}
+
+/// What leads to logs is in step with them.
+fn check_index(store: &FsStore, seen: &Seen) -> Check {
+    for (child, origin) in &seen.origins {
+        let children = store.children_of(origin.segment_id).map_err(|error| error.to_string())?;
+        if !children.contains(child) {
+            return Err(format!("{child} continues {}, which does not know it", origin.segment_id));
+        }
     }
     let listed: BTreeSet<_> = seen.picture.keys().filter_map(|log| log.session()).collect();
     for session in listed {
@@ -176,16 +118,7 @@ fn observe(store: &FsStore, tree: &Tree, tally: &mut Tally) -> Check<Seen> {
             return Err(format!("session {session} is listed and has no segment"));
         }
     }
-    Ok(seen)
-}
-
-fn texts_of_side_log(log: LogId, bytes: &[u8]) -> Vec<String> {
-    let (texts, _) = whole_calls(&name_of(log).context, bytes);
-    let told = |text: String| match log {
-        LogId::Trace(..) => serde_json::from_str(&text).ok().map(|trace| super::machine::trace_text(&trace)),
-        _ => serde_json::from_str(&text).ok().map(|fact| super::machine::fact_text(&fact)),
-    };
-    texts.into_iter().filter_map(told).collect()
+    Ok(())
 }
 
 /// Opening and reading changes no log.
@@ -201,15 +134,15 @@ fn check_logs_untouched(before: &Tree, after: &Tree, seen: &Seen) -> Check {
 fn hold_against(history: &History<'_>, kept: Kept, seen: &Seen, store: &FsStore) -> Check {
     let origins = history.origins();
     let mut created = BTreeMap::new();
-    for (log, texts) in seen.picture.iter().filter(|(log, _)| !history.holed.contains(log)) {
+    for (log, texts) in &seen.picture {
         match *log {
-            LogId::Segment(session, segment) if !(texts.is_empty() && seen.holed.contains(log)) => {
+            LogId::Segment(session, segment) => {
                 let at = history.check_segment(session, segment, texts, kept)?;
                 created.insert(segment, at);
                 check_origin(&origins, texts, seen)?;
             }
             LogId::Facts(session) => history.check_facts(session, texts, kept)?,
-            LogId::Segment(..) | LogId::Trace(..) => {}
+            LogId::Trace(..) => {}
         }
     }
     for (log, texts) in &seen.picture {
@@ -246,31 +179,18 @@ fn check_origin(origins: &BTreeMap<&str, SegmentOrigin>, texts: &[String], seen:
 }
 
 /// Checks that whoever asks from a place that was known before is told of all that differs from what was there then.
-fn check_changes(
-    record: &Record,
-    mark: usize,
-    (seen, tree): (&Seen, &Tree),
-    store: &FsStore,
-    tally: &mut Tally,
-) -> Check {
-    let is_holed = tree.iter().any(|(path, bytes)| tells_changes(path) && has_zeros(bytes));
+fn check_changes(record: &Record, mark: usize, seen: &Seen, store: &FsStore, tally: &mut Tally) -> Check {
     for place in record.places.iter().filter(|place| place.mark <= mark) {
         let changes = store.changes(Some(&place.cursor)).map_err(|error| format!("changes: {error}"))?;
         tally.cursors += 1;
-        let holed = |log: &LogId| record.holed.contains(log) || seen.holed.contains(log);
         let logs: BTreeSet<LogId> = place.picture.keys().chain(seen.picture.keys()).copied().collect();
-        for log in logs.into_iter().filter(|log| !holed(log)) {
+        for log in logs {
             let (then, now) = (place.picture.get(&log), seen.picture.get(&log));
             let is_named = match log {
                 LogId::Segment(session, segment) if now.is_some() => changes.segments.contains(&(session, segment)),
                 LogId::Segment(session, _) | LogId::Facts(Some(session)) => changes.sessions.contains(&session),
                 LogId::Facts(None) | LogId::Trace(..) => true,
             };
-            if is_holed && now.is_none() && !is_named {
-                // Whoever cannot say what changed names everything there is, which a deleted session is not.
-                tally.deletions_unnamed += 1;
-                continue;
-            }
             let is_missing = |texts: Option<&Vec<String>>| texts.is_none_or(Vec::is_empty);
             if then != now && !(is_missing(then) && is_missing(now)) && !is_named {
                 let lengths = (then.map(Vec::len), now.map(Vec::len));
@@ -303,73 +223,64 @@ fn append_everywhere(machine: &mut Machine, seen: &Seen) {
                 machine.append_once(0, session, segment, &[Entry::plain(text)], Some(Durability::Buffered));
             }
             LogId::Facts(session) => machine.fact(0, session),
-            LogId::Trace(..) => {}
+            LogId::Trace(session, segment) => machine.trace(0, session, segment),
         }
     }
 }
 
-/// One recovery leaves nothing for a second, and has kept what it took out.
+/// One recovery leaves nothing for a second, and has kept and recorded what it took out.
 fn check_recovered(recovery: &Recovery, disk: &SimDisk, number: u64, tally: &mut Tally) -> Check {
     let after = disk.tree();
     // Whoever touches something looks for dead handles; nothing else does.
     let has_touched = recovery.seen.picture.keys().any(|log| log.session().is_some());
-    check_no_leftovers(&after, has_touched, tally)?;
+    let is_left = |path: &&std::path::PathBuf| {
+        is_leftover(path) || (has_touched && path.parent() == Some(layout().live_root().as_path()))
+    };
+    if let Some(path) = after.keys().find(is_left) {
+        return Err(format!("{} is left over", path.display()));
+    }
     check_taken_out(recovery, &after, tally)?;
-    let store = open(Arc::new(disk.start_process()), OpenAs::Shared).map_err(|error| format!("opening again: {error}"))?;
-    let mut nothing = Tally::default();
-    let seen = observe(&store, &after, &mut nothing)?;
+    let store =
+        open(Arc::new(disk.start_process()), OpenAs::Shared).map_err(|error| format!("opening again: {error}"))?;
+    let seen = observe(&store, &after)?;
+    if let Some((segment, hole)) = seen.holes.first_key_value() {
+        return Err(format!("{segment} still has a hole: {hole:?}"));
+    }
     hold_against(&recovery.record.until(usize::MAX), Kept::Acknowledged, &seen, &store)?;
+    check_recorded(recovery, &store)?;
     drop(store);
     let again = disk.tree();
     if let Some(path) = differing(&after, &again).next() {
         return Err(format!("opening a second time changed {}", path.display()));
     }
     let mut machine = Machine::new(disk.clone(), Record::default(), number + 1_000_000, None);
-    machine.record.holed.clone_from(&seen.holed);
     append_everywhere(&mut machine, &seen);
     machine.close();
     let last = disk.tree();
-    for log in seen.picture.keys().filter(|log| !seen.holed.contains(log)) {
+    for log in seen.picture.keys() {
         if !bytes_of(&last, *log).starts_with(bytes_of(&after, *log)) {
             return Err(format!("a second recovery changed {log:?}"));
         }
     }
     let quarantined = |tree: &Tree| tree.keys().filter(|path| is_quarantined(path)).count();
-    if seen.holed.is_empty() && quarantined(&last) != quarantined(&after) {
+    if quarantined(&last) != quarantined(&after) {
         return Err("a second recovery took something out".to_owned());
     }
     Ok(())
 }
 
-fn differing<'a>(one: &'a Tree, other: &'a Tree) -> impl Iterator<Item = &'a PathBuf> {
-    let gone = one.iter().filter(|(path, bytes)| other.get(*path) != Some(bytes)).map(|(path, _)| path);
-    gone.chain(other.keys().filter(|path| !one.contains_key(*path)))
-}
-
-fn has_zeros(bytes: &Option<Vec<u8>>) -> bool {
-    bytes.as_deref().is_some_and(|bytes| bytes.contains(&0))
-}
-
-/// Whether a file is one from which changes are told.
-fn tells_changes(path: &Path) -> bool {
-    path == layout().changes_name().path || path.starts_with(layout().live_root())
-}
-
-fn is_quarantined(path: &Path) -> bool {
-    path.parent().and_then(Path::file_name).is_some_and(|name| name == "quarantine")
-}
-
-fn check_no_leftovers(tree: &Tree, has_touched: bool, tally: &mut Tally) -> Check {
-    for (path, bytes) in tree {
-        let text = path.to_string_lossy();
-        if text.contains("/live/")
-            && (has_zeros(bytes) || tree.get(&layout().changes_name().path).is_some_and(has_zeros))
-        {
-            tally.live_holes += 1;
-            continue;
-        }
-        if text.contains("/.new-") || (has_touched && text.contains("/live/")) {
-            return Err(format!("{text} is left over"));
+/// Each hole that was taken out stands in the record of what was done.
+fn check_recorded(recovery: &Recovery, store: &FsStore) -> Check {
+    let events = store.events().map_err(|error| format!("reading what was done: {error}"))?;
+    for (of, hole) in &recovery.seen.holes {
+        let is_recorded = events.iter().any(|event| match &event.what {
+            EventKind::HoleTakenOut { segment, offset, bytes, .. } => {
+                *segment == Some(*of) && (*offset, *bytes) == (hole.offset, hole.bytes)
+            }
+            _ => false,
+        });
+        if !is_recorded {
+            return Err(format!("the hole in {of} was taken out and not recorded: {hole:?}"));
         }
     }
     Ok(())
@@ -377,7 +288,7 @@ fn check_no_leftovers(tree: &Tree, has_touched: bool, tally: &mut Tally) -> Chec
 
 /// What stood behind the last whole call of a log stands in quarantine if it does not stand in the log any more.
 fn check_taken_out(recovery: &Recovery, after: &Tree, tally: &mut Tally) -> Check {
-    for log in recovery.seen.picture.keys().filter(|log| !recovery.seen.holed.contains(log)) {
+    for log in recovery.seen.picture.keys() {
         let (was, is) = (bytes_of(&recovery.before, *log), bytes_of(after, *log));
         if is.starts_with(was) || !after.contains_key(&name_of(*log).path) {
             continue;

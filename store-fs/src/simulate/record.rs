@@ -98,23 +98,14 @@ pub(super) struct Record {
     askings: Vec<Asking>,
     pub(super) places: Vec<Place>,
     mark: usize,
-    /// Logs that are not held against the store: their bytes had holes when they were taken over.
-    pub(super) holed: BTreeSet<LogId>,
 }
 
 impl Record {
-    /// A record that begins with what a store holds: of each log so many texts on stable storage, and a last call behind
-    /// them that is not.
-    pub(super) fn beginning_with(
-        picture: &Picture,
-        closed: &BTreeMap<LogId, usize>,
-        origins: &BTreeMap<SegmentId, SegmentOrigin>,
-    ) -> Self {
+    /// A record that begins with what a store holds, on stable storage.
+    pub(super) fn beginning_with(picture: &Picture, origins: &BTreeMap<SegmentId, SegmentOrigin>) -> Self {
         let mut record = Self::default();
         for (log, texts) in picture {
-            let mut entries: Vec<Entry> = texts.iter().cloned().map(Entry::plain).collect();
-            let closed = closed.get(log).copied().unwrap_or_default().min(entries.len());
-            let open = if closed > 0 { entries.split_off(closed) } else { Vec::new() };
+            let entries: Vec<Entry> = texts.iter().cloned().map(Entry::plain).collect();
             let asked = match *log {
                 LogId::Segment(session, segment) => {
                     Asked::Create { session, segment, entries, origin: origins.get(&segment).copied() }
@@ -123,10 +114,6 @@ impl Record {
             };
             let asking = record.ask(asked);
             record.answer(asking, Outcome::Done { synced: true, seqs: Vec::new() });
-            if !open.is_empty() {
-                let asking = record.ask(Asked::Append { log: *log, entries: open });
-                record.answer(asking, Outcome::Done { synced: false, seqs: Vec::new() });
-            }
         }
         record
     }
@@ -157,15 +144,13 @@ impl Record {
             let answered = asking.answered.as_ref().filter(|(at, _)| *at <= mark);
             (&asking.asked, answered.map_or(&Outcome::Unknown, |(_, outcome)| outcome))
         });
-        History { calls: known.collect(), holed: &self.holed }
+        History { calls: known.collect() }
     }
 }
 
 /// The calls until some moment.
 #[derive(Debug)]
 pub(super) struct History<'a> {
-    /// Logs that are not judged.
-    pub(super) holed: &'a BTreeSet<LogId>,
     calls: Vec<(&'a Asked, &'a Outcome)>,
 }
 

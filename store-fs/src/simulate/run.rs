@@ -137,7 +137,7 @@ impl Simulation {
             let snapshot = &ran.snapshots[random.below(ran.snapshots.len())];
             let crash = random.number();
             let recovery = self.crash(&ran, snapshot, crash, None, tally)?;
-            if life + 1 < LIVES_MAX && random.chance(15) && recovery.seen.holed.is_empty() {
+            if life + 1 < LIVES_MAX && random.chance(15) {
                 let (loss, seed) = (loss_of(crash, None), crash);
                 let base = recovery.seen.to_record();
                 self.live(snapshot.crash(loss, seed), base, crash, (life + 1, recovery.number), tally)?;
@@ -181,7 +181,7 @@ impl Simulation {
             let disk = ran.disk.crash(loss, seed);
             tally.crash(loss, None);
             let mark = (&ran.record, usize::MAX);
-            examine(mark, self.kept(loss), &disk, (ran.number, self.lie), tally)
+            examine(mark, Self::kept(ran, loss), &disk, (ran.number, self.lie), tally)
                 .map_err(|error| format!("{loss:?} lost at the end: {error}"))?;
         }
         Ok(())
@@ -202,7 +202,7 @@ impl Simulation {
         let at =
             |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
         let recovery =
-            examine((&ran.record, snapshot.mark), self.kept(loss), &disk, (ran.number, self.lie), tally).map_err(at)?;
+            examine((&ran.record, snapshot.mark), Self::kept(ran, loss), &disk, (ran.number, self.lie), tally).map_err(at)?;
         self.crash_recovery(&recovery, seed, tally).map_err(at)?;
         Ok(recovery)
     }
@@ -223,16 +223,17 @@ impl Simulation {
             tally.in_recoveries += 1;
             recovery.check_interrupted(&snapshot.crash(loss, seed)).map_err(at)?;
             let disk = snapshot.crash(loss, seed);
-            examine((&recovery.record, snapshot.mark), self.kept(loss), &disk, (recovery.number, self.lie), tally)
+            let kept = if loss == Loss::Nothing { Kept::Acknowledged } else { Kept::Synced };
+            examine((&recovery.record, snapshot.mark), kept, &disk, (recovery.number, self.lie), tally)
                 .map_err(at)?;
         }
         Ok(())
     }
 
     /// Bytes that a failed sync forgot are seen by every process, and by nobody after a crash that loses nothing else.
-    const fn kept(&self, loss: Loss) -> Kept {
+    fn kept(ran: &Ran, loss: Loss) -> Kept {
         match loss {
-            Loss::Nothing if !self.failed_syncs => Kept::Acknowledged,
+            Loss::Nothing if !ran.disk.met().contains_key(&Fault::ForgottenSync) => Kept::Acknowledged,
             _ => Kept::Synced,
         }
     }

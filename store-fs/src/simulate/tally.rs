@@ -23,18 +23,12 @@ pub struct Tally {
     pub calls: BTreeMap<CallKind, u64>,
     /// Faults of the disk that happened.
     pub faults: BTreeMap<Fault, u64>,
-    /// Logs from which a recovery took something out.
+    /// Logs from which a recovery took something out, a hole or a torn tail.
     pub taken_out: u64,
     /// Places in the changes that were asked from after a crash.
     pub cursors: u64,
-    /// Logs with zeros in them that a reader refused as damaged.
-    pub holes_refused: u64,
-    /// Logs with zeros in them that a reader took for a torn tail.
-    pub holes_taken_for_torn: u64,
-    /// Entries in `live/` that no handle clears away, for zeros in them or in `changes.jsonl`.
-    pub live_holes: u64,
-    /// Deleted sessions that were not named after a hole in `live/` or `changes.jsonl`.
-    pub deletions_unnamed: u64,
+    /// Holes that a power loss left behind the end of a segment.
+    pub holes: u64,
 }
 
 impl Tally {
@@ -54,10 +48,7 @@ impl Tally {
         self.deaths += other.deaths;
         self.taken_out += other.taken_out;
         self.cursors += other.cursors;
-        self.holes_refused += other.holes_refused;
-        self.holes_taken_for_torn += other.holes_taken_for_torn;
-        self.live_holes += other.live_holes;
-        self.deletions_unnamed += other.deletions_unnamed;
+        self.holes += other.holes;
         add_all(&mut self.losses, &other.losses);
         add_all(&mut self.calls, &other.calls);
         add_all(&mut self.faults, &other.faults);
@@ -83,12 +74,7 @@ impl fmt::Display for Tally {
         for (fault, count) in &self.faults {
             writeln!(f, "  met  {:<12} {count}", format!("{fault:?}"))?;
         }
-        writeln!(
-            f,
-            "{} torn tails taken out and kept, {} places in the changes asked from",
-            self.taken_out, self.cursors
-        )?;
-        write!(f, "{} holes refused, {} holes at an end, ", self.holes_refused, self.holes_taken_for_torn)?;
-        write!(f, "{} entries in live/ left for a hole, {} deletions unnamed", self.live_holes, self.deletions_unnamed)
+        writeln!(f, "{} torn tails and holes taken out and kept, {} of them holes of segments", self.taken_out, self.holes)?;
+        write!(f, "{} places in the changes asked from", self.cursors)
     }
 }
