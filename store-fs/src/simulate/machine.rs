@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use store_core::call::{self, NewEntry};
 use store_core::{
-    AppendOptions, CreateOptions, Durability, Fact, FactScope, LogEntry, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
+    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, Result, SegmentId, SegmentOrigin,
+    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry, Watch as _,
 };
 
 use super::disk::SimDisk;
 use super::lies::{Lie, LyingDisk};
-use super::record::{Asked, Entry, LogId, Outcome, Picture, Record};
+use super::picture::{Followed, fact_text, read_picture, read_texts, trace_text};
+use super::record::{Asked, Entry, LogId, Outcome, Record};
 use super::script::{How, Step};
 use crate::disk::Disk;
 use crate::{FsOptions, FsStore, OpenAs};
@@ -43,7 +44,11 @@ struct Handle {
 pub(super) struct Machine {
     disk: SimDisk,
     lie: Option<Lie>,
-    handles: [Option<Handle>; 2],
+    handles: [Option<Handle>; 3],
+    /// Who has which segment's lease.
+    leases: BTreeMap<SegmentId, (usize, Lease)>,
+    /// What each tail has told.
+    tails: BTreeMap<(usize, SegmentId), Followed>,
     pub(super) record: Record,
     /// What makes each text differ from all others.
     number: u64,
@@ -58,8 +63,19 @@ pub(super) struct Machine {
 impl Machine {
     /// Processes that go on where a record stands. Texts get numbers from `number` on.
     pub(super) fn new(disk: SimDisk, record: Record, number: u64, lie: Option<Lie>) -> Self {
-        let (sure, keyed) = (BTreeMap::new(), BTreeMap::new());
-        Self { disk, lie, handles: [None, None], record, number, sure, keyed, complaints: Vec::new() }
+        let sure = record.created();
+        Self {
+            disk,
+            lie,
+            handles: [const { None }; 3],
+            leases: BTreeMap::new(),
+            tails: BTreeMap::new(),
+            record,
+            number,
+            sure,
+            keyed: BTreeMap::new(),
+            complaints: Vec::new(),
+        }
     }
 
     /// The number of the next text.
@@ -73,17 +89,43 @@ impl Machine {
         }
     }
 
-    /// Closes both handles.
+    /// Closes all handles.
     pub(super) fn close(&mut self) {
-        self.handles = [None, None];
+        (0..self.handles.len()).for_each(|by| self.close_handle(by));
     }
 
-    fn store(&mut self, by: usize) -> Option<Arc<FsStore>> {
-        if self.handles[by].as_ref().is_some_and(|handle| handle.process.is_dead()) {
-            self.handles[by] = None;
+    fn close_handle(&mut self, by: usize) {
+        self.tails.retain(|(of, _), _| *of != by);
+        self.leases.retain(|_, (of, _)| *of != by);
+        self.handles[by] = None;
+    }
+
+    /// Kills a process with all its handles.
+    fn kill(&mut self, by: usize) {
+        let Some(process) = self.handles[by].as_ref().map(|handle| handle.process.clone()) else { return };
+        process.kill();
+        self.bury();
+    }
+
+    /// Closes the handles of dead processes.
+    fn bury(&mut self) {
+        for by in 0..self.handles.len() {
+            if self.handles[by].as_ref().is_some_and(|handle| handle.process.is_dead()) {
+                self.close_handle(by);
+            }
         }
+    }
+
+    /// The process that a handle is opened in: 0 and 2 share one as long as either is open.
+    fn process_of(&self, by: usize) -> SimDisk {
+        let other = [Some(2), None, Some(0)][by].and_then(|other: usize| self.handles[other].as_ref());
+        other.map_or_else(|| self.disk.start_process(), |handle| handle.process.clone())
+    }
+
+    pub(super) fn store(&mut self, by: usize) -> Option<Arc<FsStore>> {
+        self.bury();
         if self.handles[by].is_none() {
-            let process = self.disk.start_process();
+            let process = self.process_of(by);
             let disk: Arc<dyn Disk> = Arc::new(process.clone());
             let disk = match self.lie {
                 Some(lie) => Arc::new(LyingDisk::new(disk, lie)),
@@ -123,6 +165,7 @@ impl Machine {
                 | StoreError::InvalidOrigin { .. }
                 | StoreError::Referenced { .. },
             ) => Outcome::Refused,
+            Err(StoreError::Busy { .. }) if !self.leases.is_empty() => Outcome::Refused,
             Err(error) => {
                 self.explain(what, error);
                 Outcome::Unknown
@@ -163,12 +206,10 @@ impl Machine {
             }
             Step::Delete { by, session } => self.delete(*by, session_id(*session)),
             Step::Cursor { by } => self.place(*by),
-            Step::Close { by } => self.handles[*by] = None,
-            Step::Kill { by } => {
-                if let Some(handle) = self.handles[*by].take() {
-                    handle.process.kill();
-                }
-            }
+            Step::Lease { by, segment } => self.lease(*by, segment_id(*segment)),
+            Step::Tail { by, segment } => self.follow(*by, segment_id(*segment)),
+            Step::Close { by } => self.close_handle(*by),
+            Step::Kill { by } => self.kill(*by),
         }
     }
 
@@ -311,10 +352,41 @@ impl Machine {
             Err(StoreError::NotFound(_)) if self.sure.values().any(|home| *home == session) => {
                 self.complaints.push(format!("session {session} is there and was not found"));
             }
-            Err(StoreError::NotFound(_) | StoreError::Referenced { .. }) => {}
+            Err(StoreError::NotFound(_) | StoreError::Referenced { .. } | StoreError::Busy { .. }) => {}
             _ => self.sure.retain(|_, home| *home != session),
         }
         self.answer("delete", asking, &result, |()| Outcome::Done { synced: true, seqs: Vec::new() });
+    }
+
+    fn lease(&mut self, by: usize, segment: SegmentId) {
+        let Some(store) = self.store(by) else { return };
+        let Some(session) = self.sure.get(&segment).copied() else { return };
+        let is_held = self.leases.contains_key(&segment);
+        match store.lease(session, segment, "a holder", NOW) {
+            Ok(_) if is_held => self.complaints.push(format!("{segment} is leased twice")),
+            Ok(lease) => _ = self.leases.insert(segment, (by, lease)),
+            Err(StoreError::Busy { .. }) if is_held => {}
+            Err(error) => self.explain("lease", &error),
+        }
+    }
+
+    fn follow(&mut self, by: usize, segment: SegmentId) {
+        let Some(store) = self.store(by) else { return };
+        let Some(session) = self.sure.get(&segment).copied() else { return };
+        let told = Followed::go_on(self.tails.remove(&(by, segment)), &*store, session, segment);
+        match told {
+            Ok(followed) => match read_texts(&store, LogId::Segment(session, segment)) {
+                Ok(texts) if texts == followed.told => _ = self.tails.insert((by, segment), followed),
+                Ok(texts) => {
+                    let counts = (followed.told.len(), texts.len());
+                    self.complaints.push(format!("a tail of {segment} told {counts:?} entries"));
+                }
+                Err(error) => self.explain("read beside a tail", &error),
+            },
+            // Only where the session was deleted, and perhaps made again, since the tail told something.
+            Err(StoreError::Diverged { .. } | StoreError::NotFound(_)) if self.record.has_deleted(session) => {}
+            Err(error) => self.explain("follow", &error),
+        }
     }
 
     fn place(&mut self, by: usize) {
@@ -333,43 +405,4 @@ fn done(synced: bool, positions: &[store_core::Position]) -> Outcome {
 
 fn new_entries(entries: &[Entry]) -> Vec<NewEntry> {
     entries.iter().map(|entry| NewEntry { key: entry.key.clone(), ..NewEntry::text(entry.text.clone()) }).collect()
-}
-
-pub(super) fn fact_text(fact: &Fact) -> String {
-    format!("{} {} {}", fact.ts, fact.domain, fact.value)
-}
-
-pub(super) fn trace_text(trace: &TraceEntry) -> String {
-    format!("{} {} {}", trace.ts, trace.event, trace.payload)
-}
-
-/// The texts of one log.
-pub(super) fn read_texts(store: &FsStore, log: LogId) -> Result<Vec<String>> {
-    match log {
-        LogId::Segment(session, segment) => {
-            let records = store.read_range(session, segment, Seq::START, usize::MAX)?;
-            Ok(records.into_iter().map(|record| record.text).collect())
-        }
-        LogId::Trace(session, segment) => Ok(store.read_traces(session, segment)?.iter().map(trace_text).collect()),
-        LogId::Facts(session) => {
-            let scope = session.map_or(FactScope::Store, FactScope::Session);
-            Ok(store.facts(scope)?.iter().map(fact_text).collect())
-        }
-    }
-}
-
-/// Every log that a store lists.
-pub(super) fn list_logs(store: &FsStore) -> Result<Vec<LogId>> {
-    let mut logs = vec![LogId::Facts(None)];
-    for session in store.list_sessions()? {
-        logs.push(LogId::Facts(Some(session)));
-        for segment in store.list_segments(session)? {
-            logs.extend([LogId::Segment(session, segment), LogId::Trace(session, segment)]);
-        }
-    }
-    Ok(logs)
-}
-
-fn read_picture(store: &FsStore) -> Result<Picture> {
-    list_logs(store)?.into_iter().map(|log| Ok((log, read_texts(store, log)?))).collect()
 }

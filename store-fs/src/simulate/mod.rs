@@ -13,6 +13,7 @@ mod image;
 mod lies;
 mod machine;
 mod oracle;
+mod picture;
 mod random;
 mod record;
 mod run;

@@ -4,7 +4,7 @@ use store_core::Durability;
 
 use super::random::Random;
 
-/// One thing that is done. `by` is the handle that does it, 0 or 1: each is a process of its own.
+/// One thing that is done. `by` is the handle that does it: 0 and 1 are processes of their own, 2 is a second handle of 0's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Makes a segment with its start and so many entries.
@@ -67,6 +67,20 @@ pub enum Step {
         by: usize,
         /// The session.
         session: u8,
+    },
+    /// Takes a segment's lease, and keeps it until the handle goes or takes another one.
+    Lease {
+        /// The handle.
+        by: usize,
+        /// The segment.
+        segment: u8,
+    },
+    /// Reads on in a tail of the segment, which is begun where it is missing, and holds what it told against the log.
+    Tail {
+        /// The handle.
+        by: usize,
+        /// The segment.
+        segment: u8,
     },
     /// Asks for changes, and notes what the store holds at that place.
     Cursor {
@@ -143,6 +157,8 @@ impl Script {
             Self::dead_writers(),
             Self::deleted_and_made_again(),
             Self::large_calls(),
+            Self::writers_beside_each_other(),
+            Self::leases_and_tails(),
         ]
     }
 
@@ -258,10 +274,89 @@ impl Script {
         Self::new("large calls", steps)
     }
 
+    /// What comes to the next writer when the sync of another one fails; with handles that know each other's syncs, and handles that do not.
+    fn writers_beside_each_other() -> Self {
+        let steps = vec![
+            create(0, 1, 1, 0),
+            append(0, 1, &[600], BUFFERED),
+            append(2, 1, &[30], SYNCED),
+            append(0, 1, &[500, 40], BUFFERED),
+            append(1, 1, &[10], SYNCED),
+            append(2, 1, &[10], SYNCED),
+            fact(0, Some(1)),
+            fact(2, Some(1)),
+            fact(1, Some(1)),
+            Step::Cursor { by: 1 },
+            append(0, 1, &[10, 700], KEYED),
+            Step::Close { by: 0 },
+            append(2, 1, &[10], SYNCED),
+            Step::Close { by: 2 },
+            append(0, 1, &[20], SYNCED),
+            append(1, 1, &[20], SYNCED),
+        ];
+        Self::new("writers beside each other", steps)
+    }
+
+    fn leases_and_tails() -> Self {
+        let steps = vec![
+            create(0, 1, 1, 1),
+            Step::Lease { by: 0, segment: 1 },
+            Step::Tail { by: 1, segment: 1 },
+            append(0, 1, &[200, 10], BUFFERED),
+            Step::Lease { by: 1, segment: 1 },
+            Step::Delete { by: 1, session: 1 },
+            Step::Tail { by: 1, segment: 1 },
+            append(1, 1, &[400], SYNCED),
+            Step::Tail { by: 0, segment: 1 },
+            Step::Kill { by: 0 },
+            Step::Lease { by: 1, segment: 1 },
+            append(0, 1, &[10], SYNCED),
+            Step::Tail { by: 1, segment: 1 },
+            Step::Close { by: 1 },
+            Step::Delete { by: 0, session: 1 },
+            create(1, 1, 1, 0),
+            Step::Tail { by: 0, segment: 1 },
+        ];
+        Self::new("leases and tails", steps)
+    }
+
+    /// Work of processes that are killed before any of its last calls is synced: a power loss then leaves holes.
+    pub(super) fn unsynced() -> Self {
+        let steps = vec![
+            create(0, 1, 1, 1),
+            append(0, 1, &[300], SYNCED),
+            append(0, 1, &[1200], BUFFERED),
+            append(0, 1, &[700, 10, 900], BUFFERED),
+            append(1, 1, &[2000], BUFFERED),
+            Step::Trace { by: 1, segment: 1 },
+            append(1, 1, &[10], BUFFERED),
+            Step::Kill { by: 0 },
+            Step::Kill { by: 1 },
+        ];
+        Self::new("unsynced work", steps)
+    }
+
+    /// What is done where a power loss left holes.
+    pub(super) fn onwards() -> Self {
+        let steps = vec![
+            Step::Cursor { by: 1 },
+            Step::Tail { by: 1, segment: 1 },
+            append(0, 1, &[20], BUFFERED),
+            Step::Trace { by: 0, segment: 1 },
+            append(1, 1, &[700], KEYED),
+            Step::Tail { by: 1, segment: 1 },
+            fork(1, 2, 2, 1),
+            fact(0, Some(1)),
+            Step::Close { by: 0 },
+            append(0, 1, &[10, 20], SYNCED),
+        ];
+        Self::new("onwards from holes", steps)
+    }
+
     /// The script that belongs to a seed: one or two processes on a few sessions.
     pub fn random(seed: u64, name: &str) -> Self {
         let mut random = Random::of(seed, 3);
-        let handles = random.pick(&[1, 2, 2]);
+        let handles = random.pick(&[1, 2, 2, 3]);
         let length = 4 + random.below(16);
         let mut steps = vec![create(0, 1, 1, random.below(3))];
         let mut made = 1_u8;
@@ -285,7 +380,9 @@ impl Script {
                 81..86 => Step::Cursor { by },
                 86..89 => Step::Delete { by, session },
                 89..91 => create(by, segment, session, 1),
-                91..97 => Step::Close { by },
+                91..93 => Step::Lease { by, segment },
+                93..95 => Step::Tail { by, segment },
+                95..98 => Step::Close { by },
                 _ => Step::Kill { by },
             });
         }
