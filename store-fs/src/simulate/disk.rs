@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::image::{File, Image, Loss};
+use super::file::File;
+use super::image::{Image, Loss};
 use super::random::Random;
 use crate::disk::{FileId, FileStat, LockKind};
 
@@ -58,16 +59,8 @@ pub enum CallKind {
 
 impl CallKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Look,
-        Self::Make,
-        Self::Write,
-        Self::Truncate,
-        Self::Name,
-        Self::Mode,
-        Self::SyncFile,
-        Self::SyncFolder,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Look, Self::Make, Self::Write, Self::Truncate, Self::Name, Self::Mode, Self::SyncFile, Self::SyncFolder];
 }
 
 impl Fault {
@@ -168,7 +161,10 @@ impl SimDisk {
             mark: 0,
             snapshots: None,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), unlocked: Condvar::new() }), process: next_process() }
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), unlocked: Condvar::new() }),
+            process: next_process(),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -288,7 +284,11 @@ impl SimDisk {
     }
 
     /// A call that changes names: it is done whole or not at all.
-    pub(super) fn change<T>(&self, kind: CallKind, work: impl FnOnce(&mut Image, u64) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn change<T>(
+        &self,
+        kind: CallKind,
+        work: impl FnOnce(&mut Image, u64) -> io::Result<T>,
+    ) -> io::Result<T> {
         let (mut state, _) = self.begin(kind)?;
         let stamp = state.image.stamp();
         let done = work(&mut state.image, stamp)?;

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use store_core::{SegmentId, Seq};
 use store_core::codec::{LineFields, LogContext, decode_line, encode_line};
+use store_core::{SegmentId, Seq};
 
 use crate::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode};
 use crate::record_log::lock_mutex;

@@ -7,21 +7,22 @@ use std::sync::Arc;
 use store_core::call::{self, NewEntry};
 use store_core::{
     AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry, Watch as _,
+    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
 };
 
 use super::disk::SimDisk;
 use super::lies::{Lie, LyingDisk};
-use super::picture::{Followed, fact_text, read_picture, read_texts, trace_text};
+use super::picture::{fact_text, read_picture, trace_text};
 use super::record::{Asked, Entry, LogId, Outcome, Record};
 use super::script::{How, Step};
+use super::watching::Followed;
 use crate::disk::Disk;
 use crate::{FsOptions, FsStore, OpenAs};
 
 /// Where the store lies on the disk: also the folder above it is not there at first.
 pub(super) const STORE: &str = "/home/store";
 
-const NOW: u64 = 1_764_000_000_000;
+pub(super) const NOW: u64 = 1_764_000_000_000;
 
 pub(super) fn session_id(n: u8) -> SessionId {
     SessionId::derive(NOW + u64::from(n), format!("session {n}").as_bytes())
@@ -46,14 +47,14 @@ pub(super) struct Machine {
     lie: Option<Lie>,
     handles: [Option<Handle>; 3],
     /// Who has which segment's lease.
-    leases: BTreeMap<SegmentId, (usize, Lease)>,
+    pub(super) leases: BTreeMap<SegmentId, (usize, Lease)>,
     /// What each tail has told.
-    tails: BTreeMap<(usize, SegmentId), Followed>,
+    pub(super) tails: BTreeMap<(usize, SegmentId), Followed>,
     pub(super) record: Record,
     /// What makes each text differ from all others.
     number: u64,
     /// The segments that stand there for sure, and where.
-    sure: BTreeMap<SegmentId, SessionId>,
+    pub(super) sure: BTreeMap<SegmentId, SessionId>,
     /// The last keyed call on each segment.
     keyed: BTreeMap<SegmentId, (SessionId, Vec<Entry>, Durability)>,
     /// Errors that nothing on the disk explains.
@@ -140,7 +141,7 @@ impl Machine {
     }
 
     /// Notes an error that neither the arguments nor a fault of the disk can have caused.
-    fn explain(&mut self, what: &str, error: &StoreError) {
+    pub(super) fn explain(&mut self, what: &str, error: &StoreError) {
         let is_excused = match error {
             StoreError::Io { .. } | StoreError::NoSpace { .. } => self.disk.faulted() > 0,
             _ => false,
@@ -356,37 +357,6 @@ impl Machine {
             _ => self.sure.retain(|_, home| *home != session),
         }
         self.answer("delete", asking, &result, |()| Outcome::Done { synced: true, seqs: Vec::new() });
-    }
-
-    fn lease(&mut self, by: usize, segment: SegmentId) {
-        let Some(store) = self.store(by) else { return };
-        let Some(session) = self.sure.get(&segment).copied() else { return };
-        let is_held = self.leases.contains_key(&segment);
-        match store.lease(session, segment, "a holder", NOW) {
-            Ok(_) if is_held => self.complaints.push(format!("{segment} is leased twice")),
-            Ok(lease) => _ = self.leases.insert(segment, (by, lease)),
-            Err(StoreError::Busy { .. }) if is_held => {}
-            Err(error) => self.explain("lease", &error),
-        }
-    }
-
-    fn follow(&mut self, by: usize, segment: SegmentId) {
-        let Some(store) = self.store(by) else { return };
-        let Some(session) = self.sure.get(&segment).copied() else { return };
-        let told = Followed::go_on(self.tails.remove(&(by, segment)), &*store, session, segment);
-        match told {
-            Ok(followed) => match read_texts(&store, LogId::Segment(session, segment)) {
-                Ok(texts) if texts == followed.told => _ = self.tails.insert((by, segment), followed),
-                Ok(texts) => {
-                    let counts = (followed.told.len(), texts.len());
-                    self.complaints.push(format!("a tail of {segment} told {counts:?} entries"));
-                }
-                Err(error) => self.explain("read beside a tail", &error),
-            },
-            // Only where the session was deleted, and perhaps made again, since the tail told something.
-            Err(StoreError::Diverged { .. } | StoreError::NotFound(_)) if self.record.has_deleted(session) => {}
-            Err(error) => self.explain("follow", &error),
-        }
     }
 
     fn place(&mut self, by: usize) {

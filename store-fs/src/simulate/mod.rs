@@ -8,6 +8,7 @@
 //! Everything follows from a seed, but for the random names of files that are being made: nothing depends on those.
 
 mod disk;
+mod file;
 mod files;
 mod image;
 mod lies;
@@ -18,8 +19,10 @@ mod random;
 mod record;
 mod run;
 mod script;
+mod scripts;
 mod tally;
 mod tree;
+mod watching;
 
 pub use disk::{CallKind, Fault, SimDisk, Snapshot};
 pub use image::Loss;

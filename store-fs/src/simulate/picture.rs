@@ -1,10 +1,6 @@
 //! What a store holds, read through the contract: the texts of each log.
 
-use std::time::Duration;
-
-use store_core::{
-    Fact, FactScope, Result, SegmentId, Seq, SessionId, Store as _, Tail, TailEvent, TailFrom, TraceEntry, Watch,
-};
+use store_core::{Fact, FactScope, Result, Seq, Store as _, TraceEntry};
 
 use super::record::{LogId, Picture};
 use crate::FsStore;
@@ -46,24 +42,4 @@ pub(super) fn list_logs(store: &FsStore) -> Result<Vec<LogId>> {
 
 pub(super) fn read_picture(store: &FsStore) -> Result<Picture> {
     list_logs(store)?.into_iter().map(|log| Ok((log, read_texts(store, log)?))).collect()
-}
-
-/// A tail, and the texts that it has told.
-pub(super) struct Followed {
-    tail: Box<dyn Tail>,
-    pub(super) told: Vec<String>,
-}
-
-impl Followed {
-    /// Reads on to the end in a tail, or in a new one.
-    pub(super) fn go_on(before: Option<Self>, store: &dyn Watch, session: SessionId, segment: SegmentId) -> Result<Self> {
-        let mut followed = match before {
-            Some(followed) => followed,
-            None => Self { tail: store.tail(session, segment, TailFrom::Start)?, told: Vec::new() },
-        };
-        while let TailEvent::Records(records) = followed.tail.next(Duration::ZERO)? {
-            followed.told.extend(records.into_iter().map(|record| record.text));
-        }
-        Ok(followed)
-    }
 }

@@ -121,7 +121,9 @@ impl Record {
     /// The segments that were created and acknowledged, and where.
     pub(super) fn created(&self) -> BTreeMap<SegmentId, SessionId> {
         let created = |asking: &Asking| match (&asking.asked, &asking.answered) {
-            (Asked::Create { session, segment, .. }, Some((_, outcome))) if outcome.is_done() => Some((*segment, *session)),
+            (Asked::Create { session, segment, .. }, Some((_, outcome))) if outcome.is_done() => {
+                Some((*segment, *session))
+            }
             _ => None,
         };
         self.askings.iter().filter_map(created).collect()

@@ -63,7 +63,9 @@ fn a_line_never_vouches_for_what_a_failed_sync_left_open() {
     append(&open(&folder, &plan), 1, &[3]).unwrap();
     // The next handle wrote the log anew, with what the failed sync left open in it, and synced that.
     assert_eq!(marks(&folder), [None, None, Some(2), Some(3)]);
-    assert!(open(&folder, &plan).events().unwrap().iter().any(|event| matches!(event.what, EventKind::LogRewritten { .. })));
+    assert!(
+        open(&folder, &plan).events().unwrap().iter().any(|event| matches!(event.what, EventKind::LogRewritten { .. }))
+    );
 }
 
 /// A store whose segment 1 holds a note that is synced and one whose sync failed; and the disk.
