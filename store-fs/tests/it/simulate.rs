@@ -2,7 +2,7 @@
 //!
 //! A failure names the command that does the same again.
 
-use store_fs::simulate::{Failure, Fault, Lie, Script, Simulation, Tally};
+use store_fs::simulate::{Failure, Fault, Lie, Loss, Script, Simulation, Tally};
 
 fn done(result: Result<Tally, Failure>) -> Tally {
     result.unwrap_or_else(|failure| panic!("{failure}"))
@@ -10,25 +10,25 @@ fn done(result: Result<Tally, Failure>) -> Tally {
 
 #[test]
 fn a_power_loss_in_any_call_of_a_script_breaks_no_promise() {
-    let simulation = Simulation { crashes_per_call: 5, ..Simulation::default() };
+    let simulation = Simulation { crashes_per_call: 2, ..Simulation::default() };
     let mut tally = Tally::default();
     for script in Script::fixed() {
         tally.add(&done(simulation.crash_everywhere(&script)));
     }
-    assert!(tally.crashes > 2_000, "{tally}");
-    assert!(tally.taken_out > 100, "{tally}");
+    assert!(tally.crashes > 1_500 && tally.losses.len() == Loss::ALL.len(), "{tally}");
+    assert!(tally.taken_out > 50, "{tally}");
 }
 
 #[test]
 fn a_power_loss_in_any_call_after_one_that_left_holes_breaks_no_promise() {
-    let simulation = Simulation { crashes_per_call: 3, ..Simulation::default() };
-    let tally = done(simulation.crash_everywhere_with_holes(3));
-    assert!(tally.crashes > 500 && tally.holes > 100, "{tally}");
+    let simulation = Simulation { crashes_per_call: 2, ..Simulation::default() };
+    let tally = done(simulation.crash_everywhere_with_holes(2));
+    assert!(tally.crashes > 200 && tally.holes > 50, "{tally}");
 }
 
 #[test]
 fn any_sync_may_fail_and_forget_and_no_promise_is_broken() {
-    let simulation = Simulation { crashes_per_call: 2, ..Simulation::default() };
+    let simulation = Simulation { crashes_per_call: 1, ..Simulation::default() };
     let scripts = Script::fixed();
     let script = scripts.iter().find(|script| script.name == "writers beside each other").unwrap();
     let tally = done(simulation.fail_everywhere(script, Fault::ForgottenSync));
@@ -48,10 +48,10 @@ fn a_process_that_dies_in_any_call_harms_no_other_and_no_promise() {
 fn random_scripts_with_faults_break_no_promise() {
     let simulation = Simulation { crashes_per_script: 4, ..Simulation::default() };
     let mut tally = Tally::default();
-    for seed in 0..60 {
+    for seed in 0..30 {
         tally.add(&done(simulation.random(seed)));
     }
-    assert!(tally.crashes > 1_500 && tally.faults.len() >= 4, "{tally}");
+    assert!(tally.crashes > 500 && tally.faults.len() >= 4, "{tally}");
 }
 
 #[test]
