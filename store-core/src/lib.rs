@@ -5,6 +5,7 @@
 //! * [`LogEntry`] is one state transition of a conversation; a conversation's state is the fold of its entries.
 //! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
+//! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -22,6 +23,7 @@ mod id;
 pub mod json;
 mod memory;
 pub mod origin;
+pub mod snapshot_set;
 mod store;
 mod trace;
 mod watch;

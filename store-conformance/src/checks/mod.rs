@@ -19,5 +19,6 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod origin;
 pub(crate) mod read;
+pub(crate) mod snapshot_set;
 pub(crate) mod trace;
 pub(crate) mod watch;

@@ -19,11 +19,13 @@ mod origin;
 mod read;
 mod reference;
 mod reopen;
+mod snapshot_set;
 mod tail;
 mod text;
 mod trace;
 
 use self::handle::{FaultyHarness, Rules};
+pub use self::snapshot_set::{FaultySnapshotSet, SNAPSHOT_SETS};
 use crate::Harness;
 
 /// A store that breaks one rule.
