@@ -36,7 +36,7 @@ pub const SHARDS_MAX: u32 = 1024;
 /// How many completed full snapshots are kept.
 pub const FULL_SNAPSHOTS_KEPT: usize = 2;
 
-/// A snapshot's place among all that were ever in the set: from 1, ascending, not consecutive.
+/// A snapshot's place among all of the set, from 1. Those that are in the set need not be consecutive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotOrdinal(pub u64);
 
@@ -133,8 +133,9 @@ pub trait ShardWriter: Write + Send {
     /// Returns when everything that was written is on stable storage.
     ///
     /// # Errors
-    /// Those of the medium. What was written since the last sync may then be lost whatever a later sync says, so nobody
-    /// gets a writer of this shard again (`ShardFailed`): go on with another snapshot.
+    /// Those of the medium. What was written since the last sync may then be lost whatever a later sync says, and although it can be
+    /// read still. So this owner gets no writer of the shard again (`ShardFailed`), nor the diff to append to: publish
+    /// a full snapshot of what is known, or write what was not synced once more, to another diff.
     fn sync(&mut self) -> SnapshotResult<()>;
 
     /// Syncs, and gives the shard back. One of a pending snapshot is finished by this: it takes no writer any more, and
@@ -173,7 +174,7 @@ impl fmt::Debug for dyn ShardReader + '_ {
 pub trait SnapshotSet: Send + Sync {
     /// A snapshot to write to: a new one, whose shards are empty, or a diff that is there already.
     ///
-    /// A new one has a higher ordinal than any that was in the set, is in it with all its shards when the call returns, and
+    /// A new one has the ordinal behind the highest that is in the set or was given by this owner, is in the set with all its shards when the call returns, and
     /// survives power loss. With `may_append_existing`, a `Diff` that has the highest ordinal of all snapshots and the same
     /// number of shards is given again; one that is older than a full snapshot, completed or pending, is never given, because
     /// what was appended to it would be missing behind that one. Without, and for `Pending`, it is always a new one.

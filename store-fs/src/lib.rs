@@ -21,6 +21,8 @@ mod live;
 mod logs;
 mod open;
 mod record_log;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod snapshot_set;
 mod store;
 mod traces;

@@ -16,8 +16,8 @@ use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
 
-/// How often a log is opened again whose name stands for another file than the one that was opened. Nobody replaces
-/// a log that often at once; a filesystem that gives a file two numbers would do it for ever.
+/// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
+/// that gives a file two numbers would go on for ever.
 const REOPEN_TRIES: usize = 32;
 
 /// Which log of the store.
@@ -118,10 +118,8 @@ impl Logs {
                 }
             }
         }
-        Err(StoreError::backend(format!(
-            "{} is another file whenever it is opened",
-            key.name(&self.layout).path.display()
-        )))
+        let holder = format!("whoever replaces {}", key.name(&self.layout).relative());
+        Err(StoreError::Busy { holder, host: None, since: None })
     }
 
     fn get(&self, key: LogKey, purpose: Purpose) -> Result<Option<Arc<RecordLog>>> {

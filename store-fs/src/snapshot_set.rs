@@ -24,7 +24,7 @@ use self::shard::{FileShardReader, FileShardWriter};
 use crate::disk::{Disk, DiskFile, FileKind, LockKind, OpenMode, OsDisk};
 use crate::error::{At as _, found};
 use crate::layout::{Layout, SetName, SnapshotLayout};
-use crate::open::{create_folders, is_remote, sync_parent};
+use crate::open::{create_folders, is_remote, sync_ancestors};
 use crate::record_log::lock_mutex;
 
 /// How often a reader looks again whose folder is changed by the owner while it looks.
@@ -50,7 +50,8 @@ pub struct FileSnapshotSet {
 
 impl FileSnapshotSet {
     /// Opens the set in a folder, makes it if there is none, and owns it until the set and all its writers are dropped. What a
-    /// crash left is cleared away; no snapshot is among that which could still be restored from.
+    /// crash left is cleared away, and no snapshot is among that which could still be restored from. What an earlier owner wrote to
+    /// diffs is on stable storage when the call returns.
     ///
     /// # Errors
     /// `Locked` while another process, or another set of this one, owns it; `Unsupported` on a remote medium, where locks and syncs
@@ -83,10 +84,11 @@ impl FileSnapshotSet {
         if !lock.try_lock(LockKind::Exclusive).at("lock", &path)? {
             return Err(StoreError::Locked { path }.into());
         }
-        // Names that a dead process left are built on from now on, those that lead here too.
-        sync_parent(&*disk, root)?;
+        // What a dead process left is built on from now on: the names, those that lead here, and what it wrote.
+        sync_ancestors(&*disk, root)?;
         disk.sync_folder(root).at("sync", root)?;
         let set = Self::assemble(disk, layout, Some(lock));
+        set.shared.sync_diffs()?;
         // What cannot be cleared away now is in nobody's way.
         let _ = set.shared.clear_leftovers();
         Ok(set)
@@ -170,6 +172,19 @@ impl Shared {
 
     fn sync_root(&self) -> SnapshotResult<()> {
         Ok(self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?)
+    }
+
+    /// Makes everything last that the diffs hold.
+    fn sync_diffs(&self) -> SnapshotResult<()> {
+        for info in self.look()?.whole().iter().filter(|info| info.kind == SnapshotType::Diff) {
+            let folder = self.layout.snapshot(info.ordinal, info.kind);
+            for shard in 0..info.shard_count {
+                let path = SnapshotLayout::shard_in(&folder, shard, info.shard_count);
+                let file = self.disk.open(&path, OpenMode::Append).at("open", &path)?;
+                file.sync_file().at("sync", &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the files under a name that nobody reads, and lets them appear.
