@@ -58,16 +58,8 @@ pub enum CallKind {
 
 impl CallKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Look,
-        Self::Make,
-        Self::Write,
-        Self::Truncate,
-        Self::Name,
-        Self::Mode,
-        Self::SyncFile,
-        Self::SyncFolder,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Look, Self::Make, Self::Write, Self::Truncate, Self::Name, Self::Mode, Self::SyncFile, Self::SyncFolder];
 }
 
 impl Fault {
@@ -168,7 +160,10 @@ impl SimDisk {
             mark: 0,
             snapshots: None,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), unlocked: Condvar::new() }), process: next_process() }
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), unlocked: Condvar::new() }),
+            process: next_process(),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -288,7 +283,11 @@ impl SimDisk {
     }
 
     /// A call that changes names: it is done whole or not at all.
-    pub(super) fn change<T>(&self, kind: CallKind, work: impl FnOnce(&mut Image, u64) -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn change<T>(
+        &self,
+        kind: CallKind,
+        work: impl FnOnce(&mut Image, u64) -> io::Result<T>,
+    ) -> io::Result<T> {
         let (mut state, _) = self.begin(kind)?;
         let stamp = state.image.stamp();
         let done = work(&mut state.image, stamp)?;

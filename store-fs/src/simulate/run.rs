@@ -202,7 +202,8 @@ impl Simulation {
         let at =
             |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
         let recovery =
-            examine((&ran.record, snapshot.mark), Self::kept(ran, loss), &disk, (ran.number, self.lie), tally).map_err(at)?;
+            examine((&ran.record, snapshot.mark), Self::kept(ran, loss), &disk, (ran.number, self.lie), tally)
+                .map_err(at)?;
         self.crash_recovery(&recovery, seed, tally).map_err(at)?;
         Ok(recovery)
     }
@@ -224,8 +225,7 @@ impl Simulation {
             recovery.check_interrupted(&snapshot.crash(loss, seed)).map_err(at)?;
             let disk = snapshot.crash(loss, seed);
             let kept = if loss == Loss::Nothing { Kept::Acknowledged } else { Kept::Synced };
-            examine((&recovery.record, snapshot.mark), kept, &disk, (recovery.number, self.lie), tally)
-                .map_err(at)?;
+            examine((&recovery.record, snapshot.mark), kept, &disk, (recovery.number, self.lie), tally).map_err(at)?;
         }
         Ok(())
     }

@@ -74,7 +74,11 @@ impl fmt::Display for Tally {
         for (fault, count) in &self.faults {
             writeln!(f, "  met  {:<12} {count}", format!("{fault:?}"))?;
         }
-        writeln!(f, "{} torn tails and holes taken out and kept, {} of them holes of segments", self.taken_out, self.holes)?;
+        writeln!(
+            f,
+            "{} torn tails and holes taken out and kept, {} of them holes of segments",
+            self.taken_out, self.holes
+        )?;
         write!(f, "{} places in the changes asked from", self.cursors)
     }
 }

@@ -16,6 +16,8 @@ mod opening;
 mod processes;
 mod recovery;
 mod simulate;
+mod snapshot_set;
+mod snapshot_set_crash;
 mod support;
 mod system_faults;
 mod watch;
