@@ -53,6 +53,7 @@ pub use matrix::Matrix;
 pub use model::{model_test, run_model};
 pub use snapshot_sets::{
     MemorySnapshotSetHarness, SNAPSHOT_SET_CHECKS, SnapshotSetCheck, SnapshotSetHarness, assert_snapshot_set_conforms,
+    run_snapshot_set_model, snapshot_set_model_test,
 };
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.

@@ -2,11 +2,14 @@
 //!
 //! Apart from the suite of stores, because a set is no part of a store: who keeps a ledger in one may keep no conversation.
 
+mod model;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use store_core::snapshot_set::{MemorySnapshotMedium, MemorySnapshotSet, SnapshotResult, SnapshotSet};
 
+pub use self::model::{run_snapshot_set_model, snapshot_set_model_test};
 use crate::checks::snapshot_set;
 use crate::harness::words_of;
 use crate::{Failure, Outcome};

@@ -41,6 +41,11 @@ mod conformance {
     store_conformance::snapshot_set_conformance_tests!(super::FolderHarness);
 }
 
+#[test]
+fn any_sequence_of_calls_answers_what_the_reference_answers() {
+    store_conformance::snapshot_set_model_test::<FolderHarness>(48);
+}
+
 fn write(set: &FileSnapshotSet, ordinal: SnapshotOrdinal, shard: u32, text: &str) {
     let mut writer = set.write_shard(ordinal, shard).unwrap();
     writer.write_all(text.as_bytes()).unwrap();

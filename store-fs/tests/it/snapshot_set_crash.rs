@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use store_core::StoreError;
 use store_core::snapshot_set::{
-    PublishOptions, ShardWriter, SnapshotError, SnapshotInfo, SnapshotOrdinal, SnapshotResult, SnapshotSet as _,
-    SnapshotType, SnapshotsToRestore,
+    PublishOptions, ShardWriter, SnapshotDamage, SnapshotError, SnapshotInfo, SnapshotOrdinal, SnapshotResult,
+    SnapshotSet as _, SnapshotType, SnapshotsToRestore,
 };
 use store_fs::FileSnapshotSet;
 use store_fs::simulate::{Fault, Loss, Random, SimDisk};
@@ -90,9 +90,16 @@ fn judge(disk: &SimDisk, promised: Acknowledged) -> FileSnapshotSet {
 fn judge_both(disk: &SimDisk, promised: Acknowledged) {
     let set = judge(disk, promised);
     let Some(full) = set.get_snapshots_to_restore().unwrap().full else { return };
-    // Nothing is before the first one when its diffs were purged.
-    let Ok(older) = set.get_snapshots_to_restore_before(full.ordinal) else { return };
-    assert!(restored(&set, &older) >= promised.number, "{older:?} does not hold {promised:?}");
+    // Without any full snapshot there are all diffs, or it is said that there are not.
+    for before in [full.ordinal, SnapshotOrdinal(1)] {
+        match set.get_snapshots_to_restore_before(before) {
+            Err(SnapshotError::Damaged(SnapshotDamage::FullSnapshotLost { .. })) => {}
+            from => {
+                let from = from.unwrap();
+                assert!(restored(&set, &from) >= promised.number, "{from:?} does not hold {promised:?}");
+            }
+        }
+    }
 }
 
 /// The owner of a set: the counter, and the diff that it writes.
@@ -250,7 +257,9 @@ fn what_a_dead_owner_left_is_made_to_last_by_the_next() {
         let mut promised = vec![Acknowledged::default()];
         let first = script(&disk, &mut promised);
         let next = disk.start_process();
-        judge_both(&next, *promised.last().unwrap());
+        let shown = judge(&next, *promised.last().unwrap()).list_snapshots().unwrap();
+        let lasting = open(&next.crash(Loss::Everything, 0)).unwrap().list_snapshots().unwrap();
+        assert_eq!(shown, lasting, "what was shown is lost, death in call {call}");
         let mut owner = Owner::start(&next, &mut promised).unwrap();
         owner.append(1).unwrap();
         drop(owner);
@@ -267,7 +276,8 @@ fn what_a_dead_owner_left_is_made_to_last_by_the_next() {
 #[test]
 fn a_call_of_the_disk_that_fails_costs_nothing_that_was_acknowledged() {
     for fault in [Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync] {
-        for call in 1.. {
+        // A fault that needs a call of its kind waits for it.
+        for call in (1..).step_by(if fault == Fault::Refused { 1 } else { 5 }) {
             let disk = SimDisk::new();
             disk.plan(call, vec![(call, fault)]);
             let mut promised = vec![Acknowledged::default()];
@@ -284,7 +294,7 @@ fn a_call_of_the_disk_that_fails_costs_nothing_that_was_acknowledged() {
             }
             let faulted = disk.faulted();
             drop(owner);
-            for loss in Loss::ALL {
+            for loss in [Loss::Everything, Loss::Nothing, Loss::Sectors] {
                 drop(judge(&disk.crash(loss, random.number()), *promised.last().unwrap()));
             }
             if faulted == 0 {
@@ -292,6 +302,29 @@ fn a_call_of_the_disk_that_fails_costs_nothing_that_was_acknowledged() {
             }
         }
     }
+}
+
+#[test]
+fn a_diff_whose_creation_failed_and_that_is_given_all_the_same_lasts() {
+    let mut given = 0;
+    for call in 1.. {
+        let disk = SimDisk::new();
+        let set = open(&disk).unwrap();
+        let call = disk.calls() + call;
+        disk.plan(call, vec![(call, Fault::Refused)]);
+        let created = set.create_or_get_snapshot(SnapshotType::Diff, 1, true);
+        if disk.faulted() == 0 {
+            break;
+        }
+        let diff = set.create_or_get_snapshot(SnapshotType::Diff, 1, true).unwrap();
+        given += usize::from(created.is_err() && diff.ordinal == SnapshotOrdinal(1));
+        let mut writer = set.write_shard(diff.ordinal, 0).unwrap();
+        writer.write_all(b"kept").unwrap();
+        writer.finish().unwrap();
+        let after = open(&disk.crash(Loss::Everything, 0)).unwrap();
+        assert_eq!(read(&after, &diff, 0), b"kept", "call {call}");
+    }
+    assert!(given > 0, "no creation failed after its rename");
 }
 
 #[test]
