@@ -81,6 +81,7 @@ struct Side {
     writers: Vec<Box<dyn ShardWriter>>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what is said was answered for it")]
 fn said(result: SnapshotResult<impl Debug>) -> String {
     format!("{result:?}")
 }

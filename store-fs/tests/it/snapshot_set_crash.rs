@@ -282,11 +282,8 @@ fn a_call_of_the_disk_that_fails_costs_nothing_that_was_acknowledged() {
             disk.plan(call, vec![(call, fault)]);
             let mut promised = vec![Acknowledged::default()];
             let mut random = Random::of(call, 9);
-            // The fault is over when the set is opened again.
-            let mut owner = match Owner::start(&disk, &mut promised) {
-                Ok(owner) => owner,
-                Err(_) => continue,
-            };
+            // A set that could not be opened promised nothing.
+            let Ok(mut owner) = Owner::start(&disk, &mut promised) else { continue };
             for step in 0..STEPS {
                 if owner.step(step).is_err() {
                     owner.recover().unwrap();

@@ -63,7 +63,7 @@ pub const SNAPSHOT_SETS: &[FaultySnapshotSet] = &[
     }),
     fault!("a_new_shard_holds_a_header", read: |at, ordinal, shard| {
         let reader = at.inner.read_shard(ordinal, shard)?;
-        if reader.size_bytes() == 0 { Ok(Given::new(b"SNAP")) } else { Ok(reader) }
+        if reader.size_bytes() == 0 { Ok(Given::boxed(b"SNAP")) } else { Ok(reader) }
     }),
     fault!("a_diff_behind_a_pending_snapshot_skips_an_ordinal", create: |at, kind, shards, existing| {
         let last = at.inner.list_snapshots()?.last().map(|info| info.kind);
@@ -157,7 +157,7 @@ pub const SNAPSHOT_SETS: &[FaultySnapshotSet] = &[
     fault!("a_full_snapshot_gives_its_first_two_shards_only", read: |at, ordinal, shard| {
         let reader = at.inner.read_shard(ordinal, shard)?;
         let is_full = info(at, ordinal)?.kind == FullCompleted;
-        if is_full && shard >= 2 { Ok(Given::new(b"")) } else { Ok(reader) }
+        if is_full && shard >= 2 { Ok(Given::boxed(b"")) } else { Ok(reader) }
     }),
     FaultySnapshotSet {
         name: "a_diffs_writer_begins_anew",
@@ -170,7 +170,7 @@ pub const SNAPSHOT_SETS: &[FaultySnapshotSet] = &[
             read: Some(|at, ordinal, shard| {
                 let skipped = usize::try_from(at.noted(ordinal, shard).unwrap_or(0)).unwrap_or(0);
                 let bytes = bytes_of(at.inner.read_shard(ordinal, shard)?);
-                Ok(Given::new(bytes.get(skipped..).unwrap_or_default()))
+                Ok(Given::boxed(bytes.get(skipped..).unwrap_or_default()))
             }),
             ..Rules::KEPT
         },
@@ -223,13 +223,13 @@ pub const SNAPSHOT_SETS: &[FaultySnapshotSet] = &[
     }),
     fault!("an_unknown_snapshot_is_empty", read: |at, ordinal, shard| {
         match at.inner.read_shard(ordinal, shard) {
-            Err(UnknownSnapshot { .. }) => Ok(Given::new(b"")),
+            Err(UnknownSnapshot { .. }) => Ok(Given::boxed(b"")),
             answer => answer,
         }
     }),
     fault!("an_unknown_shard_is_empty", read: |at, ordinal, shard| {
         match at.inner.read_shard(ordinal, shard) {
-            Err(UnknownShard { .. }) => Ok(Given::new(b"")),
+            Err(UnknownShard { .. }) => Ok(Given::boxed(b"")),
             answer => answer,
         }
     }),

@@ -11,19 +11,31 @@ use store_core::snapshot_set::{
 
 use crate::SnapshotSetHarness;
 
+/// A call that is replaced: what is done in its place.
+type Open = fn(&FaultyHarness) -> SnapshotResult<Box<dyn SnapshotSet>>;
+type Create = fn(&Set, SnapshotType, u32, bool) -> SnapshotResult<SnapshotInfo>;
+type Publish = fn(&Set, SnapshotOrdinal, PublishOptions) -> SnapshotResult<SnapshotInfo>;
+type Restore = fn(&Set) -> SnapshotResult<SnapshotsToRestore>;
+type RestoreBefore = fn(&Set, SnapshotOrdinal) -> SnapshotResult<SnapshotsToRestore>;
+type List = fn(&Set) -> SnapshotResult<Vec<SnapshotInfo>>;
+type FindDamage = fn(&Set) -> SnapshotResult<Vec<SnapshotDamage>>;
+type Discard = fn(&Set, SnapshotOrdinal) -> SnapshotResult<()>;
+type WriteShard = fn(&Set, SnapshotOrdinal, u32) -> SnapshotResult<Box<dyn ShardWriter>>;
+type ReadShard = fn(&Set, SnapshotOrdinal, u32) -> SnapshotResult<Box<dyn ShardReader>>;
+
 /// Which calls are replaced, and by what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    pub(super) open: Option<fn(&FaultyHarness) -> SnapshotResult<Box<dyn SnapshotSet>>>,
-    pub(super) create: Option<fn(&Set, SnapshotType, u32, bool) -> SnapshotResult<SnapshotInfo>>,
-    pub(super) publish: Option<fn(&Set, SnapshotOrdinal, PublishOptions) -> SnapshotResult<SnapshotInfo>>,
-    pub(super) restore: Option<fn(&Set) -> SnapshotResult<SnapshotsToRestore>>,
-    pub(super) restore_before: Option<fn(&Set, SnapshotOrdinal) -> SnapshotResult<SnapshotsToRestore>>,
-    pub(super) list: Option<fn(&Set) -> SnapshotResult<Vec<SnapshotInfo>>>,
-    pub(super) damage: Option<fn(&Set) -> SnapshotResult<Vec<SnapshotDamage>>>,
-    pub(super) discard: Option<fn(&Set, SnapshotOrdinal) -> SnapshotResult<()>>,
-    pub(super) write: Option<fn(&Set, SnapshotOrdinal, u32) -> SnapshotResult<Box<dyn ShardWriter>>>,
-    pub(super) read: Option<fn(&Set, SnapshotOrdinal, u32) -> SnapshotResult<Box<dyn ShardReader>>>,
+    pub(super) open: Option<Open>,
+    pub(super) create: Option<Create>,
+    pub(super) publish: Option<Publish>,
+    pub(super) restore: Option<Restore>,
+    pub(super) restore_before: Option<RestoreBefore>,
+    pub(super) list: Option<List>,
+    pub(super) damage: Option<FindDamage>,
+    pub(super) discard: Option<Discard>,
+    pub(super) write: Option<WriteShard>,
+    pub(super) read: Option<ReadShard>,
     /// What happens when the set is closed.
     pub(super) close: Option<fn(&Set)>,
 }

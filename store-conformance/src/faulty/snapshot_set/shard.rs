@@ -111,7 +111,7 @@ impl ShardWriter for Clinging {
 pub(super) struct Given(pub(super) Cursor<Vec<u8>>);
 
 impl Given {
-    pub(super) fn new(bytes: &[u8]) -> Box<dyn ShardReader> {
+    pub(super) fn boxed(bytes: &[u8]) -> Box<dyn ShardReader> {
         Box::new(Self(Cursor::new(bytes.to_vec())))
     }
 }
