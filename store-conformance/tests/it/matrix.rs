@@ -35,7 +35,7 @@ fn every_check_of_snapshot_sets_is_failed_by_a_set_that_breaks_little_else() {
     insta::assert_snapshot!(matrix);
 }
 
-/// What the model test does not find breaks a rule that its sequences do not come to: two owners, threads, long shards.
+/// A hundred sequences do not come to every rule: two owners, threads, long shards, two writers of what is finished.
 #[test]
 fn most_faulty_snapshot_sets_are_caught_by_the_model_test() {
     let caught = |set: &&faulty::FaultySnapshotSet| run_snapshot_set_model(&|| set.fresh(), 100, 1).is_err();
