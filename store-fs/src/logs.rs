@@ -226,7 +226,8 @@ impl Logs {
         }
     }
 
-    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name.
+    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name; whoever opens an empty one
+    /// for anything else does not keep it open.
     fn sync_names(
         &self,
         name: &LogName,
@@ -234,12 +235,13 @@ impl Logs {
         file: Option<Box<dyn DiskFile>>,
     ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let Some(file) = file else { return Ok(None) };
-        if purpose == Purpose::Create && file.stat().at("stat", &name.path)?.bytes == 0 {
+        let is_empty = file.stat().at("stat", &name.path)?.bytes == 0;
+        if is_empty && purpose == Purpose::Create {
             for folder in name.folders() {
                 self.disk.sync_folder(folder).at("sync", folder)?;
             }
         }
-        Ok(Some((file, true)))
+        Ok(Some((file, !is_empty || purpose == Purpose::Create)))
     }
 
     /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use clap::Parser;
 use store_fs::simulate::{Failure, Fault, Script, Simulation, Tally};
 
+/// How many disks on which a power loss left holes are gone on with.
+const DISKS_WITH_HOLES: usize = 6;
+
 /// Loses the power under the filesystem store and judges what is left.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -21,9 +24,9 @@ struct Arguments {
     /// How many crashes are tried at each call of a fixed script.
     #[arg(long, default_value_t = 20)]
     crashes_per_call: u64,
-    /// Lets syncs fail once and forget what they were to sync.
+    /// Lets no sync fail and forget what it was to sync.
     #[arg(long)]
-    failed_syncs: bool,
+    no_failed_syncs: bool,
     /// How many threads work at it.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -33,7 +36,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let simulation = Simulation {
         crashes_per_call: arguments.crashes_per_call,
-        failed_syncs: arguments.failed_syncs,
+        failed_syncs: !arguments.no_failed_syncs,
         ..Simulation::default()
     };
     let mut tally = Tally::default();
@@ -55,10 +58,11 @@ fn main() -> ExitCode {
 fn run_fixed(simulation: &Simulation, tally: &mut Tally) -> Result<(), Failure> {
     for script in Script::fixed() {
         tally.add(&simulation.crash_everywhere(&script)?);
-        for fault in [Fault::Death, Fault::Refused, Fault::Full, Fault::Short] {
+        for fault in [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync] {
             tally.add(&simulation.fail_everywhere(&script, fault)?);
         }
     }
+    tally.add(&simulation.crash_everywhere_with_holes(DISKS_WITH_HOLES)?);
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::image::{File, Image, Loss};
+use super::file::File;
+use super::image::{Image, Loss};
 use super::random::Random;
 use crate::disk::{FileId, FileStat, LockKind};
 

@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::disk::{CallKind, Fault, SimDisk, State, dead, refused};
-use super::image::{File, Folder, Node};
+use super::file::File;
+use super::image::{Folder, Node};
 use crate::disk::{Disk, DiskFile, FileKind, FileStat, Listed, LockKind, Medium, OpenMode};
 
 #[derive(Debug)]

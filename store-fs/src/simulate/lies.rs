@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use store_core::SegmentId;
 use store_core::codec::{LineFields, LogContext, decode_line, encode_line};
+use store_core::{SegmentId, Seq};
 
 use crate::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode};
 use crate::record_log::lock_mutex;
@@ -34,13 +34,19 @@ pub enum Lie {
     AnnouncedLate,
     /// What a handle touches is listed in `live/`, and that is not synced.
     AnnouncedUnsynced,
+    /// A sync that failed is tried again, and what that says is believed.
+    SyncRetried,
+    /// A line says that all before it is on stable storage, which nobody has seen to.
+    MarkedEarly,
+    /// What a power loss left is cut off, and kept nowhere.
+    HolesCut,
     /// A log is written to through the descriptor that is open, whatever its name stands for now.
     StaleDescriptor,
 }
 
 impl Lie {
     /// Every lie.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::FoldersUnsynced,
         Self::LogsUnsynced,
         Self::FactsUnsynced,
@@ -50,6 +56,9 @@ impl Lie {
         Self::MoreIgnored,
         Self::AnnouncedLate,
         Self::AnnouncedUnsynced,
+        Self::SyncRetried,
+        Self::MarkedEarly,
+        Self::HolesCut,
         Self::StaleDescriptor,
     ];
 }
@@ -126,14 +135,16 @@ struct LyingFile {
     secrets: Arc<Secrets>,
 }
 
-/// The lines of a call, each as a call of its own.
-fn without_more(segment: SegmentId, bytes: &[u8]) -> Vec<u8> {
+/// The lines of a call with other fields.
+fn respelt(segment: SegmentId, bytes: &[u8], respell: impl Fn(&mut LineFields<'_>)) -> Vec<u8> {
     let context = LogContext::segment(segment);
     let mut told = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         match decode_line(&context, line.strip_suffix(b"\n").unwrap_or(line)) {
             Ok(line) => {
-                let fields = LineFields { seq: line.seq, more: 0, key: line.key.as_deref(), synced: line.synced };
+                let mut fields =
+                    LineFields { seq: line.seq, more: line.more, key: line.key.as_deref(), synced: line.synced };
+                respell(&mut fields);
                 encode_line(&mut told, &context, &fields, &line.text());
             }
             Err(_) => told.extend_from_slice(line),
@@ -146,8 +157,13 @@ impl DiskFile for LyingFile {
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         match (self.lie, self.role) {
             (Lie::NoQuarantine, Role::Quarantine) => Ok(bytes.len()),
+            (Lie::HolesCut, Role::Quarantine) if bytes.contains(&0) => Ok(bytes.len()),
             (Lie::MoreIgnored, Role::Log(segment)) => {
-                self.file.append(&without_more(segment, bytes)).map(|_| bytes.len())
+                self.file.append(&respelt(segment, bytes, |line| line.more = 0)).map(|_| bytes.len())
+            }
+            (Lie::MarkedEarly, Role::Log(segment)) => {
+                let early = |line: &mut LineFields<'_>| line.synced = Some(Seq(line.seq.0 - 1)).filter(|seq| seq.0 > 0);
+                self.file.append(&respelt(segment, bytes, early)).map(|_| bytes.len())
             }
             (Lie::AnnouncedLate, Role::Live) => {
                 lock_mutex(&self.secrets.late).push((Arc::clone(&self.file), bytes.to_vec()));
@@ -185,6 +201,7 @@ impl DiskFile for LyingFile {
             | (Lie::NoQuarantine | Lie::QuarantineUnsynced, Role::Quarantine)
             | (Lie::RenamedUnsynced, Role::New)
             | (Lie::AnnouncedLate | Lie::AnnouncedUnsynced, Role::Live) => Ok(()),
+            (Lie::SyncRetried, Role::Log(_)) => self.file.sync_file().or_else(|_| self.file.sync_file()),
             _ => self.file.sync_file(),
         }
     }

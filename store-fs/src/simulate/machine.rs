@@ -6,21 +6,23 @@ use std::sync::Arc;
 
 use store_core::call::{self, NewEntry};
 use store_core::{
-    AppendOptions, CreateOptions, Durability, Fact, FactScope, LogEntry, Result, SegmentId, SegmentOrigin,
+    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, Result, SegmentId, SegmentOrigin,
     SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
 };
 
 use super::disk::SimDisk;
 use super::lies::{Lie, LyingDisk};
-use super::record::{Asked, Entry, LogId, Outcome, Picture, Record};
+use super::picture::{fact_text, read_picture, trace_text};
+use super::record::{Asked, Entry, LogId, Outcome, Record};
 use super::script::{How, Step};
+use super::watching::Followed;
 use crate::disk::Disk;
 use crate::{FsOptions, FsStore, OpenAs};
 
 /// Where the store lies on the disk: also the folder above it is not there at first.
 pub(super) const STORE: &str = "/home/store";
 
-const NOW: u64 = 1_764_000_000_000;
+pub(super) const NOW: u64 = 1_764_000_000_000;
 
 pub(super) fn session_id(n: u8) -> SessionId {
     SessionId::derive(NOW + u64::from(n), format!("session {n}").as_bytes())
@@ -43,12 +45,16 @@ struct Handle {
 pub(super) struct Machine {
     disk: SimDisk,
     lie: Option<Lie>,
-    handles: [Option<Handle>; 2],
+    handles: [Option<Handle>; 3],
+    /// Who has which segment's lease.
+    pub(super) leases: BTreeMap<SegmentId, (usize, Lease)>,
+    /// What each tail has told.
+    pub(super) tails: BTreeMap<(usize, SegmentId), Followed>,
     pub(super) record: Record,
     /// What makes each text differ from all others.
     number: u64,
     /// The segments that stand there for sure, and where.
-    sure: BTreeMap<SegmentId, SessionId>,
+    pub(super) sure: BTreeMap<SegmentId, SessionId>,
     /// The last keyed call on each segment.
     keyed: BTreeMap<SegmentId, (SessionId, Vec<Entry>, Durability)>,
     /// Errors that nothing on the disk explains.
@@ -58,8 +64,19 @@ pub(super) struct Machine {
 impl Machine {
     /// Processes that go on where a record stands. Texts get numbers from `number` on.
     pub(super) fn new(disk: SimDisk, record: Record, number: u64, lie: Option<Lie>) -> Self {
-        let (sure, keyed) = (BTreeMap::new(), BTreeMap::new());
-        Self { disk, lie, handles: [None, None], record, number, sure, keyed, complaints: Vec::new() }
+        let sure = record.created();
+        Self {
+            disk,
+            lie,
+            handles: [const { None }; 3],
+            leases: BTreeMap::new(),
+            tails: BTreeMap::new(),
+            record,
+            number,
+            sure,
+            keyed: BTreeMap::new(),
+            complaints: Vec::new(),
+        }
     }
 
     /// The number of the next text.
@@ -73,17 +90,43 @@ impl Machine {
         }
     }
 
-    /// Closes both handles.
+    /// Closes all handles.
     pub(super) fn close(&mut self) {
-        self.handles = [None, None];
+        (0..self.handles.len()).for_each(|by| self.close_handle(by));
     }
 
-    fn store(&mut self, by: usize) -> Option<Arc<FsStore>> {
-        if self.handles[by].as_ref().is_some_and(|handle| handle.process.is_dead()) {
-            self.handles[by] = None;
+    fn close_handle(&mut self, by: usize) {
+        self.tails.retain(|(of, _), _| *of != by);
+        self.leases.retain(|_, (of, _)| *of != by);
+        self.handles[by] = None;
+    }
+
+    /// Kills a process with all its handles.
+    fn kill(&mut self, by: usize) {
+        let Some(process) = self.handles[by].as_ref().map(|handle| handle.process.clone()) else { return };
+        process.kill();
+        self.bury();
+    }
+
+    /// Closes the handles of dead processes.
+    fn bury(&mut self) {
+        for by in 0..self.handles.len() {
+            if self.handles[by].as_ref().is_some_and(|handle| handle.process.is_dead()) {
+                self.close_handle(by);
+            }
         }
+    }
+
+    /// The process that a handle is opened in: 0 and 2 share one as long as either is open.
+    fn process_of(&self, by: usize) -> SimDisk {
+        let other = [Some(2), None, Some(0)][by].and_then(|other: usize| self.handles[other].as_ref());
+        other.map_or_else(|| self.disk.start_process(), |handle| handle.process.clone())
+    }
+
+    pub(super) fn store(&mut self, by: usize) -> Option<Arc<FsStore>> {
+        self.bury();
         if self.handles[by].is_none() {
-            let process = self.disk.start_process();
+            let process = self.process_of(by);
             let disk: Arc<dyn Disk> = Arc::new(process.clone());
             let disk = match self.lie {
                 Some(lie) => Arc::new(LyingDisk::new(disk, lie)),
@@ -98,7 +141,7 @@ impl Machine {
     }
 
     /// Notes an error that neither the arguments nor a fault of the disk can have caused.
-    fn explain(&mut self, what: &str, error: &StoreError) {
+    pub(super) fn explain(&mut self, what: &str, error: &StoreError) {
         let is_excused = match error {
             StoreError::Io { .. } | StoreError::NoSpace { .. } => self.disk.faulted() > 0,
             _ => false,
@@ -123,6 +166,7 @@ impl Machine {
                 | StoreError::InvalidOrigin { .. }
                 | StoreError::Referenced { .. },
             ) => Outcome::Refused,
+            Err(StoreError::Busy { .. }) if !self.leases.is_empty() => Outcome::Refused,
             Err(error) => {
                 self.explain(what, error);
                 Outcome::Unknown
@@ -163,12 +207,10 @@ impl Machine {
             }
             Step::Delete { by, session } => self.delete(*by, session_id(*session)),
             Step::Cursor { by } => self.place(*by),
-            Step::Close { by } => self.handles[*by] = None,
-            Step::Kill { by } => {
-                if let Some(handle) = self.handles[*by].take() {
-                    handle.process.kill();
-                }
-            }
+            Step::Lease { by, segment } => self.lease(*by, segment_id(*segment)),
+            Step::Tail { by, segment } => self.follow(*by, segment_id(*segment)),
+            Step::Close { by } => self.close_handle(*by),
+            Step::Kill { by } => self.kill(*by),
         }
     }
 
@@ -311,7 +353,7 @@ impl Machine {
             Err(StoreError::NotFound(_)) if self.sure.values().any(|home| *home == session) => {
                 self.complaints.push(format!("session {session} is there and was not found"));
             }
-            Err(StoreError::NotFound(_) | StoreError::Referenced { .. }) => {}
+            Err(StoreError::NotFound(_) | StoreError::Referenced { .. } | StoreError::Busy { .. }) => {}
             _ => self.sure.retain(|_, home| *home != session),
         }
         self.answer("delete", asking, &result, |()| Outcome::Done { synced: true, seqs: Vec::new() });
@@ -333,43 +375,4 @@ fn done(synced: bool, positions: &[store_core::Position]) -> Outcome {
 
 fn new_entries(entries: &[Entry]) -> Vec<NewEntry> {
     entries.iter().map(|entry| NewEntry { key: entry.key.clone(), ..NewEntry::text(entry.text.clone()) }).collect()
-}
-
-pub(super) fn fact_text(fact: &Fact) -> String {
-    format!("{} {} {}", fact.ts, fact.domain, fact.value)
-}
-
-pub(super) fn trace_text(trace: &TraceEntry) -> String {
-    format!("{} {} {}", trace.ts, trace.event, trace.payload)
-}
-
-/// The texts of one log.
-pub(super) fn read_texts(store: &FsStore, log: LogId) -> Result<Vec<String>> {
-    match log {
-        LogId::Segment(session, segment) => {
-            let records = store.read_range(session, segment, Seq::START, usize::MAX)?;
-            Ok(records.into_iter().map(|record| record.text).collect())
-        }
-        LogId::Trace(session, segment) => Ok(store.read_traces(session, segment)?.iter().map(trace_text).collect()),
-        LogId::Facts(session) => {
-            let scope = session.map_or(FactScope::Store, FactScope::Session);
-            Ok(store.facts(scope)?.iter().map(fact_text).collect())
-        }
-    }
-}
-
-/// Every log that a store lists.
-pub(super) fn list_logs(store: &FsStore) -> Result<Vec<LogId>> {
-    let mut logs = vec![LogId::Facts(None)];
-    for session in store.list_sessions()? {
-        logs.push(LogId::Facts(Some(session)));
-        for segment in store.list_segments(session)? {
-            logs.extend([LogId::Segment(session, segment), LogId::Trace(session, segment)]);
-        }
-    }
-    Ok(logs)
-}
-
-fn read_picture(store: &FsStore) -> Result<Picture> {
-    list_logs(store)?.into_iter().map(|log| Ok((log, read_texts(store, log)?))).collect()
 }

@@ -8,17 +8,21 @@
 //! Everything follows from a seed, but for the random names of files that are being made: nothing depends on those.
 
 mod disk;
+mod file;
 mod files;
 mod image;
 mod lies;
 mod machine;
 mod oracle;
+mod picture;
 mod random;
 mod record;
 mod run;
 mod script;
+mod scripts;
 mod tally;
 mod tree;
+mod watching;
 
 pub use disk::{CallKind, Fault, SimDisk, Snapshot};
 pub use image::Loss;

@@ -10,10 +10,11 @@ use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Store as _};
 
 use super::disk::{SimDisk, Snapshot};
 use super::lies::Lie;
-use super::machine::{Machine, list_logs, open, read_texts};
+use super::machine::{Machine, open};
+use super::picture::{list_logs, read_texts};
 use super::record::{Entry, History, Kept, LogId, Picture, Record};
 use super::tally::Tally;
-use super::tree::{Tree, bytes_of, differing, is_leftover, is_quarantined, layout, name_of, valid_length};
+use super::tree::{Tree, bytes_of, differing, is_leftover, is_quarantined, name_of, valid_length};
 use crate::{EventKind, FsStore, Hole, OpenAs};
 
 type Check<T = ()> = Result<T, String>;
@@ -66,8 +67,14 @@ pub(super) fn examine(
     Ok(recovery)
 }
 
+/// What stands on a disk, without changing anything of it.
+pub(super) fn look(disk: &SimDisk) -> Check<Seen> {
+    let store = open(Arc::new(disk.start_process()), OpenAs::ReadOnly).map_err(|error| format!("opening: {error}"))?;
+    observe(&store, &disk.tree())
+}
+
 /// Reads all that a store holds, in every way that there is.
-pub(super) fn observe(store: &FsStore, tree: &Tree) -> Check<Seen> {
+fn observe(store: &FsStore, tree: &Tree) -> Check<Seen> {
     let mut seen = Seen::default();
     for log in list_logs(store).map_err(|error| format!("listing: {error}"))? {
         let texts = read_texts(store, log).map_err(|error| format!("reading {log:?}: {error}"))?;
@@ -231,12 +238,8 @@ fn append_everywhere(machine: &mut Machine, seen: &Seen) {
 /// One recovery leaves nothing for a second, and has kept and recorded what it took out.
 fn check_recovered(recovery: &Recovery, disk: &SimDisk, number: u64, tally: &mut Tally) -> Check {
     let after = disk.tree();
-    // Whoever touches something looks for dead handles; nothing else does.
     let has_touched = recovery.seen.picture.keys().any(|log| log.session().is_some());
-    let is_left = |path: &&std::path::PathBuf| {
-        is_leftover(path) || (has_touched && path.parent() == Some(layout().live_root().as_path()))
-    };
-    if let Some(path) = after.keys().find(is_left) {
+    if let Some(path) = after.keys().find(|path| is_leftover(path, has_touched)) {
         return Err(format!("{} is left over", path.display()));
     }
     check_taken_out(recovery, &after, tally)?;

@@ -118,6 +118,22 @@ impl Record {
         record
     }
 
+    /// The segments that were created and acknowledged, and where.
+    pub(super) fn created(&self) -> BTreeMap<SegmentId, SessionId> {
+        let created = |asking: &Asking| match (&asking.asked, &asking.answered) {
+            (Asked::Create { session, segment, .. }, Some((_, outcome))) if outcome.is_done() => {
+                Some((*segment, *session))
+            }
+            _ => None,
+        };
+        self.askings.iter().filter_map(created).collect()
+    }
+
+    /// Whether a session may have been deleted.
+    pub(super) fn has_deleted(&self, session: SessionId) -> bool {
+        self.askings.iter().any(|asking| matches!(asking.asked, Asked::Delete { session: of } if of == session))
+    }
+
     pub(super) const fn mark(&self) -> usize {
         self.mark
     }

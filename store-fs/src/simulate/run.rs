@@ -6,7 +6,7 @@ use super::disk::{Fault, SimDisk, Snapshot};
 use super::image::Loss;
 use super::lies::Lie;
 use super::machine::Machine;
-use super::oracle::{Recovery, examine};
+use super::oracle::{Recovery, examine, look};
 use super::random::Random;
 use super::record::{Kept, Record};
 use super::script::Script;
@@ -24,13 +24,13 @@ pub struct Simulation {
     pub crashes_per_call: u64,
     /// How many crashes are tried for each random script.
     pub crashes_per_script: u64,
-    /// Whether random scripts meet syncs that fail and forget what they were to sync.
+    /// Whether scripts meet syncs that fail and forget what they were to sync.
     pub failed_syncs: bool,
 }
 
 impl Default for Simulation {
     fn default() -> Self {
-        Self { lie: None, crashes_per_call: 5, crashes_per_script: 12, failed_syncs: false }
+        Self { lie: None, crashes_per_call: 5, crashes_per_script: 12, failed_syncs: true }
     }
 }
 
@@ -48,6 +48,9 @@ impl fmt::Display for Failure {
         write!(f, "{}\nagain: {}", self.what, self.again)
     }
 }
+
+/// How many disks are looked at for holes.
+const HOLE_SEEDS_MAX: u64 = 1000;
 
 const COMMAND: &str = "cargo run --release -p bench --bin simulate --";
 
@@ -73,13 +76,46 @@ impl Simulation {
         self.named(script, || {
             let mut tally = Tally::default();
             let ran = self.run(SimDisk::new(), Record::default(), 0, script, &mut tally)?;
-            for snapshot in &ran.snapshots {
-                for turn in 0..self.crashes_per_call {
-                    self.crash(&ran, snapshot, snapshot.call * 1000 + turn, Some(turn), &mut tally)?;
-                }
-            }
-            self.end(&ran, 0, &mut tally)?;
+            self.crash_each_call(&ran, &mut tally)?;
             Ok(tally)
+        })
+    }
+
+    fn crash_each_call(&self, ran: &Ran, tally: &mut Tally) -> Check {
+        for snapshot in &ran.snapshots {
+            for turn in 0..self.crashes_per_call {
+                self.crash(ran, snapshot, snapshot.call * 1000 + turn, Some(turn), tally)?;
+            }
+        }
+        self.end(ran, 0, tally)
+    }
+
+    /// Goes on where a power loss left holes, on so many disks with different ones, and loses the power again at each call.
+    ///
+    /// # Errors
+    /// A promise was broken.
+    pub fn crash_everywhere_with_holes(&self, disks: usize) -> Result<Tally, Failure> {
+        let script = Script::onwards();
+        self.named(&script, || {
+            let mut tally = Tally::default();
+            let before = self.run(SimDisk::new(), Record::default(), 0, &Script::unsynced(), &mut tally)?;
+            let mut found = 0;
+            for seed in 0..HOLE_SEEDS_MAX {
+                if found == disks {
+                    break;
+                }
+                // The processes are dead, so the power loss may be at the end.
+                let disk = before.disk.crash(Loss::Sectors, seed);
+                let seen = look(&disk).map_err(|error| format!("disk {seed}: {error}"))?;
+                if seen.holes.is_empty() {
+                    continue;
+                }
+                found += 1;
+                let at = |error| format!("disk {seed}: {error}");
+                let ran = self.run(disk, seen.to_record(), before.number, &script, &mut tally).map_err(at)?;
+                self.crash_each_call(&ran, &mut tally).map_err(at)?;
+            }
+            if found == disks { Ok(tally) } else { Err(format!("only {found} disks have holes")) }
         })
     }
 
@@ -120,7 +156,7 @@ impl Simulation {
     pub fn random(&self, seed: u64) -> Result<Tally, Failure> {
         let mut tally = Tally::default();
         let done = self.live(SimDisk::new(), Record::default(), seed, (0, 0), &mut tally);
-        let syncs = if self.failed_syncs { " --failed-syncs" } else { "" };
+        let syncs = if self.failed_syncs { "" } else { " --no-failed-syncs" };
         let again = format!("{COMMAND} --seeds 1 --seed {seed}{syncs}");
         done.map(|()| tally).map_err(|what| Failure { what: format!("seed {seed}: {what}"), again })
     }

@@ -3,8 +3,9 @@
 use store_core::Durability;
 
 use super::random::Random;
+use super::scripts::{create, fact, fork};
 
-/// One thing that is done. `by` is the handle that does it, 0 or 1: each is a process of its own.
+/// One thing that is done. `by` is the handle that does it: 0 and 1 are processes of their own, 2 is a second handle of 0's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Makes a segment with its start and so many entries.
@@ -68,6 +69,20 @@ pub enum Step {
         /// The session.
         session: u8,
     },
+    /// Takes a segment's lease, and keeps it until the handle goes or takes another one.
+    Lease {
+        /// The handle.
+        by: usize,
+        /// The segment.
+        segment: u8,
+    },
+    /// Reads on in a tail of the segment, which is begun where it is missing, and holds what it told against the log.
+    Tail {
+        /// The handle.
+        by: usize,
+        /// The segment.
+        segment: u8,
+    },
     /// Asks for changes, and notes what the store holds at that place.
     Cursor {
         /// The handle.
@@ -109,159 +124,15 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
-const BUFFERED: How = How::Asked(Durability::Buffered);
-const SYNCED: How = How::Asked(Durability::Synced);
-const KEYED: How = How::Keyed(Durability::Synced);
-
-fn create(by: usize, segment: u8, session: u8, entries: usize) -> Step {
-    Step::Create { by, segment, session, entries }
-}
-
-fn fork(by: usize, segment: u8, session: u8, of: u8) -> Step {
-    Step::Fork { by, segment, session, of }
-}
-
-fn append(by: usize, segment: u8, sizes: &[usize], how: How) -> Step {
-    Step::Append { by, segment, sizes: sizes.to_vec(), how }
-}
-
-fn fact(by: usize, session: Option<u8>) -> Step {
-    Step::Fact { by, session }
-}
-
 impl Script {
-    fn new(name: &str, steps: Vec<Step>) -> Self {
+    pub(super) fn new(name: &str, steps: Vec<Step>) -> Self {
         Self { name: name.to_owned(), steps }
-    }
-
-    /// Scripts of realistic work, each short enough to be stopped at every call.
-    pub fn fixed() -> Vec<Self> {
-        vec![
-            Self::conversation(),
-            Self::tree_of_segments(),
-            Self::two_processes(),
-            Self::dead_writers(),
-            Self::deleted_and_made_again(),
-            Self::large_calls(),
-        ]
-    }
-
-    fn conversation() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 0),
-            append(0, 1, &[20], How::Turn),
-            append(0, 1, &[300], How::Rides),
-            Step::Trace { by: 0, segment: 1 },
-            append(0, 1, &[40, 10], How::Rides),
-            append(0, 1, &[30], How::Blob(Durability::Buffered)),
-            fact(0, Some(1)),
-            append(0, 1, &[5], How::Turn),
-            Step::Cursor { by: 0 },
-            append(0, 1, &[700], How::Rides),
-            Step::Trace { by: 0, segment: 1 },
-            fact(0, None),
-            append(0, 1, &[10, 20, 30], BUFFERED),
-            Step::Close { by: 0 },
-            append(0, 1, &[10], SYNCED),
-        ];
-        Self::new("a conversation", steps)
-    }
-
-    fn tree_of_segments() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 2),
-            append(0, 1, &[100, 100], BUFFERED),
-            fork(0, 2, 1, 1),
-            append(0, 2, &[20], How::Turn),
-            append(0, 1, &[20], BUFFERED),
-            fork(0, 3, 2, 1),
-            fact(0, Some(2)),
-            Step::Delete { by: 0, session: 1 },
-            Step::Delete { by: 0, session: 2 },
-            append(0, 2, &[10, 10], SYNCED),
-            Step::Delete { by: 0, session: 1 },
-            create(0, 4, 3, 1),
-        ];
-        Self::new("a tree of segments", steps)
-    }
-
-    fn two_processes() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 0),
-            append(1, 1, &[30], KEYED),
-            append(0, 1, &[30, 40], BUFFERED),
-            Step::Cursor { by: 1 },
-            append(1, 1, &[10], How::Keyed(Durability::Buffered)),
-            Step::Repeat { by: 0, segment: 1 },
-            create(1, 2, 1, 1),
-            append(0, 2, &[600], SYNCED),
-            fact(1, Some(1)),
-            fact(0, Some(1)),
-            Step::Close { by: 0 },
-            append(1, 2, &[50, 60, 70], BUFFERED),
-            Step::Repeat { by: 1, segment: 1 },
-            append(0, 1, &[10], KEYED),
-            Step::Cursor { by: 0 },
-            append(1, 1, &[20], BUFFERED),
-        ];
-        Self::new("two processes", steps)
-    }
-
-    fn dead_writers() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 0),
-            append(1, 1, &[500], BUFFERED),
-            Step::Cursor { by: 0 },
-            append(1, 1, &[10], SYNCED),
-            append(1, 1, &[200, 10], BUFFERED),
-            Step::Trace { by: 1, segment: 1 },
-            Step::Kill { by: 1 },
-            append(0, 1, &[30], BUFFERED),
-            create(1, 2, 2, 0),
-            append(1, 2, &[10], KEYED),
-            Step::Kill { by: 0 },
-            Step::Cursor { by: 1 },
-            append(1, 1, &[20], SYNCED),
-            append(0, 2, &[20], BUFFERED),
-        ];
-        Self::new("dead writers", steps)
-    }
-
-    fn deleted_and_made_again() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 0),
-            append(0, 1, &[30], SYNCED),
-            append(1, 1, &[30], SYNCED),
-            fact(0, Some(1)),
-            Step::Cursor { by: 1 },
-            Step::Delete { by: 1, session: 1 },
-            create(1, 1, 1, 1),
-            append(0, 1, &[10], SYNCED),
-            append(1, 1, &[10], BUFFERED),
-            Step::Delete { by: 0, session: 1 },
-            create(1, 1, 2, 0),
-            append(0, 1, &[10], KEYED),
-        ];
-        Self::new("deleted and made again", steps)
-    }
-
-    fn large_calls() -> Self {
-        let steps = vec![
-            create(0, 1, 1, 5),
-            append(0, 1, &[3000, 10, 4000], BUFFERED),
-            append(0, 1, &[100; 20], BUFFERED),
-            append(0, 1, &[2000], KEYED),
-            append(0, 1, &[6000], How::Blob(Durability::Synced)),
-            append(1, 1, &[9000, 9000], BUFFERED),
-            append(1, 1, &[1], BUFFERED),
-        ];
-        Self::new("large calls", steps)
     }
 
     /// The script that belongs to a seed: one or two processes on a few sessions.
     pub fn random(seed: u64, name: &str) -> Self {
         let mut random = Random::of(seed, 3);
-        let handles = random.pick(&[1, 2, 2]);
+        let handles = random.pick(&[1, 2, 2, 3]);
         let length = 4 + random.below(16);
         let mut steps = vec![create(0, 1, 1, random.below(3))];
         let mut made = 1_u8;
@@ -285,7 +156,9 @@ impl Script {
                 81..86 => Step::Cursor { by },
                 86..89 => Step::Delete { by, session },
                 89..91 => create(by, segment, session, 1),
-                91..97 => Step::Close { by },
+                91..93 => Step::Lease { by, segment },
+                93..95 => Step::Tail { by, segment },
+                95..98 => Step::Close { by },
                 _ => Step::Kill { by },
             });
         }

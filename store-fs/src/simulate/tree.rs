@@ -73,10 +73,17 @@ pub(super) fn is_quarantined(path: &Path) -> bool {
     path.parent().and_then(Path::file_name).is_some_and(|name| name == "quarantine")
 }
 
-/// What a recovery leaves nothing of.
-pub(super) fn is_leftover(path: &Path) -> bool {
+/// What a recovery leaves nothing of; `has_touched` says whether it wrote to a session.
+pub(super) fn is_leftover(path: &Path, has_touched: bool) -> bool {
+    let is_beside = |log: &LogName| *path == log.failed() || *path == log.replacement();
+    if is_beside(&layout().migrations_name()) {
+        // The record of what was done is written only where something was.
+        return false;
+    }
+    // Whoever touches something looks for dead handles, and lists what it touched; nothing else does.
+    if is_beside(&layout().changes_name()) || path.parent() == Some(&layout().live_root()) {
+        return has_touched;
+    }
     let text = path.to_string_lossy();
-    // The record of what was done is written only where something was.
-    let of_a_log = text.ends_with(".new") || text.ends_with(".failed");
-    text.contains("/.new-") || (of_a_log && !path.starts_with(layout().migrations_name().path.with_extension("")))
+    text.contains("/.new-") || text.ends_with(".new") || text.ends_with(".failed")
 }
