@@ -67,8 +67,8 @@ pub(crate) enum Purpose {
 enum Opened<T> {
     Log(T),
     Missing,
-    /// The part that was the newest has another one behind it by now.
-    Sealed,
+    /// What was the newest part is that no more: look again.
+    Outdated,
 }
 
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Logs {
             let log = match self.get(key, purpose)? {
                 Opened::Log(log) => log,
                 Opened::Missing => return Ok(None),
-                Opened::Sealed => continue,
+                Opened::Outdated => continue,
             };
             if let Some(older) = left.take() {
                 log.inherit(&older)?;
@@ -159,7 +159,7 @@ impl Logs {
         let (log, keep) = match self.open(key, purpose)? {
             Opened::Log(opened) => opened,
             Opened::Missing => return Ok(Opened::Missing),
-            Opened::Sealed => return Ok(Opened::Sealed),
+            Opened::Outdated => return Ok(Opened::Outdated),
         };
         let log = Arc::new(log);
         if keep {
@@ -207,9 +207,13 @@ impl Logs {
             opened => opened?,
         };
         match opened {
-            Some((file, keep)) => Ok(Opened::Log((self.record_log(name, file)?, keep))),
+            Some((file, keep)) => match self.record_log(&name, file) {
+                // The parts before it may have gone away with it.
+                Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
+                log => Ok(Opened::Log((log?, keep))),
+            },
             None if self.newest_part(key, purpose)?.part == name.part => Ok(Opened::Missing),
-            None => Ok(Opened::Sealed),
+            None => Ok(Opened::Outdated),
         }
     }
 
@@ -226,7 +230,11 @@ impl Logs {
         }
         let parts = find_parts(&*self.disk, &first)?;
         if self.writable && purpose != Purpose::Read {
-            parts.failed.iter().filter(|part| **part < parts.newest).try_for_each(|part| self.mend(&first.of_part(*part)))?;
+            parts
+                .failed
+                .iter()
+                .filter(|part| **part < parts.newest)
+                .try_for_each(|part| self.mend(&first.of_part(*part)))?;
         }
         Ok(first.of_part(parts.newest))
     }
@@ -237,9 +245,13 @@ impl Logs {
         RecordLog::new(Arc::clone(&self.disk), name.clone(), file, None, self.events.clone())?.sealed().mend_sealed()
     }
 
-    fn record_log(&self, name: LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
-        let before = if name.part == 1 { Seq::START } else { seq_before(&*self.disk, &*file, &name)? };
-        RecordLog::new(Arc::clone(&self.disk), name, file, Some(before), self.events.clone())
+    fn record_log(&self, name: &LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
+        let before = if name.part == 1 { Seq::START } else { seq_before(&*self.disk, &*file, name)? };
+        RecordLog::new(Arc::clone(&self.disk), name.clone(), file, Some(before), self.events.clone())
+    }
+
+    fn is_gone(&self, name: &LogName) -> Result<bool> {
+        Ok(found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_none())
     }
 
     /// The log's file; and whether it serves every purpose.

@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 use store_core::call;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
-    Watch,
+    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};

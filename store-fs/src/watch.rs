@@ -3,7 +3,6 @@
 //! A tail has a descriptor of its own and takes no lock at all. What looks damaged is read once more a moment later instead,
 //! because a writer may just have taken back a torn line.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,9 +15,10 @@ use store_core::{
 
 use crate::disk::{Disk, FileStat};
 use crate::error::{At as _, found};
+use crate::layout::LogName;
 use crate::logs::{LogKey, Logs, Purpose};
-use crate::record_log::{End, Look, View};
 use crate::read::read_behind;
+use crate::record_log::{End, Look, View};
 use crate::store::FsStore;
 
 /// How long a writer is given to take back what it could not write whole.
@@ -50,7 +50,7 @@ struct Followed {
     segment: SegmentId,
     /// The newest part as it was read last; `None` where it did not end with a whole line, so that its length says nothing: a torn
     /// one may be replaced by as many bytes.
-    read_to: Option<(PathBuf, FileStat)>,
+    read_to: Option<(LogName, FileStat)>,
 }
 
 impl Followed {
@@ -72,20 +72,22 @@ impl Followed {
                 let end = view.end()?;
                 Ok((read(view, &end)?, end))
             })?;
-            Ok(looked.map(|(done, stat)| (done, (log.path().to_owned(), stat))))
+            Ok(looked.map(|(done, stat)| (done, (log.name().clone(), stat))))
         })?;
-        let ((done, end), (path, stat)) = looked.ok_or(StoreError::no_segment(self.segment))?;
+        let ((done, end), (name, stat)) = looked.ok_or(StoreError::no_segment(self.segment))?;
         let is_whole = end.bytes == stat.bytes && end.missing.is_empty();
-        self.read_to = is_whole.then_some((path, stat));
+        self.read_to = is_whole.then_some((name, stat));
         Ok(done)
     }
 }
 
 impl TailSource for Followed {
     fn is_unchanged(&mut self) -> Result<bool> {
-        let Some((path, read_to)) = &self.read_to else { return Ok(false) };
-        // A part that is sealed loses its write bits.
-        Ok(found(self.disk.stat(path)).at("stat", path)? == Some(*read_to))
+        let Some((name, read_to)) = &self.read_to else { return Ok(false) };
+        let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
+        // A part that is sealed has lost its write bits; who read it without them asks whether it is the last one still.
+        let is_last = read_to.writable || stat(&name.of_part(name.part + 1))?.is_none();
+        Ok(is_last && stat(name)? == Some(*read_to))
     }
 
     fn read(&mut self, after: Seq, limit: usize) -> Result<Vec<Record>> {

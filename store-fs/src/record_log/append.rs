@@ -43,8 +43,8 @@ impl RecordLog {
         if !self.is_fit(&stat)? {
             return Ok(None);
         }
-        let known = self.refresh(&mut writer, stat.bytes)?;
-        work(&mut Locked { log: self, writer: &mut writer, known }).map(Some)
+        let done = self.refresh(&mut writer, stat.bytes);
+        self.unless_gone(done.and_then(|known| work(&mut Locked { log: self, writer: &mut writer, known })))
     }
 
     /// Whether the file under the lock may be written to; where it may not, another one has been put in its place.

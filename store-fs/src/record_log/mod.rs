@@ -199,7 +199,15 @@ impl RecordLog {
         // Where a medium gives no locks the second reading is as good as the first.
         let _lock = self.file.lock(LockKind::Shared).ok().map(|()| FileLock(&*self.file));
         let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes).confirmed()).map(Some)
+        self.unless_gone(read(&self.view(stat.bytes).confirmed()))
+    }
+
+    /// What was damaged because everything of it went away meanwhile is no damage.
+    fn unless_gone<T>(&self, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Err(StoreError::Corrupt(_)) if !self.has_its_name()? => Ok(None),
+            done => done.map(Some),
+        }
     }
 
     /// Reads without any lock, also where something looks damaged, and says what the file was then.
@@ -210,7 +218,7 @@ impl RecordLog {
             Look::First => view,
             Look::Again => view.confirmed(),
         };
-        read(&view).map(|done| Some((done, stat)))
+        self.unless_gone(read(&view).map(|done| (done, stat)))
     }
 
     fn view(&self, bytes: u64) -> View<'_> {

@@ -9,7 +9,6 @@
 //! consent. The price is that reading an older entry opens as many files as a binary search over the parts asks.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use store_core::codec::{Line, decode_line};
 use store_core::{Damage, Result, Seq, StoreError};
@@ -135,7 +134,11 @@ impl View<'_> {
         let end = self.find_end()?;
         if end.bytes == 0 || end.bytes < self.bytes || !end.missing.is_empty() {
             let next = (end.bytes > 0).then(|| end.seq.next());
-            return Err(self.corrupt(end.bytes, next, "the part does not end with a whole call, and another one follows it"));
+            return Err(self.corrupt(
+                end.bytes,
+                next,
+                "the part does not end with a whole call, and another one follows it",
+            ));
         }
         Ok(end)
     }
@@ -323,9 +326,8 @@ impl RecordLog {
         self.name.part
     }
 
-    /// The file's name.
-    pub(crate) fn path(&self) -> &Path {
-        &self.name.path
+    pub(crate) const fn name(&self) -> &LogName {
+        &self.name
     }
 
     /// Whether the next part is there.
