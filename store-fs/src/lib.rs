@@ -22,6 +22,8 @@ mod logs;
 mod open;
 mod read;
 mod record_log;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod store;
 mod traces;
 mod watch;

@@ -16,8 +16,8 @@ use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, find_parts, lock_mutex, seq_before};
 
-/// How often a log is opened again whose name stands for another file than the one that was opened. Nobody replaces
-/// a log that often at once; a filesystem that gives a file two numbers would do it for ever.
+/// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
+/// that gives a file two numbers would go on for ever.
 const REOPEN_TRIES: usize = 32;
 
 /// Which log of the store.
@@ -140,10 +140,8 @@ impl Logs {
                 }
             }
         }
-        Err(StoreError::backend(format!(
-            "{} is another file whenever it is opened",
-            key.name(&self.layout).path.display()
-        )))
+        let holder = format!("whoever replaces {}", key.name(&self.layout).relative());
+        Err(StoreError::Busy { holder, host: None, since: None })
     }
 
     fn get(&self, key: LogKey, purpose: Purpose) -> Result<Opened<Arc<RecordLog>>> {
@@ -297,7 +295,8 @@ impl Logs {
         }
     }
 
-    /// Whoever writes the first line of a log beside the segments, or of a later part, sees to it that the file keeps its name.
+    /// Whoever writes the first line of a log beside the segments, or of a later part, sees to it that the file keeps its name;
+    /// whoever opens an empty one to read does not keep it open. `None` if the folder went away.
     fn sync_names(
         &self,
         name: &LogName,
@@ -305,12 +304,17 @@ impl Logs {
         file: Option<Box<dyn DiskFile>>,
     ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let Some(file) = file else { return Ok(None) };
-        if purpose != Purpose::Read && file.stat().at("stat", &name.path)?.bytes == 0 {
+        let is_empty = file.stat().at("stat", &name.path)?.bytes == 0;
+        let writes = purpose != Purpose::Read;
+        if is_empty && writes {
             for folder in name.folders() {
-                self.disk.sync_folder(folder).at("sync", folder)?;
+                let synced = found(self.disk.sync_folder(folder)).at("sync", folder)?;
+                if synced.is_none() {
+                    return Ok(None);
+                }
             }
         }
-        Ok(Some((file, true)))
+        Ok(Some((file, !is_empty || writes)))
     }
 
     /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.

@@ -16,6 +16,7 @@ mod opening;
 mod parts;
 mod processes;
 mod recovery;
+mod simulate;
 mod support;
 mod system_faults;
 mod watch;
