@@ -94,7 +94,10 @@ impl Simulation {
     fn crash_each_call(&self, ran: &Ran, tally: &mut Tally) -> Check {
         for snapshot in &ran.snapshots {
             for turn in 0..self.crashes_per_call {
-                self.crash(ran, snapshot, snapshot.call * 1000 + turn, Some(turn), tally)?;
+                // Where there are fewer crashes than kinds of loss, the kinds take turns.
+                let kinds = Loss::ALL.len() as u64;
+                let kind = if self.crashes_per_call < kinds { (snapshot.call + turn) % kinds } else { turn };
+                self.crash(ran, snapshot, snapshot.call * 1000 + turn, Some(kind), tally)?;
             }
         }
         self.end(ran, 0, tally)
