@@ -54,6 +54,31 @@ fn random_scripts_with_faults_break_no_promise() {
     assert!(tally.crashes > 500 && tally.faults.len() >= 4, "{tally}");
 }
 
+/// Logs of a part for every few entries: whatever stops while one goes on in the next is stopped there too.
+fn in_parts() -> Simulation {
+    Simulation { max_part_bytes: Some(400), ..Simulation::default() }
+}
+
+#[test]
+fn a_power_loss_in_any_call_of_a_script_on_logs_of_parts_breaks_no_promise() {
+    let simulation = Simulation { crashes_per_call: 2, ..in_parts() };
+    let mut tally = Tally::default();
+    for script in Script::fixed() {
+        tally.add(&done(simulation.crash_everywhere(&script)));
+    }
+    assert!(tally.crashes > 800, "{tally}");
+}
+
+#[test]
+fn random_scripts_with_faults_on_logs_of_parts_break_no_promise() {
+    let simulation = Simulation { crashes_per_script: 4, ..in_parts() };
+    let mut tally = Tally::default();
+    for seed in 0..100 {
+        tally.add(&done(simulation.random(seed)));
+    }
+    assert!(tally.crashes > 700 && tally.faults.len() >= 4, "{tally}");
+}
+
 #[test]
 fn a_seed_does_the_same_again() {
     let simulation = Simulation::default();
