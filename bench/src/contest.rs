@@ -1,13 +1,24 @@
 //! Ways to do the same work, in turn, and what came out as a table.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Result;
 
 /// Does the work once in an empty folder and says how long the part took that counts.
 pub type Run<'a> = Box<dyn FnMut(&Path) -> Result<Duration> + 'a>;
+
+/// Where and how often it is measured.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// An existing folder on the medium that is measured. What is made in it is removed again.
+    pub folder: PathBuf,
+    /// How many rounds are counted.
+    pub rounds: usize,
+    /// The ways whose names hold one of these words, and the first one, to which the ratios are. Empty: all.
+    pub only: Vec<String>,
+}
 
 /// One way to do the work.
 pub struct Variant<'a> {
@@ -62,14 +73,18 @@ impl<'a> Contest<'a> {
         self
     }
 
-    /// Lets every way do the work once a round, each time in a new folder below `folder`, which is on the medium that is measured.
+    /// Lets every way do the work once a round, each time in a new folder.
     ///
     /// # Errors
     /// What a way failed with.
-    pub fn run(mut self, folder: &Path, rounds: usize) -> Result<Outcome> {
+    pub fn run(mut self, setting: &Setting) -> Result<Outcome> {
+        let Setting { folder, rounds, only } = setting;
+        let mut is_first = true;
+        let is_named = |variant: &Variant<'a>| only.is_empty() || only.iter().any(|word| variant.name.contains(word));
+        self.variants.retain(|variant| std::mem::take(&mut is_first) || is_named(variant));
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); self.variants.len()];
         // The first round warms up what there is to warm and is not counted.
-        for round in 0..=rounds {
+        for round in 0..=*rounds {
             for (variant, times) in self.variants.iter_mut().zip(&mut times) {
                 let place = tempfile::Builder::new().prefix("bench-").tempdir_in(folder)?;
                 let took = (variant.run)(place.path()).map_err(|error| format!("{}: {error}", variant.name))?;
@@ -83,7 +98,7 @@ impl<'a> Contest<'a> {
             nanos: [extreme(own, f64::min), median(own.clone()), extreme(own, f64::max)],
             ratio: median(times[0].iter().zip(own).map(|(first, own)| first / own).collect()),
         });
-        Ok(Outcome { work: self.work, rounds, rows: rows.collect() })
+        Ok(Outcome { work: self.work, rounds: *rounds, rows: rows.collect() })
     }
 }
 
@@ -139,7 +154,7 @@ mod tests {
         let outcome = Contest::new("work", 1)
             .with("slow", |_| Ok(Duration::from_nanos(slow.next().unwrap())))
             .with("fast", |_| Ok(Duration::from_nanos(fast.next().unwrap())))
-            .run(folder.path(), 3)
+            .run(&Setting { folder: folder.path().to_owned(), rounds: 3, only: Vec::new() })
             .unwrap();
         assert_eq!(outcome.rows[0].nanos.map(f64::round), [10.0, 20.0, 30.0]);
         assert_eq!((outcome.rows[1].ratio * 10.0).round(), 40.0);

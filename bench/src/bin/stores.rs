@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bench::contest::Setting;
 use bench::machine::Machine;
 use bench::work::{append, open, read, sync};
 use clap::{Parser, ValueEnum};
@@ -20,6 +21,9 @@ struct Arguments {
     /// How many rounds are counted.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
+    /// Only the ways whose names hold one of these words, beside the first.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// How many entries or sessions the large stores have, as a part of what the targets name: 1 is all.
     #[arg(long, default_value_t = 1)]
     part: u64,
@@ -54,22 +58,23 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> bench::Result<()> {
-    let Arguments { works, folder, rounds, part } = arguments;
-    let (rounds, part) = (*rounds, (*part).max(1));
+    let Arguments { works, folder, rounds, only, part } = arguments;
+    let setting = Setting { folder: folder.clone(), rounds: *rounds, only: only.clone() };
+    let part = (*part).max(1);
     println!("{}\n", Machine::of(folder)?);
     let works = if works.is_empty() { Work::value_variants() } else { works };
     for work in works {
         let outcomes = match work {
-            Work::Append => vec![append::contest(folder, (20_000, 1), rounds)?],
-            Work::Batch => vec![append::contest(folder, (100_000, 100), rounds)?],
+            Work::Append => vec![append::contest(&setting, (20_000, 1))?],
+            Work::Batch => vec![append::contest(&setting, (100_000, 100))?],
             Work::Sync => [(1, 400), (8, 200), (64, 50)]
                 .into_iter()
-                .map(|(threads, each)| sync::contest(folder, (threads, each), rounds))
+                .map(|(threads, each)| sync::contest(&setting, (threads, each)))
                 .collect::<bench::Result<_>>()?,
-            Work::Read => vec![read::all(folder, 100_000 / part, rounds)?],
-            Work::Ends => read::ends(folder, &[10_000 / part, 1_000_000 / part], rounds)?,
-            Work::Open => vec![open::to_first_append(folder, &[10_000 / part, 1_000_000 / part], rounds)?],
-            Work::Lookup => open::lookup(folder, 100_000 / part, rounds)?,
+            Work::Read => vec![read::all(&setting, 100_000 / part)?],
+            Work::Ends => read::ends(&setting, &[10_000 / part, 1_000_000 / part])?,
+            Work::Open => vec![open::to_first_append(&setting, &[10_000 / part, 1_000_000 / part])?],
+            Work::Lookup => open::lookup(&setting, 100_000 / part)?,
         };
         outcomes.iter().for_each(|outcome| println!("{outcome}"));
     }

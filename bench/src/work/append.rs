@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use store_core::codec::{LineFields, LogContext, encode_line};
 use store_core::{Durability, NewEntry, Seq};
 
-use crate::contest::{Contest, Outcome};
+use crate::contest::{Contest, Outcome, Setting};
 use crate::engines::ENGINES;
 use crate::ours::{KINDS, append};
 use crate::{Result, entries};
@@ -19,7 +19,7 @@ use crate::{Result, entries};
 ///
 /// # Errors
 /// Those of the ways.
-pub fn contest(folder: &Path, (count, per_call): (u64, usize), rounds: usize) -> Result<Outcome> {
+pub fn contest(setting: &Setting, (count, per_call): (u64, usize)) -> Result<Outcome> {
     let new_entries = entries::entries(1, count);
     let typed: Vec<_> = (1..=count).map(entries::entry).collect();
     let texts = entries::texts(1, count)?;
@@ -58,7 +58,7 @@ pub fn contest(folder: &Path, (count, per_call): (u64, usize), rounds: usize) ->
             Ok(begun.elapsed())
         });
     }
-    contest.run(folder, rounds)
+    contest.run(setting)
 }
 
 fn write_calls(place: &Path, calls: &[Vec<u8>]) -> Result<Duration> {

@@ -1,12 +1,11 @@
 //! Opening: to the first append, and to the first look-up among many sessions.
 
-use std::path::Path;
 use std::time::Instant;
 
 use store_core::{Backend, CreateOptions, Durability};
 
 use super::read::{prepare, repeat};
-use crate::contest::{Contest, Outcome};
+use crate::contest::{Contest, Outcome, Setting};
 use crate::ours::{KINDS, durable};
 use crate::{Result, entries};
 
@@ -14,8 +13,8 @@ use crate::{Result, entries};
 ///
 /// # Errors
 /// Those of the stores.
-pub fn to_first_append(folder: &Path, counts: &[u64], rounds: usize) -> Result<Outcome> {
-    let place = tempfile::Builder::new().prefix("open-").tempdir_in(folder)?;
+pub fn to_first_append(setting: &Setting, counts: &[u64]) -> Result<Outcome> {
+    let place = tempfile::Builder::new().prefix("open-").tempdir_in(&setting.folder)?;
     let mut contest = Contest::new("open to first append", 1);
     for (kind, count) in KINDS.iter().flat_map(|kind| counts.iter().map(move |count| (*kind, *count))) {
         let own = place.path().join(format!("{}-{count}", kind.name().trim_matches('*')));
@@ -30,16 +29,16 @@ pub fn to_first_append(folder: &Path, counts: &[u64], rounds: usize) -> Result<O
             Ok(begun.elapsed())
         });
     }
-    contest.run(folder, rounds)
+    contest.run(setting)
 }
 
 /// Looks up the session of a segment among so many: with a handle that did so before, and with a new one each time.
 ///
 /// # Errors
 /// Those of the stores.
-pub fn lookup(folder: &Path, sessions: u64, rounds: usize) -> Result<Vec<Outcome>> {
+pub fn lookup(setting: &Setting, sessions: u64) -> Result<Vec<Outcome>> {
     const REPEATS: u64 = 1000;
-    let place = tempfile::Builder::new().prefix("lookup-").tempdir_in(folder)?;
+    let place = tempfile::Builder::new().prefix("lookup-").tempdir_in(&setting.folder)?;
     let mut stores = Vec::new();
     for kind in KINDS {
         let own = place.path().join(kind.name().trim_matches('*'));
@@ -75,5 +74,5 @@ pub fn lookup(folder: &Path, sessions: u64, rounds: usize) -> Result<Vec<Outcome
             Ok(begun.elapsed())
         });
     }
-    Ok(vec![warm.run(folder, rounds)?, fresh.run(folder, rounds)?])
+    Ok(vec![warm.run(setting)?, fresh.run(setting)?])
 }

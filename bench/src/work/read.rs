@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use store_core::{Backend, Durability, LogEntry, SegmentId, SessionId};
 
-use crate::contest::{Contest, Outcome};
+use crate::contest::{Contest, Outcome, Setting};
 use crate::ours::{KINDS, Kind, append};
 use crate::{Result, entries};
 
@@ -31,8 +31,8 @@ pub fn prepare(kind: Kind, folder: &Path, count: u64) -> Result<(Box<dyn Backend
 ///
 /// # Errors
 /// Those of the ways.
-pub fn all(folder: &Path, count: u64, rounds: usize) -> Result<Outcome> {
-    let place = tempfile::Builder::new().prefix("read-").tempdir_in(folder)?;
+pub fn all(setting: &Setting, count: u64) -> Result<Outcome> {
+    let place = tempfile::Builder::new().prefix("read-").tempdir_in(&setting.folder)?;
     let plain = place.path().join("plain.jsonl");
     std::fs::write(&plain, entries::texts(0, count)?.join("\n"))?;
     let stores: Vec<_> = KINDS
@@ -87,16 +87,16 @@ pub fn all(folder: &Path, count: u64, rounds: usize) -> Result<Outcome> {
             Ok(took)
         });
     }
-    contest.run(folder, rounds)
+    contest.run(setting)
 }
 
 /// Reads the last 50 entries, or the count, of segments of each of these lengths, through a handle that has read it before.
 ///
 /// # Errors
 /// Those of the stores.
-pub fn ends(folder: &Path, counts: &[u64], rounds: usize) -> Result<Vec<Outcome>> {
+pub fn ends(setting: &Setting, counts: &[u64]) -> Result<Vec<Outcome>> {
     const REPEATS: u64 = 200;
-    let place = tempfile::Builder::new().prefix("ends-").tempdir_in(folder)?;
+    let place = tempfile::Builder::new().prefix("ends-").tempdir_in(&setting.folder)?;
     let mut stores = Vec::new();
     for (kind, count) in KINDS.iter().flat_map(|kind| counts.iter().map(move |count| (*kind, *count))) {
         let own = place.path().join(format!("{}-{count}", kind.name().trim_matches('*')));
@@ -120,7 +120,7 @@ pub fn ends(folder: &Path, counts: &[u64], rounds: usize) -> Result<Vec<Outcome>
             })
         });
     }
-    Ok(vec![tail.run(folder, rounds)?, number.run(folder, rounds)?])
+    Ok(vec![tail.run(setting)?, number.run(setting)?])
 }
 
 pub(crate) fn repeat(times: u64, mut work: impl FnMut() -> Result<()>) -> Result<Duration> {

@@ -2,13 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use store_core::Durability;
 
-use crate::contest::{Contest, Outcome};
+use crate::contest::{Contest, Outcome, Setting};
 use crate::engines::ENGINES;
 use crate::ours::{KINDS, durable};
 use crate::{Result, entries};
@@ -19,7 +18,7 @@ use crate::{Result, entries};
 ///
 /// # Errors
 /// Those of the ways.
-pub fn contest(folder: &Path, (threads, per_thread): (u64, u64), rounds: usize) -> Result<Outcome> {
+pub fn contest(setting: &Setting, (threads, per_thread): (u64, u64)) -> Result<Outcome> {
     let count = threads * per_thread;
     let work = format!("append, synced, {threads} threads, {per_thread} entries each");
     let mut contest = Contest::new(work, count).with("`write` and `fdatasync`, one thread, scaled", move |place| {
@@ -56,7 +55,7 @@ pub fn contest(folder: &Path, (threads, per_thread): (u64, u64), rounds: usize) 
             })
         });
     }
-    contest.run(folder, rounds)
+    contest.run(setting)
 }
 
 fn in_threads(threads: u64, work: impl Fn(u64) -> Result<()> + Sync) -> Result<Duration> {
