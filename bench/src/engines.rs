@@ -18,11 +18,12 @@ use crate::Result;
 
 /// A place where the entries of one segment are appended.
 pub trait Log: Send + Sync {
-    /// Appends entries, all or none; the first one's seq is `first`.
+    /// Appends entries, all or none; `place` is the writer and the first one's seq. The writers (threads) have seqs of their own, each its own
+    /// without gaps, because there are engines that want that.
     ///
     /// # Errors
     /// Those of the engine.
-    fn append(&self, first: u64, texts: &[String], durability: Durability) -> Result<()>;
+    fn append(&self, place: (u64, u64), texts: &[String], durability: Durability) -> Result<()>;
 }
 
 /// An engine: its name, whether it has a buffered append, and how its log is opened in a folder.
@@ -61,7 +62,7 @@ impl Sqlite {
 }
 
 impl Log for Sqlite {
-    fn append(&self, first: u64, texts: &[String], durability: Durability) -> Result<()> {
+    fn append(&self, (writer, first): (u64, u64), texts: &[String], durability: Durability) -> Result<()> {
         let mut held = self.connection.lock().map_err(|_| "a thread died")?;
         let (connection, set) = &mut *held;
         if *set != durability {
@@ -73,17 +74,20 @@ impl Log for Sqlite {
         {
             let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3)")?;
             for (seq, text) in (first..).zip(texts) {
-                insert.execute((SEGMENT.as_slice(), i64::try_from(seq)?, text))?;
+                insert.execute((segment(writer).as_slice(), i64::try_from(seq)?, text))?;
             }
         }
         Ok(transaction.commit()?)
     }
 }
 
-const SEGMENT: [u8; 16] = [7; 16];
+fn segment(writer: u64) -> [u8; 16] {
+    u128::from(writer).to_be_bytes()
+}
 
-fn key(seq: u64) -> [u8; 24] {
-    let mut key = [7; 24];
+fn key((writer, seq): (u64, u64)) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&segment(writer));
     key[16..].copy_from_slice(&seq.to_be_bytes());
     key
 }
@@ -102,10 +106,10 @@ impl Fjall {
 }
 
 impl Log for Fjall {
-    fn append(&self, first: u64, texts: &[String], durability: Durability) -> Result<()> {
+    fn append(&self, (writer, first): (u64, u64), texts: &[String], durability: Durability) -> Result<()> {
         let mut batch = self.database.batch();
         for (seq, text) in (first..).zip(texts) {
-            batch.insert(&self.entries, key(seq), text.as_str());
+            batch.insert(&self.entries, key((writer, seq)), text.as_str());
         }
         let mode = match durability {
             Durability::Buffered => PersistMode::Buffer,
@@ -136,7 +140,7 @@ impl Raft {
 }
 
 impl Log for Raft {
-    fn append(&self, first: u64, texts: &[String], durability: Durability) -> Result<()> {
+    fn append(&self, (writer, first): (u64, u64), texts: &[String], durability: Durability) -> Result<()> {
         let entry = |(seq, text): (u64, &String)| {
             let mut entry = Any::new();
             entry.set_type_url(seq.to_string());
@@ -145,7 +149,7 @@ impl Log for Raft {
         };
         let entries: Vec<Any> = (first..).zip(texts).map(entry).collect();
         let mut batch = LogBatch::with_capacity(1);
-        batch.add_entries::<Indexed>(1, &entries)?;
+        batch.add_entries::<Indexed>(writer + 1, &entries)?;
         self.0.write(&mut batch, durability == Durability::Synced)?;
         Ok(())
     }
@@ -162,7 +166,7 @@ impl Redb {
 }
 
 impl Log for Redb {
-    fn append(&self, first: u64, texts: &[String], durability: Durability) -> Result<()> {
+    fn append(&self, (writer, first): (u64, u64), texts: &[String], durability: Durability) -> Result<()> {
         let mut transaction = self.0.begin_write()?;
         transaction.set_durability(match durability {
             Durability::Buffered => redb::Durability::None,
@@ -171,7 +175,7 @@ impl Log for Redb {
         {
             let mut table = transaction.open_table(TABLE)?;
             for (seq, text) in (first..).zip(texts) {
-                table.insert(key(seq).as_slice(), text.as_str())?;
+                table.insert(key((writer, seq)).as_slice(), text.as_str())?;
             }
         }
         Ok(transaction.commit()?)
@@ -187,7 +191,7 @@ impl Okay {
 }
 
 impl Log for Okay {
-    fn append(&self, _first: u64, texts: &[String], _durability: Durability) -> Result<()> {
+    fn append(&self, _place: (u64, u64), texts: &[String], _durability: Durability) -> Result<()> {
         let mut entry = self.0.begin_entry()?;
         for text in texts {
             entry.write_chunk(text.as_bytes())?;

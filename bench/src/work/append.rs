@@ -53,7 +53,7 @@ pub fn contest(setting: &Setting, (count, per_call): (u64, usize)) -> Result<Out
             let log = (engine.open)(place)?;
             let begun = Instant::now();
             for (call, first) in texts.chunks(per_call).zip((2..).step_by(per_call)) {
-                log.append(first, call, Durability::Buffered)?;
+                log.append((0, first), call, Durability::Buffered)?;
             }
             Ok(begun.elapsed())
         });

@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use store_core::Durability;
@@ -46,10 +45,9 @@ pub fn contest(setting: &Setting, (threads, per_thread): (u64, u64)) -> Result<O
     for engine in ENGINES {
         contest = contest.with(engine.name, move |place| {
             let log = (engine.open)(place)?;
-            let next = AtomicU64::new(1);
             in_threads(threads, |thread| {
-                for call in entries::texts(thread * per_thread, per_thread)?.chunks(1) {
-                    log.append(next.fetch_add(1, Ordering::Relaxed), call, Durability::Synced)?;
+                for (call, seq) in entries::texts(thread * per_thread, per_thread)?.chunks(1).zip(1..) {
+                    log.append((thread, seq), call, Durability::Synced)?;
                 }
                 Ok(())
             })
