@@ -71,6 +71,7 @@ impl FsStore {
     ) -> Result<Vec<Position>> {
         let slots = call::resolve_keys(prepared, |_| Ok(None))?;
         let writes = call::entries_to_write(prepared, &slots);
+        self.before_first_write();
         let _create = self.lock_create()?;
         if let Some(session) = self.holder_of(session, segment)? {
             return Err(StoreError::AlreadyExists { session, segment });
@@ -111,7 +112,12 @@ impl FsStore {
         self.ensure_lasting_folder(&folder)?;
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
-        found(self.disk.remove_file(&path)).at("remove", &path)?;
+        if found(self.disk.stat(&path)).at("stat", &path)?.is_some() {
+            // Whoever deleted its log may have died before that was on stable storage: it must not come back without this.
+            let root = self.layout.root();
+            self.disk.sync_folder(root).at("sync", root)?;
+            self.disk.remove_file(&path).at("remove", &path)?;
+        }
         let file = self.disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let text = format!("{session}\n");
         crate::record_log::append_all_or_nothing(&*file, 0, text.as_bytes()).at("write", &path)?;
@@ -132,10 +138,7 @@ impl FsStore {
     /// What a segment continues must not be lost while the segment stays.
     fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
         let key = LogKey::Segment(origin.session_id, origin.segment_id);
-        self.logs.on(key, Purpose::Append, |log| {
-            let Some(seq) = log.with_lock(|log| Ok(log.seq()))? else { return Ok(None) };
-            log.sync_through(seq).map(Some)
-        })?;
+        self.logs.on(key, Purpose::Append, RecordLog::sync)?;
         Ok(())
     }
 
@@ -250,6 +253,8 @@ impl FsStore {
             return Ok(());
         }
         let _create = CreateLock(file);
+        // Whoever renamed them may have died before that was on stable storage; what led to them must not go first.
+        self.disk.sync_folder(root).at("sync", root)?;
         leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))
     }
 

@@ -20,6 +20,8 @@ mod live;
 mod logs;
 mod open;
 mod record_log;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod store;
 mod traces;
 mod watch;

@@ -16,8 +16,8 @@ use crate::events::Events;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{RecordLog, lock_mutex};
 
-/// How often a log is opened again whose name stands for another file than the one that was opened. Nobody replaces
-/// a log that often at once; a filesystem that gives a file two numbers would do it for ever.
+/// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
+/// that gives a file two numbers would go on for ever.
 const REOPEN_TRIES: usize = 32;
 
 /// Which log of the store.
@@ -118,10 +118,8 @@ impl Logs {
                 }
             }
         }
-        Err(StoreError::backend(format!(
-            "{} is another file whenever it is opened",
-            key.name(&self.layout).path.display()
-        )))
+        let holder = format!("whoever replaces {}", key.name(&self.layout).relative());
+        Err(StoreError::Busy { holder, host: None, since: None })
     }
 
     fn get(&self, key: LogKey, purpose: Purpose) -> Result<Option<Arc<RecordLog>>> {
@@ -228,7 +226,8 @@ impl Logs {
         }
     }
 
-    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name.
+    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name; whoever opens an empty one
+    /// for anything else does not keep it open.
     fn sync_names(
         &self,
         name: &LogName,
@@ -236,12 +235,13 @@ impl Logs {
         file: Option<Box<dyn DiskFile>>,
     ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let Some(file) = file else { return Ok(None) };
-        if purpose == Purpose::Create && file.stat().at("stat", &name.path)?.bytes == 0 {
+        let is_empty = file.stat().at("stat", &name.path)?.bytes == 0;
+        if is_empty && purpose == Purpose::Create {
             for folder in name.folders() {
                 self.disk.sync_folder(folder).at("sync", folder)?;
             }
         }
-        Ok(Some((file, true)))
+        Ok(Some((file, !is_empty || purpose == Purpose::Create)))
     }
 
     /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.

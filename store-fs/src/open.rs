@@ -261,7 +261,6 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
             made => {
                 made.at("create", folder)?;
-                sync_parent(disk, folder)?;
                 break;
             }
         }
@@ -272,16 +271,21 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.at("create", folder)?,
         }
-        sync_parent(disk, folder)?;
     }
     Ok(())
 }
 
-fn sync_parent(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => disk.sync_folder(parent).at("sync", parent),
-        None => Ok(()),
+/// Makes the folder's name last, and those of all folders that it stands in, as far as this user may.
+fn sync_ancestors(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    for ancestor in folder.ancestors().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match disk.sync_folder(ancestor) {
+            Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
+            done => done.at("sync", ancestor)?,
+        }
     }
+    Ok(())
 }
 
 /// The header that is there, or a new one.
@@ -295,6 +299,8 @@ fn create_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<H
     if let Some(header) = read_header(disk, layout)? {
         return Ok(header);
     }
+    // Whoever made these folders may not have come to syncing them; a header says that the store can be built on.
+    sync_ancestors(disk, layout.root())?;
     let header = Header::new(now);
     let mut text = serde_json::to_vec(&header).map_err(StoreError::backend)?;
     text.push(b'\n');

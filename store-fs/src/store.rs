@@ -278,6 +278,7 @@ impl Store for FsStore {
         self.check_writable()?;
         let prepared = call::prepare_append(entries)?;
         let durability = self.durability_of(options.durability, &prepared);
+        self.before_first_write();
         let appended = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
             let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
             let Some((positions, seq)) = done else { return Ok(None) };

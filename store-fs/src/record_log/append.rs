@@ -103,6 +103,18 @@ impl RecordLog {
         Ok(known)
     }
 
+    /// Returns when all that was written to the log is on stable storage; `None` if the log's name no longer stands for this
+    /// file. It takes the log's lock.
+    pub(crate) fn sync(&self) -> Result<Option<()>> {
+        match self.with_lock(|log| Ok(log.seq())) {
+            Ok(Some(seq)) => self.sync_through(seq).map(Some),
+            Ok(None) => Ok(None),
+            // What is damaged is written to the medium as it is, unless a failed sync has made that worthless.
+            Err(StoreError::Corrupt(_)) if !self.has_failed_mark()? => self.sync_or_poison().map(Some),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns when everything through `seq` is on stable storage. Callers that wait at the same time share one sync, also
     /// those of other handles of this process.
     pub(crate) fn sync_through(&self, seq: Seq) -> Result<()> {

@@ -121,19 +121,18 @@ impl RecordLog {
     /// Makes the file end where its last complete call ends. The caller holds the log's lock.
     pub(super) fn heal(&self, known: &Known) -> Result<Known> {
         let End { bytes, missing, .. } = known.end;
-        if !missing.is_empty() {
-            append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
-            // A power loss must leave zeros behind this line, not within it.
-            self.sync_or_poison()?;
-            let bytes = bytes + missing.len() as u64;
-            return Ok(Known { bytes, end: End { bytes, missing: b"", ..known.end } });
-        }
         if bytes < known.bytes {
             self.take_out(&known.end, known.bytes)?;
             self.file.truncate(bytes).at("truncate", &self.name.path)?;
             self.sync_or_poison()?;
         }
-        Ok(Known { bytes, end: End { hole: false, ..known.end } })
+        if !missing.is_empty() {
+            append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
+            // A power loss must leave zeros behind this line, not within it.
+            self.sync_or_poison()?;
+        }
+        let bytes = bytes + missing.len() as u64;
+        Ok(Known { bytes, end: End { bytes, missing: b"", hole: false, ..known.end } })
     }
 
     /// Copies what stands behind the end of a file of `bytes` bytes to quarantine, and records it if a power loss left it.

@@ -15,6 +15,7 @@ mod model;
 mod opening;
 mod processes;
 mod recovery;
+mod simulate;
 mod support;
 mod system_faults;
 mod watch;
