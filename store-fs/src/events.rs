@@ -48,7 +48,9 @@ impl Events {
 pub struct Hole {
     /// The last entry that is read.
     pub after: Seq,
-    /// Where in the log it starts.
+    /// In which part of the log it is: always the newest.
+    pub part: u32,
+    /// Where in the part it starts.
     pub offset: u64,
     /// How many bytes it has.
     pub bytes: u64,
@@ -72,7 +74,8 @@ impl FsStore {
     pub fn hole(&self, session: store_core::SessionId, segment: SegmentId) -> Result<Option<Hole>> {
         self.read_segment(session, segment, |view| {
             let end = view.end()?;
-            Ok(end.hole.then(|| Hole { after: end.seq, offset: end.bytes, bytes: view.bytes - end.bytes }))
+            let (part, offset) = (view.part(), end.bytes);
+            Ok(end.hole.then(|| Hole { after: end.seq, part, offset, bytes: view.bytes - offset }))
         })
     }
 }

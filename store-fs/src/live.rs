@@ -179,7 +179,7 @@ fn read_entry(file: &dyn DiskFile, name: &LogName) -> Result<BTreeSet<Touched>> 
     let view = View::new(file, name, bytes).confirmed();
     let end = view.end()?;
     let mut touched = BTreeSet::new();
-    view.forward(&end, 0, Seq(1), |_, line| {
+    view.read_from(&end, Seq(1), |_, line| {
         touched.insert(parse(&line.text())?);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -195,6 +195,7 @@ fn live_name(layout: &Layout, id: Uuid) -> LogName {
         path: layout.live(id),
         context: Layout::live_context(id),
         segment: None,
+        part: 1,
         quarantine: layout.live_root(),
         root: layout.root().to_owned(),
     }
@@ -340,8 +341,7 @@ fn read_changes(view: &View<'_>, cursor: Position) -> Result<Option<(BTreeSet<To
     if end.seq < first {
         return Ok(genuine.then_some((touched, end.position())));
     }
-    let offset = view.locate(&end, first)?;
-    view.forward(&end, offset, first, |_, line| {
+    view.read_from(&end, first, |_, line| {
         if line.seq > cursor.seq {
             touched.insert(parse(&line.text())?);
         } else {

@@ -58,12 +58,24 @@ pub struct FsOptions {
     pub remote: RemoteMedium,
     /// How many logs are kept open at most.
     pub open_logs_max: usize,
+    /// How many bytes a part of a segment's log may have. A call that would make it longer starts a new part; a call that is longer by
+    /// itself has a part of its own.
+    pub max_part_bytes: u64,
 }
+
+/// Large enough that few logs ever have two, small enough to be copied, checked and replaced at once.
+const PART_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl FsOptions {
     /// The defaults, at the given time.
     pub const fn at(now: TimestampMs) -> Self {
-        Self { now, durability: DurabilityPolicy::Turn, remote: RemoteMedium::ReadOnly, open_logs_max: 128 }
+        Self {
+            now,
+            durability: DurabilityPolicy::Turn,
+            remote: RemoteMedium::ReadOnly,
+            open_logs_max: 128,
+            max_part_bytes: PART_BYTES_MAX,
+        }
     }
 }
 

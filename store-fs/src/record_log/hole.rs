@@ -62,15 +62,20 @@ impl View<'_> {
         decode_line(&self.name.context, line).ok().and_then(|line| line.synced).unwrap_or(Seq::START)
     }
 
-    /// The last seq of a segment's first call, which was on stable storage before the segment appeared.
+    /// The last seq of a segment's first call, which was on stable storage before the segment appeared; in a later part, of the
+    /// parts before it.
     fn first_call(&self) -> Result<Seq> {
-        if self.name.segment.is_none() {
-            return Ok(Seq::START);
+        if self.name.segment.is_none() || self.name.part > 1 {
+            return Ok(self.start());
         }
         let mut lines = Lines::new(self, &self.whole(), 0);
         let Some((_, bytes)) = lines.next_line()? else { return Ok(Seq::START) };
         let line = decode_line(&self.name.context, bytes).ok().filter(|line| line.seq == Seq(1));
         Ok(line.map_or(Seq::START, |line| Seq(line.more.saturating_add(1))))
+    }
+
+    fn start(&self) -> Seq {
+        self.before.unwrap_or(Seq::START)
     }
 
     /// The seq of a line whose checksum is complete and right, and that has zeros where its closing bytes should be; and how
@@ -83,14 +88,15 @@ impl View<'_> {
         }
     }
 
-    fn whole(&self) -> End {
+    /// The end of a part that is taken as it is.
+    pub(super) fn whole(&self) -> End {
         End { bytes: self.bytes, ..End::EMPTY }
     }
 
     /// Reads the whole log: its marks may stand behind the zeros.
     fn look_for_hole(&self) -> Result<Option<u64>> {
         let mut mark = self.first_call()?;
-        let mut last = Seq::START;
+        let mut last = self.start();
         let mut zeroed = Vec::new();
         let mut lines = Lines::new(self, &self.whole(), 0);
         while let Some((start, bytes)) = lines.next_line()? {

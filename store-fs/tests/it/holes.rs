@@ -42,7 +42,7 @@ fn readers_stop_before_a_hole_and_the_next_writer_takes_it_out() {
         assert_eq!(texts(&reader, 1).unwrap(), before);
         assert_eq!(reader.read_entry_count(session(1), segment(1)).unwrap(), kept + 1);
         assert_eq!(reader.read_tail(session(1), segment(1), 1).unwrap()[0].text, note_text(kept));
-        let hole = Hole { after: Seq(kept + 1), offset: offset as u64, bytes: (whole.len() - offset) as u64 };
+        let hole = Hole { after: Seq(kept + 1), part: 1, offset: offset as u64, bytes: (whole.len() - offset) as u64 };
         assert_eq!(reader.hole(session(1), segment(1)).unwrap(), Some(hole));
         assert_eq!(fs::read(folder.log(1)).unwrap(), log, "a reader changed the log");
 

@@ -13,6 +13,7 @@ mod holes;
 mod leftovers;
 mod model;
 mod opening;
+mod parts;
 mod processes;
 mod recovery;
 mod simulate;
