@@ -142,9 +142,12 @@ impl Check {
 
     /// What a backend has to offer for this check to say anything about it; nothing: it is about every backend.
     pub fn needs(&self) -> &'static [Capability] {
+        let leases = self.name.contains("lease") || self.name.contains("tail");
         match self.group {
             "watch" => &[Capability::Watch],
+            "integrity" if leases => &[Capability::Integrity, Capability::Watch],
             "integrity" => &[Capability::Integrity],
+            "damage" if leases => &[Capability::Integrity, Capability::Damage, Capability::Watch],
             "damage" => &[Capability::Integrity, Capability::Damage],
             _ => &[],
         }
