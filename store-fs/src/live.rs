@@ -268,7 +268,7 @@ impl FsStore {
     fn everything_named(&self) -> Result<BTreeSet<Touched>> {
         let named = Mutex::new(BTreeSet::new());
         let note = |view: &View<'_>| {
-            view.forward(&view.end()?, 0, Seq(1), |_, line| {
+            view.read_from(&view.end()?, Seq(1), |_, line| {
                 lock_mutex(&named).insert(parse(&line.text())?);
                 Ok(ControlFlow::Continue(()))
             })
