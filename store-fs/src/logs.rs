@@ -199,7 +199,7 @@ impl Logs {
         if !self.is_session_folder(key)? {
             return Ok(Opened::Missing);
         }
-        let name = self.newest_part(key, purpose)?;
+        let (name, may_keep) = self.newest_part(key, purpose)?;
         let opened = match self.open_file(&name, purpose) {
             Err(error) => return Err(self.another_kind(&name).unwrap_or(error)),
             opened => opened?,
@@ -208,33 +208,32 @@ impl Logs {
             Some((file, keep)) => match self.record_log(&name, file) {
                 // The parts before it may have gone away with it.
                 Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
-                log => Ok(Opened::Log((log?, keep))),
+                log => Ok(Opened::Log((log?, keep && may_keep))),
             },
-            None if self.newest_part(key, purpose)?.part == name.part => Ok(Opened::Missing),
+            None if self.newest_part(key, purpose)?.0.part == name.part => Ok(Opened::Missing),
             None => Ok(Opened::Outdated),
         }
     }
 
-    /// Where a log goes on. A log of one part, which most are, costs two looks for names.
-    fn newest_part(&self, key: LogKey, purpose: Purpose) -> Result<LogName> {
+    /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs two looks for names.
+    fn newest_part(&self, key: LogKey, purpose: Purpose) -> Result<(LogName, bool)> {
         let first = key.name(&self.layout);
         if first.segment.is_none() {
-            return Ok(first);
+            return Ok((first, true));
         }
         let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
         // A part without write bits has another one behind it, even if that is not the next.
         if stat(&first.of_part(2))?.is_none() && stat(&first)?.is_none_or(|stat| stat.writable) {
-            return Ok(first);
+            return Ok((first, true));
         }
         let parts = find_parts(&*self.disk, &first)?;
-        if self.writable && purpose != Purpose::Read {
-            parts
-                .failed
-                .iter()
-                .filter(|part| **part < parts.newest)
-                .try_for_each(|part| self.mend(&first.of_part(*part)))?;
+        let failed = parts.failed.iter().filter(|part| **part < parts.newest);
+        let is_mended = purpose != Purpose::Read || !self.writable;
+        if is_mended && self.writable {
+            failed.clone().try_for_each(|part| self.mend(&first.of_part(*part)))?;
         }
-        Ok(first.of_part(parts.newest))
+        // Who only reads leaves what is to be mended to the next opening.
+        Ok((first.of_part(parts.newest), is_mended || failed.count() == 0))
     }
 
     /// Writes a sealed part anew whose sync failed.

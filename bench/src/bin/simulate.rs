@@ -27,6 +27,9 @@ struct Arguments {
     /// Lets no sync fail and forget what it was to sync.
     #[arg(long)]
     no_failed_syncs: bool,
+    /// How many bytes a part of a log may have, if not as many as it may by default.
+    #[arg(long)]
+    max_part_bytes: Option<u64>,
     /// How many threads work at it.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let simulation = Simulation {
         crashes_per_call: arguments.crashes_per_call,
+        max_part_bytes: arguments.max_part_bytes,
         failed_syncs: !arguments.no_failed_syncs,
         ..Simulation::default()
     };

@@ -54,7 +54,9 @@ impl RecordLog {
             return Ok(false);
         }
         self.clear_leftover()?;
-        self.sync_folders()?;
+        if !self.sync_folders()? {
+            return Ok(false);
+        }
         self.unprotect()?;
         Ok(true)
     }
@@ -78,11 +80,14 @@ impl RecordLog {
         }
     }
 
-    fn sync_folders(&self) -> Result<()> {
+    /// Whether the folders are there: what is deleted meanwhile is not there to be settled.
+    fn sync_folders(&self) -> Result<bool> {
         for folder in self.name.folders() {
-            self.disk.sync_folder(folder).at("sync", folder)?;
+            if found(self.disk.sync_folder(folder)).at("sync", folder)?.is_none() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Syncs the file. After a failure nobody knows what of it is on stable storage: a mark beside the log says so to

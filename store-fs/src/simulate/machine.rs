@@ -32,8 +32,29 @@ pub(super) fn segment_id(n: u8) -> SegmentId {
     SegmentId::derive(NOW + u64::from(n), format!("segment {n}").as_bytes())
 }
 
-pub(super) fn open(disk: Arc<dyn Disk>, open_as: OpenAs) -> Result<FsStore> {
-    FsStore::open_on(disk, Path::new(STORE), open_as, &FsOptions::at(NOW))
+/// How the stores are opened that are tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Setting {
+    /// The mistake that the disk hides.
+    pub(super) lie: Option<Lie>,
+    /// How long a part of a log may become, if not as long as it may by default.
+    pub(super) max_part_bytes: Option<u64>,
+}
+
+impl Setting {
+    /// The same without the mistake.
+    pub(super) const fn honest(self) -> Self {
+        Self { lie: None, ..self }
+    }
+
+    fn options(self) -> FsOptions {
+        let options = FsOptions::at(NOW);
+        FsOptions { max_part_bytes: self.max_part_bytes.unwrap_or(options.max_part_bytes), ..options }
+    }
+}
+
+pub(super) fn open(disk: Arc<dyn Disk>, open_as: OpenAs, setting: Setting) -> Result<FsStore> {
+    FsStore::open_on(disk, Path::new(STORE), open_as, &setting.options())
 }
 
 struct Handle {
@@ -44,7 +65,7 @@ struct Handle {
 /// Processes at work on one disk.
 pub(super) struct Machine {
     disk: SimDisk,
-    lie: Option<Lie>,
+    setting: Setting,
     handles: [Option<Handle>; 3],
     /// Who has which segment's lease.
     pub(super) leases: BTreeMap<SegmentId, (usize, Lease)>,
@@ -63,11 +84,11 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Processes that go on where a record stands. Texts get numbers from `number` on.
-    pub(super) fn new(disk: SimDisk, record: Record, number: u64, lie: Option<Lie>) -> Self {
+    pub(super) fn new(disk: SimDisk, record: Record, number: u64, setting: Setting) -> Self {
         let sure = record.created();
         Self {
             disk,
-            lie,
+            setting,
             handles: [const { None }; 3],
             leases: BTreeMap::new(),
             tails: BTreeMap::new(),
@@ -128,11 +149,11 @@ impl Machine {
         if self.handles[by].is_none() {
             let process = self.process_of(by);
             let disk: Arc<dyn Disk> = Arc::new(process.clone());
-            let disk = match self.lie {
+            let disk = match self.setting.lie {
                 Some(lie) => Arc::new(LyingDisk::new(disk, lie)),
                 None => disk,
             };
-            match open(disk, OpenAs::Shared) {
+            match open(disk, OpenAs::Shared, self.setting) {
                 Ok(store) => self.handles[by] = Some(Handle { process, store: Arc::new(store) }),
                 Err(error) => self.explain("open", &error),
             }

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Store as _};
 
 use super::disk::{SimDisk, Snapshot};
-use super::lies::Lie;
-use super::machine::{Machine, open};
+use super::machine::{Machine, Setting, open};
 use super::picture::{list_logs, read_texts};
 use super::record::{Entry, History, Kept, LogId, Picture, Record};
 use super::tally::Tally;
-use super::tree::{Tree, bytes_of, differing, is_leftover, is_quarantined, name_of, valid_length};
+use super::tree::{Tree, bytes_of, differing, is_leftover, is_quarantined, name_of, newest_part, valid_length};
 use crate::{EventKind, FsStore, Hole, OpenAs};
 
 type Check<T = ()> = Result<T, String>;
@@ -51,25 +50,27 @@ pub(super) fn examine(
     (record, mark): (&Record, usize),
     kept: Kept,
     disk: &SimDisk,
-    (number, lie): (u64, Option<Lie>),
+    (number, setting): (u64, Setting),
     tally: &mut Tally,
 ) -> Check<Recovery> {
     let before = disk.tree();
-    let store = open(Arc::new(disk.start_process()), OpenAs::Shared).map_err(|error| format!("opening: {error}"))?;
+    let store =
+        open(Arc::new(disk.start_process()), OpenAs::Shared, setting).map_err(|error| format!("opening: {error}"))?;
     let seen = observe(&store, &before)?;
     tally.holes += seen.holes.len() as u64;
     check_logs_untouched(&before, &disk.tree(), &seen)?;
     hold_against(&record.until(mark), kept, &seen, &store)?;
     check_changes(record, mark, &seen, &store, tally)?;
     drop(store);
-    let recovery = recover(seen, before, disk, number, lie)?;
-    check_recovered(&recovery, disk, number, tally)?;
+    let recovery = recover(seen, before, disk, number, setting)?;
+    check_recovered(&recovery, disk, (number, setting.honest()), tally)?;
     Ok(recovery)
 }
 
 /// What stands on a disk, without changing anything of it.
 pub(super) fn look(disk: &SimDisk) -> Check<Seen> {
-    let store = open(Arc::new(disk.start_process()), OpenAs::ReadOnly).map_err(|error| format!("opening: {error}"))?;
+    let store = open(Arc::new(disk.start_process()), OpenAs::ReadOnly, Setting::default())
+        .map_err(|error| format!("opening: {error}"))?;
     observe(&store, &disk.tree())
 }
 
@@ -105,9 +106,11 @@ fn observe(store: &FsStore, tree: &Tree) -> Check<Seen> {
 /// What stands behind the last whole call is a hole exactly where it has zeros.
 fn check_hole(log: LogId, hole: Option<Hole>, tree: &Tree) -> Check {
     let bytes = bytes_of(tree, log);
-    let length = valid_length(log, bytes);
-    let stands = bytes[length..].contains(&0).then_some((length as u64, (bytes.len() - length) as u64));
-    let told = hole.map(|hole| (hole.offset, hole.bytes));
+    let length = valid_length(log, &bytes);
+    let (part, sealed) = newest_part(tree, log);
+    let stands = bytes[length..].contains(&0).then(|| (part, length - sealed, bytes.len() - length));
+    let stands = stands.map(|(part, offset, bytes)| (part, offset as u64, bytes as u64));
+    let told = hole.map(|hole| (hole.part, hole.offset, hole.bytes));
     if stands == told { Ok(()) } else { Err(format!("{log:?} has a hole at {stands:?}, and {told:?} is told")) }
 }
 
@@ -209,10 +212,10 @@ fn check_changes(record: &Record, mark: usize, seen: &Seen, store: &FsStore, tal
 }
 
 /// The first append to everything, by one process, which is then closed.
-fn recover(seen: Seen, before: Tree, disk: &SimDisk, number: u64, lie: Option<Lie>) -> Check<Recovery> {
+fn recover(seen: Seen, before: Tree, disk: &SimDisk, number: u64, setting: Setting) -> Check<Recovery> {
     disk.keep_snapshots();
     let record = seen.to_record();
-    let mut machine = Machine::new(disk.clone(), record, number, lie);
+    let mut machine = Machine::new(disk.clone(), record, number, setting);
     append_everywhere(&mut machine, &seen);
     machine.close();
     let (number, snapshots) = (machine.number(), disk.take_snapshots());
@@ -236,15 +239,15 @@ fn append_everywhere(machine: &mut Machine, seen: &Seen) {
 }
 
 /// One recovery leaves nothing for a second, and has kept and recorded what it took out.
-fn check_recovered(recovery: &Recovery, disk: &SimDisk, number: u64, tally: &mut Tally) -> Check {
+fn check_recovered(recovery: &Recovery, disk: &SimDisk, (number, setting): (u64, Setting), tally: &mut Tally) -> Check {
     let after = disk.tree();
     let has_touched = recovery.seen.picture.keys().any(|log| log.session().is_some());
     if let Some(path) = after.keys().find(|path| is_leftover(path, has_touched)) {
         return Err(format!("{} is left over", path.display()));
     }
     check_taken_out(recovery, &after, tally)?;
-    let store =
-        open(Arc::new(disk.start_process()), OpenAs::Shared).map_err(|error| format!("opening again: {error}"))?;
+    let store = open(Arc::new(disk.start_process()), OpenAs::Shared, setting)
+        .map_err(|error| format!("opening again: {error}"))?;
     let seen = observe(&store, &after)?;
     if let Some((segment, hole)) = seen.holes.first_key_value() {
         return Err(format!("{segment} still has a hole: {hole:?}"));
@@ -256,12 +259,12 @@ fn check_recovered(recovery: &Recovery, disk: &SimDisk, number: u64, tally: &mut
     if let Some(path) = differing(&after, &again).next() {
         return Err(format!("opening a second time changed {}", path.display()));
     }
-    let mut machine = Machine::new(disk.clone(), Record::default(), number + 1_000_000, None);
+    let mut machine = Machine::new(disk.clone(), Record::default(), number + 1_000_000, setting);
     append_everywhere(&mut machine, &seen);
     machine.close();
     let last = disk.tree();
     for log in seen.picture.keys() {
-        if !bytes_of(&last, *log).starts_with(bytes_of(&after, *log)) {
+        if !bytes_of(&last, *log).starts_with(&bytes_of(&after, *log)) {
             return Err(format!("a second recovery changed {log:?}"));
         }
     }
@@ -293,10 +296,10 @@ fn check_recorded(recovery: &Recovery, store: &FsStore) -> Check {
 fn check_taken_out(recovery: &Recovery, after: &Tree, tally: &mut Tally) -> Check {
     for log in recovery.seen.picture.keys() {
         let (was, is) = (bytes_of(&recovery.before, *log), bytes_of(after, *log));
-        if is.starts_with(was) || !after.contains_key(&name_of(*log).path) {
+        if is.starts_with(&was) || !after.contains_key(&name_of(*log).path) {
             continue;
         }
-        let cut = valid_length(*log, was);
+        let cut = valid_length(*log, &was);
         let kept = after
             .iter()
             .filter(|(path, _)| is_quarantined(path))
@@ -314,7 +317,7 @@ impl Recovery {
     pub(super) fn has_taken_out(&self) -> bool {
         self.seen.picture.keys().any(|log| {
             let bytes = bytes_of(&self.before, *log);
-            valid_length(*log, bytes) < bytes.len()
+            valid_length(*log, &bytes) < bytes.len()
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::disk::{Fault, SimDisk, Snapshot};
 use super::image::Loss;
 use super::lies::Lie;
-use super::machine::Machine;
+use super::machine::{Machine, Setting};
 use super::oracle::{Recovery, examine, look};
 use super::random::Random;
 use super::record::{Kept, Record};
@@ -24,13 +24,15 @@ pub struct Simulation {
     pub crashes_per_call: u64,
     /// How many crashes are tried for each random script.
     pub crashes_per_script: u64,
+    /// How many bytes a part of a log may have, if not as many as it may by default.
+    pub max_part_bytes: Option<u64>,
     /// Whether scripts meet syncs that fail and forget what they were to sync.
     pub failed_syncs: bool,
 }
 
 impl Default for Simulation {
     fn default() -> Self {
-        Self { lie: None, crashes_per_call: 5, crashes_per_script: 12, failed_syncs: true }
+        Self { lie: None, crashes_per_call: 5, crashes_per_script: 12, max_part_bytes: None, failed_syncs: true }
     }
 }
 
@@ -81,10 +83,21 @@ impl Simulation {
         })
     }
 
+    const fn setting(&self) -> Setting {
+        Setting { lie: self.lie, max_part_bytes: self.max_part_bytes }
+    }
+
+    fn parts_argument(&self) -> String {
+        self.max_part_bytes.map_or_else(String::new, |bytes| format!(" --max-part-bytes {bytes}"))
+    }
+
     fn crash_each_call(&self, ran: &Ran, tally: &mut Tally) -> Check {
         for snapshot in &ran.snapshots {
             for turn in 0..self.crashes_per_call {
-                self.crash(ran, snapshot, snapshot.call * 1000 + turn, Some(turn), tally)?;
+                // Where there are fewer crashes than kinds of loss, the kinds take turns.
+                let kinds = Loss::ALL.len() as u64;
+                let kind = if self.crashes_per_call < kinds { (snapshot.call + turn) % kinds } else { turn };
+                self.crash(ran, snapshot, snapshot.call * 1000 + turn, Some(kind), tally)?;
             }
         }
         self.end(ran, 0, tally)
@@ -157,7 +170,7 @@ impl Simulation {
         let mut tally = Tally::default();
         let done = self.live(SimDisk::new(), Record::default(), seed, (0, 0), &mut tally);
         let syncs = if self.failed_syncs { "" } else { " --no-failed-syncs" };
-        let again = format!("{COMMAND} --seeds 1 --seed {seed}{syncs}");
+        let again = format!("{COMMAND} --seeds 1 --seed {seed}{syncs}{}", self.parts_argument());
         done.map(|()| tally).map_err(|what| Failure { what: format!("seed {seed}: {what}"), again })
     }
 
@@ -195,7 +208,7 @@ impl Simulation {
         tally.scripts += 1;
         disk.keep_snapshots();
         disk.set_mark(base.mark());
-        let mut machine = Machine::new(disk.clone(), base, number, self.lie);
+        let mut machine = Machine::new(disk.clone(), base, number, self.setting());
         machine.run(&script.steps);
         // The record ends before the handles are closed, which a crash in the middle of closing them sees too.
         machine.close();
@@ -217,7 +230,7 @@ impl Simulation {
             let disk = ran.disk.crash(loss, seed);
             tally.crash(loss, None);
             let mark = (&ran.record, usize::MAX);
-            examine(mark, Self::kept(ran, loss), &disk, (ran.number, self.lie), tally)
+            examine(mark, Self::kept(ran, loss), &disk, (ran.number, self.setting()), tally)
                 .map_err(|error| format!("{loss:?} lost at the end: {error}"))?;
         }
         Ok(())
@@ -238,7 +251,7 @@ impl Simulation {
         let at =
             |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
         let recovery =
-            examine((&ran.record, snapshot.mark), Self::kept(ran, loss), &disk, (ran.number, self.lie), tally)
+            examine((&ran.record, snapshot.mark), Self::kept(ran, loss), &disk, (ran.number, self.setting()), tally)
                 .map_err(at)?;
         self.crash_recovery(&recovery, seed, tally).map_err(at)?;
         Ok(recovery)
@@ -261,7 +274,8 @@ impl Simulation {
             recovery.check_interrupted(&snapshot.crash(loss, seed)).map_err(at)?;
             let disk = snapshot.crash(loss, seed);
             let kept = if loss == Loss::Nothing { Kept::Acknowledged } else { Kept::Synced };
-            examine((&recovery.record, snapshot.mark), kept, &disk, (recovery.number, self.lie), tally).map_err(at)?;
+            examine((&recovery.record, snapshot.mark), kept, &disk, (recovery.number, self.setting()), tally)
+                .map_err(at)?;
         }
         Ok(())
     }
@@ -275,7 +289,8 @@ impl Simulation {
     }
 
     fn named(&self, script: &Script, work: impl FnOnce() -> Check<Tally>) -> Result<Tally, Failure> {
-        let again = format!("{COMMAND} --seeds 0 --crashes-per-call {}", self.crashes_per_call);
+        let again =
+            format!("{COMMAND} --seeds 0 --crashes-per-call {}{}", self.crashes_per_call, self.parts_argument());
         work().map_err(|what| Failure { what: format!("{}: {what}", script.name), again })
     }
 }

@@ -28,8 +28,25 @@ pub(super) fn name_of(log: LogId) -> LogName {
     }
 }
 
-pub(super) fn bytes_of(tree: &Tree, log: LogId) -> &[u8] {
-    tree.get(&name_of(log).path).and_then(Option::as_deref).unwrap_or_default()
+/// The bytes of each part of a log, in order.
+fn parts_of(tree: &Tree, log: LogId) -> impl Iterator<Item = &[u8]> {
+    let name = name_of(log);
+    let parts = if name.segment.is_some() { u32::MAX } else { 1 };
+    (1..=parts)
+        .map_while(move |part| tree.get(&name.of_part(part).path))
+        .map(|bytes| bytes.as_deref().unwrap_or_default())
+}
+
+/// All bytes of a log, as if it had one part.
+pub(super) fn bytes_of(tree: &Tree, log: LogId) -> Vec<u8> {
+    parts_of(tree, log).collect::<Vec<_>>().concat()
+}
+
+/// A log's newest part, and how many bytes are before it.
+pub(super) fn newest_part(tree: &Tree, log: LogId) -> (u32, usize) {
+    let lengths: Vec<usize> = parts_of(tree, log).map(<[u8]>::len).collect();
+    let sealed = lengths.len().saturating_sub(1);
+    (u32::try_from(lengths.len()).unwrap_or(u32::MAX), lengths[..sealed].iter().sum())
 }
 
 /// Where what counts of a log ends: behind the last line of the last whole call that it begins with. A line counts also where

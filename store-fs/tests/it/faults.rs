@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use store_core::{AppendOptions, Durability, NewEntry, SegmentOrigin, Seq, Store as _, StoreError};
+use store_core::{AppendOptions, Durability, NewEntry, Result, SegmentOrigin, Seq, Store as _, StoreError};
 use store_fs::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode, OsDisk};
 use store_fs::{DurabilityPolicy, FsOptions, FsStore, OpenAs, RemoteMedium};
 
@@ -192,8 +192,11 @@ pub(crate) fn open_without_syncs(folder: &Folder) -> FsStore {
 }
 
 pub(crate) fn open(folder: &Folder, plan: &Arc<Plan>) -> FsStore {
-    let disk = Arc::new(FaultyDisk(Arc::clone(plan)));
-    FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options()).unwrap()
+    open_with(folder, plan, &options()).unwrap()
+}
+
+pub(crate) fn open_with(folder: &Folder, plan: &Arc<Plan>, options: &FsOptions) -> Result<FsStore> {
+    FsStore::open_on(Arc::new(FaultyDisk(Arc::clone(plan))), &folder.root(), OpenAs::Shared, options)
 }
 
 #[test]

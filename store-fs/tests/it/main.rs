@@ -14,6 +14,7 @@ mod leftovers;
 mod model;
 mod opening;
 mod parts;
+mod power_loss;
 mod processes;
 mod recovery;
 mod simulate;
