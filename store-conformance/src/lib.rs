@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use store_conformance::Harness;
-//! use store_core::{Backend, MemoryStore};
+//! use store_core::{Backend, MemoryStore, SegmentId, Seq, SessionId};
 //!
 //! struct Mine(MemoryStore);
 //!
@@ -23,6 +23,9 @@
 //!     fn reopen(&mut self) {
 //!         self.0 = self.0.clone();
 //!     }
+//!     fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+//!         self.0.damage(session, segment, seq).is_ok()
+//!     }
 //! }
 //!
 //! store_conformance::conformance_tests!(Mine);
@@ -32,6 +35,9 @@
 //!
 //! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and [`Matrix`]
 //! says which check fails on which of them.
+//!
+//! Sets of snapshots, which are no part of a store, have a suite of their own of the same form:
+//! [`snapshot_set_conformance_tests!`], [`SNAPSHOT_SET_CHECKS`].
 //!
 //! [`model_test`] compares any sequence of calls, on several handles, with the reference.
 //!
@@ -43,10 +49,15 @@ pub mod faulty;
 mod harness;
 mod matrix;
 mod model;
+mod snapshot_sets;
 
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
 pub use model::{model_test, run_model};
+pub use snapshot_sets::{
+    MemorySnapshotSetHarness, SNAPSHOT_SET_CHECKS, SnapshotSetCheck, SnapshotSetHarness, assert_snapshot_set_conforms,
+    run_snapshot_set_model, snapshot_set_model_test,
+};
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.
 ///
@@ -340,7 +351,6 @@ macro_rules! for_each_check {
                 heads_depend_on_texts_alone,
                 an_expected_head_is_found_at_the_end,
                 an_expected_head_of_an_earlier_moment_is_found,
-                a_head_that_no_segment_had_is_told,
                 verifying_a_fork_verifies_what_it_continues,
                 a_blob_that_is_missing_is_told,
                 a_manifest_tells_what_is_stored,

@@ -60,15 +60,15 @@ pub(super) fn rollback(store: &dyn Backend, to: u64) -> Result<Rollback, Failure
 
 /// Verifies the whole store, every text too.
 pub(super) fn verify(store: &dyn Backend) -> Result<Report, Failure> {
-    verify_with(store, VerifyOptions { deep: true, threads: 2, ..VerifyOptions::default() })
+    verify_with(store, &VerifyOptions { deep: true, threads: 2, ..VerifyOptions::default() })
 }
 
-fn verify_with(store: &dyn Backend, options: VerifyOptions) -> Result<Report, Failure> {
+fn verify_with(store: &dyn Backend, options: &VerifyOptions) -> Result<Report, Failure> {
     let all = |_| ControlFlow::Continue(());
-    store_core::integrity::verify(integrity(store)?, &options, &all).works("verifying")
+    store_core::integrity::verify(integrity(store)?, options, &all).works("verifying")
 }
 
 /// Verifies the whole store against a head.
 fn verify_head(store: &dyn Backend, head: ChainHead) -> Result<Report, Failure> {
-    verify_with(store, VerifyOptions { expected: vec![head], scope: Scope::Store, ..VerifyOptions::default() })
+    verify_with(store, &VerifyOptions { expected: vec![head], scope: Scope::Store, ..VerifyOptions::default() })
 }

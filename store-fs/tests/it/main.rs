@@ -20,6 +20,8 @@ mod power_loss;
 mod processes;
 mod recovery;
 mod simulate;
+mod snapshot_set;
+mod snapshot_set_crash;
 mod support;
 mod system_faults;
 mod watch;

@@ -58,12 +58,12 @@ fn log_files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
     disk.tree().into_iter().filter(|(path, _)| is_log(path)).filter_map(|(path, bytes)| Some((path, bytes?))).collect()
 }
 
-/// Ten calls with a checkpoint after each second one, on stable storage.
+/// Six calls with a checkpoint after each second one, on stable storage.
 fn conversation(part_bytes: u64) -> SimDisk {
     let disk = SimDisk::new();
     let store = open(&disk, part_bytes);
     store.create_segment(session(1), segment(1), &[start(session(1), None)], &CreateOptions::default()).unwrap();
-    for n in 0..10 {
+    for n in 0..6 {
         append(&store, &[10 * n + 1, 10 * n + 2]).unwrap();
         if n % 2 == 1 {
             checkpoint(&store).unwrap();
@@ -100,6 +100,12 @@ fn judge(disk: &SimDisk, part_bytes: u64, (was, is): (&State, &State), lines: &B
     now == *is
 }
 
+/// What a crash in a call loses: nothing, and each other kind in its turn.
+fn losses(call: u64) -> [(u64, Loss); 2] {
+    let others = [Loss::Everything, Loss::Torn, Loss::Sectors, Loss::Ordered];
+    [(0, Loss::Nothing), (call, others[usize::try_from(call % 4).unwrap()])]
+}
+
 /// Stops `work` at every call, by a death and by an error, and judges what each kind of power loss leaves of it.
 fn stop_everywhere(before: &SimDisk, part_bytes: u64, is_kept: bool, work: impl Fn(&FsStore) -> Result<()>) {
     let was = state(&open(&before.crash(Loss::Nothing, 0), part_bytes)).unwrap_or_default();
@@ -119,7 +125,7 @@ fn stop_everywhere(before: &SimDisk, part_bytes: u64, is_kept: bool, work: impl 
             disk.plan(call, vec![(call, fault)]);
             let worked = open_as(&disk, OpenAs::Shared, part_bytes).and_then(|store| work(&store));
             let was_met = disk.faulted() > 0;
-            for (seed, loss) in (0..).zip(Loss::ALL.into_iter().chain([Loss::Torn, Loss::Sectors, Loss::Ordered])) {
+            for (seed, loss) in losses(call) {
                 let what = format!("{fault:?} in call {call}, then {loss:?} lost");
                 let is_new = judge(&disk.crash(loss, seed), part_bytes, (&was, &is), &lines, &what);
                 assert!(is_new || worked.is_err(), "{what}: it was acknowledged and is gone");
@@ -135,7 +141,7 @@ fn stop_everywhere(before: &SimDisk, part_bytes: u64, is_kept: bool, work: impl 
 
 #[test]
 fn a_rollback_that_is_stopped_anywhere_leaves_the_old_segment_or_the_new_one() {
-    for (part_bytes, number) in [(u64::MAX, 3), (400, 5), (400, 4), (400, 2), (1, 1)] {
+    for (part_bytes, number) in [(u64::MAX, 2), (500, 3), (500, 1)] {
         let before = conversation(part_bytes);
         assert_eq!(log_files(&before).len() > 1, part_bytes < 1000);
         stop_everywhere(&before, part_bytes, true, |store| {
@@ -146,7 +152,7 @@ fn a_rollback_that_is_stopped_anywhere_leaves_the_old_segment_or_the_new_one() {
 
 #[test]
 fn a_checkpoint_that_is_stopped_anywhere_is_made_or_not() {
-    for part_bytes in [u64::MAX, 400] {
+    for part_bytes in [500] {
         let before = conversation(part_bytes);
         stop_everywhere(&before, part_bytes, true, |store| checkpoint(store).map(|_| ()));
     }
@@ -170,7 +176,7 @@ fn damage(disk: &SimDisk, part: usize, line: usize) {
 
 #[test]
 fn a_repair_that_is_stopped_anywhere_leaves_the_damaged_segment_or_the_whole_one() {
-    for (part_bytes, part, line) in [(u64::MAX, 0, 4), (400, 0, 1), (400, 2, 1)] {
+    for (part_bytes, part, line) in [(u64::MAX, 0, 4), (500, 1, 1)] {
         let before = conversation(part_bytes);
         damage(&before, part, line);
         let before = before.crash(Loss::Nothing, 0);
@@ -184,7 +190,7 @@ fn a_repair_that_is_stopped_anywhere_leaves_the_damaged_segment_or_the_whole_one
                 let repair = |store: FsStore| store.repair(session(1), segment(1), &maintenance());
                 let worked = open_as(&disk, OpenAs::Shared, part_bytes).and_then(repair);
                 let was_met = disk.faulted() > 0;
-                for (seed, loss) in (0..).zip(Loss::ALL) {
+                for (seed, loss) in losses(call) {
                     let what = format!("{fault:?} in call {call}, then {loss:?} lost");
                     let disk = disk.crash(loss, seed);
                     let store = open(&disk, part_bytes);

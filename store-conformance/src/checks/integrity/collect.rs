@@ -170,6 +170,7 @@ pub(crate) fn collections_and_puts_at_once_lose_nothing(harness: &mut dyn Harnes
         Ok(())
     })?;
     outcomes.into_iter().collect::<Outcome>()?;
+    collect(harness.store())?;
     let report = super::verify(harness.store())?;
     same("the blobs that are missing", report.damage, vec![])
 }

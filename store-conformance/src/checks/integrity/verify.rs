@@ -150,19 +150,11 @@ pub(crate) fn an_expected_head_of_an_earlier_moment_is_found(harness: &mut dyn H
     same("where it is", report.expected.first().map(|found| (found.segment_id, found.seq)), Some((segment(1), Seq(4))))
 }
 
-pub(crate) fn a_head_that_no_segment_had_is_told(harness: &mut dyn Harness) -> Outcome {
-    let store = harness.store();
-    create_first(store, 2)?;
-    let report = verify_head(store, computed(store)?.head.next("{}"))?;
-    holds("the store is not the one that was seen", !report.ok)?;
-    same("of which kind that is", report.damage.first().map(|finding| finding.kind), Some(FindingKind::Chain))
-}
-
 pub(crate) fn verifying_a_fork_verifies_what_it_continues(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
     fill(store)?;
     let scope = Scope::Segments(vec![(session(2), segment(2))]);
-    let report = verify_with(store, VerifyOptions { scope, ..VerifyOptions::default() })?;
+    let report = verify_with(store, &VerifyOptions { scope, ..VerifyOptions::default() })?;
     holds("it is whole", report.ok)?;
     let heads: Vec<_> = report.heads.iter().map(|head| head.segment_id).collect();
     same("the segments that were verified", heads, vec![segment(1), segment(2)])
