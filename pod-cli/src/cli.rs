@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use store_core::chain::ChainHead;
 
 const AFTER_HELP: &str = "\
 IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
@@ -110,6 +111,35 @@ pub(crate) enum Command {
     Fork(ForkArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
+    /// Prove that everything stored is what was written.
+    ///
+    /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With
+    /// IDs only these conversations and what they continue. Exit code 4 if anything but a torn tail is damaged.
+    Verify(VerifyArgs),
+    /// Remember what a conversation is now, so that it can be rolled back to it.
+    Checkpoint(CheckpointArgs),
+    /// List the checkpoints of a conversation.
+    Checkpoints(IdArgs),
+    /// Set a conversation back to a checkpoint.
+    ///
+    /// What came after it goes to quarantine. Refused where another conversation continues what would be taken out, and while an agent writes.
+    Rollback(RollbackArgs),
+    /// Print what a conversation is, in one document that can be kept and compared.
+    Manifest(IdArgs),
+    /// Make a damaged conversation readable again.
+    ///
+    /// Every entry that is as it was written keeps its place; what is lost is said to be lost there; damaged bytes go to quarantine. A
+    /// segment's id repairs that segment, any other id every damaged segment of the conversation.
+    Repair(RepairArgs),
+    /// Remove what nothing refers to any more.
+    Gc(GcArgs),
+    /// Copy conversations into another store.
+    ///
+    /// Byte for byte, with what is said about them; read back and compared. The source is only read. Again, it goes on where it was cut off,
+    /// and brings what is new.
+    Migrate(MigrateArgs),
+    /// Say how the store and its surroundings are.
+    Doctor,
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write a page for each command.
@@ -361,6 +391,110 @@ pub(crate) struct ResumeArgs {
     /// What to say first.
     #[arg(last = true, value_name = "PROMPT", conflicts_with = "print")]
     pub(crate) prompt: Vec<String>,
+}
+
+/// Arguments of `pod verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Which conversations; without any, the whole store.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+
+    /// A head that was seen earlier: some log has to be, or begin with, the one that had it. May be given several times.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) head: Vec<ChainHead>,
+
+    /// Read every entry as JSON too, and hold the index against the logs.
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// Take note of the holes that power losses left: they are not reported again.
+    #[arg(long)]
+    pub(crate) acknowledge: bool,
+}
+
+/// Arguments of `pod checkpoint`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckpointArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+
+    /// What it is called; not a number.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// List the checkpoints instead.
+    #[arg(long, conflicts_with_all = ["reason", "name"])]
+    pub(crate) list: bool,
+}
+
+/// What commands take that change what cannot be changed back as easily.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Consented {
+    /// Say what would be done, change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Do not ask.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of `pod rollback`.
+#[derive(Args, Debug)]
+pub(crate) struct RollbackArgs {
+    /// Which conversation.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// The checkpoint: its number, or its name.
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) to: String,
+
+    /// Whether to do it.
+    #[command(flatten)]
+    pub(crate) consented: Consented,
+}
+
+/// Arguments of `pod repair`.
+#[derive(Args, Debug)]
+pub(crate) struct RepairArgs {
+    /// Which conversation, or which segment of it.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// Whether to do it.
+    #[command(flatten)]
+    pub(crate) consented: Consented,
+}
+
+/// Arguments of `pod gc`.
+#[derive(Args, Debug)]
+pub(crate) struct GcArgs {
+    /// Whether to do it.
+    #[command(flatten)]
+    pub(crate) consented: Consented,
+}
+
+/// Arguments of `pod migrate`.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The store to copy into: fs:PATH or sqlite:PATH; it is made if it is not there.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+
+    /// Only this conversation and what it continues. May be given several times.
+    #[arg(long = "session", value_name = "ID")]
+    pub(crate) sessions: Vec<String>,
+
+    /// Say what would be copied, write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `pod completions`.

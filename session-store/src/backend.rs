@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use store_core::{Backend, MemoryStore, TimestampMs};
@@ -136,6 +137,12 @@ pub fn schemes() -> Vec<String> {
     schemes
 }
 
+/// Whether a folder lies on a medium whose locks and syncs depend on another machine or program: NFS, SMB, FUSE and the like. `None` if this program
+/// was built without what could tell, or the folder cannot be asked.
+pub fn is_remote(folder: &Path) -> Option<bool> {
+    fs::is_remote(folder)
+}
+
 fn unknown(scheme: &str, feature: Option<&'static str>) -> SessionError {
     SessionError::UnknownScheme { scheme: scheme.to_owned(), known: schemes(), feature }
 }
@@ -157,15 +164,22 @@ fn open_memory(name: &str, _options: &OpenOptions) -> Result<Arc<dyn Backend>> {
 
 #[cfg(feature = "fs")]
 mod fs {
+    use std::path::Path;
     use std::sync::Arc;
 
     use store_core::Backend;
+    use store_fs::disk::{Disk as _, Medium, OsDisk};
     use store_fs::{FsOptions, FsStore};
 
     use super::{OpenBuiltIn, OpenMode, OpenOptions};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    pub(super) fn is_remote(folder: &Path) -> Option<bool> {
+        let medium = OsDisk.medium_of(folder).ok()?;
+        Some(medium == Medium::Remote)
+    }
 
     fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
         let fs = FsOptions::at(options.now);
@@ -184,6 +198,10 @@ mod fs {
 #[cfg(not(feature = "fs"))]
 mod fs {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+
+    pub(super) const fn is_remote(_folder: &std::path::Path) -> Option<bool> {
+        None
+    }
 }
 
 #[cfg(feature = "sqlite")]

@@ -63,7 +63,7 @@ mod state;
 mod time;
 mod transcript;
 
-pub use backend::{OpenFn, OpenMode, OpenOptions, open, register, schemes};
+pub use backend::{OpenFn, OpenMode, OpenOptions, is_remote, open, register, schemes};
 pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
