@@ -27,7 +27,8 @@ pub(crate) fn import(agent: Agent, data: &[u8]) {
     let options = ImportOptions { from: Some(agent), dry_run: false };
     let paths = [path];
     let first = importer.run(&paths, &options, &mut |_| ()).expect("a file never fails the run");
-    assert_eq!(first.sessions.len(), 1, "the file is reported");
+    // Sub-agents among its records are reported with it.
+    assert!(!first.sessions.is_empty(), "the file is reported");
     let imported = counts(&store);
     let again = importer.run(&paths, &options, &mut |_| ()).expect("a file never fails the run");
     assert_eq!((again.imported, again.updated, again.entries), (0, 0, 0), "the same file has something new");

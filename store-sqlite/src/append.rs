@@ -22,17 +22,14 @@ pub(crate) fn append_with(
     let expected = options.expected;
     let (slots, written) = connections.writer()?.write(durability, move |transaction| {
         let found = read::segment_of(transaction, session, segment)?;
-        read::check_end(transaction, segment, found.entry_count)?;
+        let actual = verified_end(transaction, segment, found.entry_count)?;
         let slots = resolve(transaction, segment, &prepared)?;
         let writes = call::entries_to_write(&prepared, &slots);
         if writes.is_empty() {
             return Ok((slots, Vec::new()));
         }
-        if let Some(expected) = expected {
-            let actual = end(transaction, segment, found.entry_count)?;
-            if !expected.holds_at(actual) {
-                return Err(StoreError::Conflict { expected, actual }.into());
-            }
+        if let Some(expected) = expected.filter(|expected| !expected.holds_at(actual)) {
+            return Err(StoreError::Conflict { expected, actual }.into());
         }
         let written = insert(transaction, segment, found.entry_count, &writes)?;
         let change = changes::next(transaction)?;
@@ -71,6 +68,18 @@ pub(crate) fn end(connection: &Connection, segment: SegmentId, entry_count: u64)
     let crc32c = crc32c.and_then(|crc| u32::try_from(crc).ok());
     let crc32c = crc32c.ok_or_else(|| damage(Some(segment), Some(entry_count), "the row has no checksum"))?;
     Ok(Position { seq: Seq(entry_count), crc32c })
+}
+
+/// The position of the last entry, which has to be the one that the segment counts, and what was written.
+fn verified_end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq DESC LIMIT 1")?;
+    let mut rows = statement.query([segment.as_bytes()])?;
+    let end = rows.next()?.map(|row| row::position(segment, row)).transpose()?;
+    match end.filter(|end| end.seq.0 == entry_count) {
+        Some(end) => Ok(end),
+        None => Err(read::uncounted_end(segment, entry_count, end.map_or(0, |end| end.seq.0)).into()),
+    }
 }
 
 /// Writes entries behind the first `entry_count` ones.

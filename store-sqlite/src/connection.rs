@@ -15,9 +15,10 @@ use rusqlite::{Connection, OpenFlags};
 use store_core::call::{self, Prepared};
 use store_core::{Durability, StoreError};
 
-use crate::disk::{FileId, Place, Stillness, StoreLock};
+use crate::disk::{FileId, Place, Stillness};
 use crate::error::Result;
 use crate::open::{DurabilityPolicy, SqliteOptions};
+use crate::store_lock::StoreLock;
 use crate::writer::Writer;
 
 /// Statements kept prepared per connection: more than this crate has.

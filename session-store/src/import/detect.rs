@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::fields::time_ms;
 use super::lines::{Found, Lines};
 use super::record::{Agent, FileHead};
+use super::unpack::{Unpacked, plain_path};
 use super::{claude, codex, pi};
 
 /// How many lines are looked at before a file is not a conversation.
@@ -51,13 +52,18 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 /// Reads as much of a file as tells what it is. With `only`, it is read as that agent's.
 pub(super) fn detect(path: &Path, only: Option<Agent>) -> io::Result<Detected> {
-    let mut file = open(path)?;
+    let file = open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut text = Unpacked::new(file, bytes)?;
     let mut beginning = Vec::new();
-    file.by_ref().take(64).read_to_end(&mut beginning)?;
+    text.by_ref().take(64).read_to_end(&mut beginning)?;
+    if let Some(reason) = text.damage().filter(|_| beginning.is_empty()) {
+        return Ok(Detected::Refused(reason.to_owned()));
+    }
     if let Some(reason) = refuse_beginning(&beginning) {
         return Ok(Detected::Refused(reason.to_owned()));
     }
-    let mut lines = Lines::new(BufReader::new(beginning.as_slice().chain(file)), is_record);
+    let mut lines = Lines::new(BufReader::new(beginning.as_slice().chain(text)), is_record);
     let mut found = Head::default();
     let mut looked_at = 0;
     while let Some(piece) = lines.next()? {
@@ -76,10 +82,11 @@ pub(super) fn detect(path: &Path, only: Option<Agent>) -> io::Result<Detected> {
     let Some(agent) = found.agent else {
         return Ok(Detected::Refused(why_not(&beginning, found.any, only)));
     };
+    let path = plain_path(path);
     let head = match agent {
-        Agent::Claude => claude::head(path, &found.records),
-        Agent::Codex => codex::head(path, &found.records),
-        Agent::Pi => pi::head(path, &found.records),
+        Agent::Claude => claude::head(&path, &found.records),
+        Agent::Codex => codex::head(&path, &found.records),
+        Agent::Pi => pi::head(&path, &found.records),
     };
     let Some(mut head) = head else {
         return Ok(Detected::Refused(why_not(&beginning, found.any, only)));
@@ -128,7 +135,6 @@ impl Head {
 fn refuse_beginning(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [] => Some("the file is empty"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => Some("the file is compressed (zstd); unpack it and import what comes out"),
         [0x1F, 0x8B, ..] => Some("the file is compressed (gzip); unpack it and import what comes out"),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some("the file is UTF-16; conversations are UTF-8"),
         _ if bytes.starts_with(b"SQLite format 3\0") => Some("the file is a database, not a conversation"),

@@ -1,5 +1,8 @@
 //! What the readers of all agents' files need: fields of JSON values, times, ids in names.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::TimestampMs;
 
@@ -57,6 +60,43 @@ fn is_uuid(text: &str) -> bool {
     })
 }
 
+/// Whether a value says nothing: it is null, or there is nothing in it.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What is left of an object without the fields that were read, and without those that say nothing; `None` if nothing is.
+pub(super) fn left_of(value: Value, read: &[&str]) -> Option<Value> {
+    let Value::Object(mut fields) = value else { return None };
+    fields.retain(|name, value| !read.contains(&name.as_str()) && !is_nothing(value));
+    (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
+/// Fields that a conversation's records repeat until they change. What is said again is not kept again.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Repeated(BTreeMap<String, Value>);
+
+impl Repeated {
+    /// Takes out of an object what it says again of these fields.
+    pub(super) fn leave_out(&mut self, value: &mut Value, names: &[&str]) {
+        let Some(fields) = value.as_object_mut() else { return };
+        for name in names {
+            let Some(value) = fields.get(*name) else { continue };
+            if self.0.get(*name) == Some(value) {
+                fields.shift_remove(*name);
+            } else {
+                self.0.insert((*name).to_owned(), value.clone());
+            }
+        }
+    }
+}
+
 /// The value that a text holds, if it is JSON that is not nested beyond reason; otherwise the text.
 pub(super) fn parsed(text: &str) -> Value {
     match serde_json::from_str::<Value>(text) {
@@ -99,6 +139,28 @@ mod tests {
         assert_eq!(uuid_in(name), Some("01a1fc40-f70a-76c6-a20d-1b90f8c1da48"));
         assert_eq!(uuid_in("ünïcode"), None);
         assert_eq!(uuid_in("01a1fc40-f70a-76c6-a20d-1b90f8c1da4"), None);
+    }
+
+    #[test]
+    fn what_is_left_of_an_object_says_something() {
+        let record = json!({"a": 1, "b": null, "c": [], "d": "x", "e": "", "f": {}, "g": false});
+        assert_eq!(left_of(record.clone(), &["a"]), Some(json!({"d": "x", "g": false})));
+        assert_eq!(left_of(record, &["a", "d", "g"]), None);
+        assert_eq!(left_of(json!("x"), &[]), None);
+    }
+
+    #[test]
+    fn what_is_repeated_is_left_out_until_it_changes() {
+        let mut repeated = Repeated::default();
+        let mut left = |mut value: Value| {
+            repeated.leave_out(&mut value, &["mode"]);
+            value
+        };
+        assert_eq!(left(json!({"mode": "plan", "x": 1})), json!({"mode": "plan", "x": 1}));
+        assert_eq!(left(json!({"mode": "plan", "x": 2})), json!({"x": 2}));
+        assert_eq!(left(json!({"x": 3})), json!({"x": 3}));
+        assert_eq!(left(json!({"mode": "default"})), json!({"mode": "default"}));
+        assert_eq!(left(json!({"mode": "plan"})), json!({"mode": "plan"}));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use store_core::call::LINE_BYTES_MAX;
 use store_core::json;
 
+use super::surrogates::repair_surrogates;
+
 /// The longest line that is read, without its end.
 const TEXT_BYTES_MAX: usize = 100 * 1024 * 1024;
 const _: () = assert!(TEXT_BYTES_MAX as u64 == LINE_BYTES_MAX);
@@ -54,6 +56,8 @@ pub(super) struct Lines<R> {
     ready: VecDeque<Piece>,
     /// Tells a record from an object inside of a torn one.
     is_record: fn(&Value) -> bool,
+    /// Tells which lines are read.
+    is_wanted: fn(&str) -> bool,
 }
 
 /// How a line came to its end.
@@ -72,7 +76,12 @@ enum End {
 impl<R: BufRead> Lines<R> {
     /// The records that `input` holds.
     pub(super) fn new(input: R, is_record: fn(&Value) -> bool) -> Self {
-        Self { input, line: 0, buffer: Vec::new(), ready: VecDeque::new(), is_record }
+        Self { input, line: 0, buffer: Vec::new(), ready: VecDeque::new(), is_record, is_wanted: |_| true }
+    }
+
+    /// The same of these lines alone.
+    pub(super) fn only(self, is_wanted: fn(&str) -> bool) -> Self {
+        Self { is_wanted, ..self }
     }
 
     /// The next record or warning; `None` at the end.
@@ -138,7 +147,7 @@ impl<R: BufRead> Lines<R> {
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
         };
         let line = text.trim_start_matches('\u{feff}').trim_matches([' ', '\t', '\r']);
-        if !line.is_empty() {
+        if !line.is_empty() && (self.is_wanted)(line) {
             if !is_utf8 {
                 self.warn("bytes that are not UTF-8 were replaced".to_owned());
             }
@@ -245,45 +254,6 @@ struct Saved {
     objects: u64,
     /// Nothing else stood on the line.
     all: bool,
-}
-
-/// The text with U+FFFD for every escaped half of a surrogate pair; `None` if there is none.
-fn repair_surrogates(text: &str) -> Option<String> {
-    let mut repaired = String::new();
-    let mut copied = 0;
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at + 1 < bytes.len() {
-        if bytes[at] != b'\\' {
-            at += 1;
-            continue;
-        }
-        match unit_at(bytes, at) {
-            Some(0xD800..=0xDBFF) if matches!(unit_at(bytes, at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
-            Some(0xD800..=0xDFFF) => {
-                repaired.push_str(&text[copied..at]);
-                repaired.push_str("\\ufffd");
-                at += 6;
-                copied = at;
-            }
-            _ => at += 2,
-        }
-    }
-    if copied == 0 {
-        return None;
-    }
-    repaired.push_str(text.get(copied..)?);
-    Some(repaired)
-}
-
-/// The UTF-16 unit that is escaped at a place.
-fn unit_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let escape = bytes.get(at..at + 6)?;
-    let digits = escape.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0_u16, |unit, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some((unit << 4) | u16::try_from(digit).ok()?)
-    })
 }
 
 #[cfg(test)]

@@ -4,21 +4,25 @@
 //! segments and knows nothing of agents; the *run* orders files and tells what came of them.
 //!
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
-//! * `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
+//! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
+//! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
 mod claude;
 mod codex;
 mod detect;
 mod fields;
+mod inner;
 mod lines;
 mod pi;
 mod record;
 mod report;
 mod run;
 mod source;
+mod surrogates;
 #[cfg(test)]
 mod testing;
+mod unpack;
 mod walk;
 mod writer;
 

@@ -91,6 +91,8 @@ pub struct FileHead {
     pub system_prompt: Option<String>,
     /// What else of the head is kept in the meta of the conversation's first segment, such as the agent's version.
     pub other: BTreeMap<String, Value>,
+    /// Its records stand among those of the conversation that started it, in one file.
+    pub inline: bool,
 }
 
 /// One whole JSON value of a file.
@@ -135,6 +137,37 @@ pub enum Step {
         parent: Parent,
         /// What it gives; may be empty for a record that only takes a place others refer to.
         entries: Vec<LogEntry>,
+    },
+    /// What a record says beyond the entries that it gave, as an extension behind the last of them. Where these stand
+    /// without it, because they were written before readers kept it, it is left out.
+    Rest {
+        /// The record's id.
+        record: String,
+        /// Its line.
+        line: u64,
+        /// Its time, in milliseconds since the epoch.
+        ts: TimestampMs,
+        /// The extension's domain.
+        domain: &'static str,
+        /// What is left of the record.
+        payload: Value,
+    },
+    /// What earlier readers made of a record that gives nothing here any more. It is read where it stands, and written
+    /// nowhere.
+    Former {
+        /// The record's id.
+        record: String,
+        /// Its line.
+        line: u64,
+        /// Its time, in milliseconds since the epoch.
+        ts: TimestampMs,
+        /// What it gave.
+        entries: Vec<LogEntry>,
+    },
+    /// A conversation of its own begins among the records: that of a sub-agent.
+    Subagent {
+        /// What is known of it when it begins.
+        head: Box<FileHead>,
     },
     /// The turn ended, as the record says or shows.
     EndTurn {

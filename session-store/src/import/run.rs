@@ -12,13 +12,14 @@ use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreEr
 use super::claude::ClaudeReader;
 use super::codex::{self, CodexReader};
 use super::detect::{self, Detected, FoundFile};
+use super::inner::Inner;
 use super::lines::{Found, Lines};
 use super::pi::PiReader;
 use super::record::{Agent, FileHead, ForkHint, RawRecord, Reader, Step};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::source::{self, Source};
 use super::walk::Place;
-use super::writer::{self, Cursor, Target, Writer};
+use super::writer::{self, Cursor, Outcome, Target, Writer};
 use crate::error::{Result, SessionError};
 use crate::facts::{SessionFacts, StoreFact};
 use crate::index::Index;
@@ -84,14 +85,6 @@ impl Job {
         };
         fork.into_iter().chain(self.head.parent.as_ref().map(|parent| parent.native_id.as_str()))
     }
-
-    fn report(&self, status: ImportStatus) -> ImportedFile {
-        ImportedFile {
-            agent: Some(self.head.agent),
-            native_id: Some(self.head.native_id.clone()),
-            ..ImportedFile::new(self.path.display().to_string(), status)
-        }
-    }
 }
 
 /// The conversations that stand at some paths, found before there is a store to bring them to.
@@ -155,7 +148,7 @@ impl Importer<'_> {
         let births = births(&jobs);
         for (done, job) in jobs.iter().enumerate() {
             progress(Progress { done, files: jobs.len(), path: &job.path });
-            report.add(self.file(job, &births, &removed));
+            self.file(job, &births, &removed).into_iter().for_each(|file| report.add(file));
         }
         self.index.refresh(self.store)?;
         Ok(report)
@@ -166,18 +159,17 @@ impl Importer<'_> {
         job: &Job,
         births: &HashMap<(Agent, String), SessionId>,
         removed: &BTreeSet<String>,
-    ) -> ImportedFile {
+    ) -> Vec<ImportedFile> {
         if removed.contains(&job.head.native_id) {
-            return job.report(ImportStatus::Removed);
+            return vec![report_of(&job.path, &job.head, ImportStatus::Removed)];
         }
-        match self.import(job, births) {
-            Ok(file) => file,
-            Err(error) => ImportedFile {
+        self.import(job, births, removed).unwrap_or_else(|error| {
+            vec![ImportedFile {
                 error: Some(with_sources(&error)),
                 met_damage: is_damage(&error),
-                ..job.report(ImportStatus::Failed)
-            },
-        }
+                ..report_of(&job.path, &job.head, ImportStatus::Failed)
+            }]
+        })
     }
 
     /// The native ids that were purged.
@@ -192,7 +184,13 @@ impl Importer<'_> {
             .collect())
     }
 
-    fn import(&self, job: &Job, births: &HashMap<(Agent, String), SessionId>) -> Result<ImportedFile> {
+    /// What came of the file's conversation, and of the sub-agents among its records.
+    fn import(
+        &self,
+        job: &Job,
+        births: &HashMap<(Agent, String), SessionId>,
+        removed: &BTreeSet<String>,
+    ) -> Result<Vec<ImportedFile>> {
         let store: &dyn Store = self.store;
         let head = &job.head;
         // Copies, points that are continued and parents are looked up there.
@@ -202,7 +200,7 @@ impl Importer<'_> {
         let session = writer::session_id(head);
         let continues = writer::reference_origin(store, self.index, head)?;
         if let Some(file) = self.unchanged(job, session, continues)? {
-            return Ok(file);
+            return Ok(vec![file]);
         }
         let (parent, parent_call) = self.parent_of(head, births)?;
         let source = job.path.display().to_string();
@@ -216,21 +214,25 @@ impl Importer<'_> {
             writer.tally().warnings.push(writer::ImportWarning { line: None, message });
         }
         let cursor = read(job, &mut writer)?;
+        // The conversation's own cursor is put last: until then the file is read again whole.
+        let inner = self.subagents(job, &writer.take_subagents(), removed)?;
         let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
-        let status = match outcome.leaf {
-            Some(_) if !outcome.existed => ImportStatus::Imported,
-            Some(_) if outcome.entries > 0 || outcome.said => ImportStatus::Updated,
-            _ => ImportStatus::Unchanged,
-        };
-        Ok(ImportedFile {
-            session_id: outcome.leaf.map(|_| outcome.session),
-            segment_id: outcome.leaf,
-            entries: outcome.entries,
-            records: outcome.tally.records,
-            skipped: outcome.tally.skipped,
-            warnings: outcome.tally.warnings,
-            ..job.report(status)
-        })
+        Ok(std::iter::once(came_of(&job.path, head, outcome)).chain(inner).collect())
+    }
+
+    /// Imports the sub-agents among the records of a file.
+    fn subagents(&self, job: &Job, heads: &[FileHead], removed: &BTreeSet<String>) -> Result<Vec<ImportedFile>> {
+        if heads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, index, now): (&dyn Store, _, _) = (self.store, self.index, self.now);
+        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads };
+        let outcomes = inner.import(removed)?;
+        let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
+            Some(outcome) => came_of(&job.path, head, outcome),
+            None => report_of(&job.path, head, ImportStatus::Removed),
+        });
+        Ok(files.collect())
     }
 
     /// The session and the call that started a sub-agent.
@@ -285,7 +287,7 @@ impl Importer<'_> {
         Ok(Some(ImportedFile {
             session_id: Some(session),
             segment_id: Some(current),
-            ..job.report(ImportStatus::Unchanged)
+            ..report_of(&job.path, &job.head, ImportStatus::Unchanged)
         }))
     }
 
@@ -303,17 +305,24 @@ impl Importer<'_> {
         let births = births(jobs);
         for (done, job) in jobs.iter().enumerate() {
             progress(Progress { done, files: jobs.len(), path: &job.path });
-            let mut file = rehearsal.file(job, &births, removed);
-            if let Some(session) = file.session_id
-                && self.store.exists(session)?
-            {
-                let continues = writer::reference_origin(self.store, self.index, &job.head)?;
-                let is_same = self.unchanged(job, session, continues)?.is_some();
-                file.entries = if is_same { 0 } else { self.missing(&store, session)? };
-                file.status = if is_same { ImportStatus::Unchanged } else { ImportStatus::Updated };
-                file.segment_id = Some(leaf::current_leaf(self.store, session)?);
+            let mut is_same = false;
+            for (at, mut file) in rehearsal.file(job, &births, removed).into_iter().enumerate() {
+                if let Some(session) = file.session_id
+                    && self.store.exists(session)?
+                {
+                    // The first is the file's own conversation.
+                    let continues = writer::reference_origin(self.store, self.index, &job.head)?;
+                    is_same = at == 0 && self.unchanged(job, session, continues)?.is_some();
+                    file.entries = if is_same { 0 } else { self.missing(&store, session)? };
+                    let is_new = !is_same && (at == 0 || file.entries > 0);
+                    file.status = if is_new { ImportStatus::Updated } else { ImportStatus::Unchanged };
+                    file.segment_id = Some(leaf::current_leaf(self.store, session)?);
+                }
+                report.add(file);
+                if is_same {
+                    break;
+                }
             }
-            report.add(file);
         }
         Ok(report)
     }
@@ -359,11 +368,40 @@ fn read(job: &Job, writer: &mut Writer<'_>) -> Result<Cursor> {
     reader.finish(&mut steps);
     steps.drain(..).try_for_each(|step| writer.take(step))?;
     drop(lines);
+    if let Some(message) = source.damage().map(str::to_owned) {
+        writer.tally().warnings.push(writer::ImportWarning { line: None, message });
+    }
     Ok(source.cursor(&job.path).with_end_ordinal(end_ordinal))
 }
 
 fn failure(path: &Path, error: std::io::Error) -> SessionError {
     SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
+}
+
+fn report_of(path: &Path, head: &FileHead, status: ImportStatus) -> ImportedFile {
+    ImportedFile {
+        agent: Some(head.agent),
+        native_id: Some(head.native_id.clone()),
+        ..ImportedFile::new(path.display().to_string(), status)
+    }
+}
+
+/// The report of a conversation that was read.
+fn came_of(path: &Path, head: &FileHead, outcome: Outcome) -> ImportedFile {
+    let status = match outcome.leaf {
+        Some(_) if !outcome.existed => ImportStatus::Imported,
+        Some(_) if outcome.entries > 0 || outcome.said => ImportStatus::Updated,
+        _ => ImportStatus::Unchanged,
+    };
+    ImportedFile {
+        session_id: outcome.leaf.map(|_| outcome.session),
+        segment_id: outcome.leaf,
+        entries: outcome.entries,
+        records: outcome.tally.records,
+        skipped: outcome.tally.skipped,
+        warnings: outcome.tally.warnings,
+        ..report_of(path, head, status)
+    }
 }
 
 /// Whether the store is not as it was written.

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::detect;
+use super::unpack::Unpacked;
 use super::writer::Cursor;
 
 /// How much is read at once.
@@ -29,10 +30,11 @@ impl<R: Read> Read for Summed<R> {
     }
 }
 
-/// A file that is being read, as far as it reached when it was opened: what is written meanwhile is read the next time.
+/// A file that is being read, as far as it reached when it was opened: what is written meanwhile is read the next time. What
+/// is counted and summed is the text, also of a compressed file.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) input: BufReader<Summed<io::Take<std::fs::File>>>,
+    pub(super) input: BufReader<Summed<Unpacked>>,
     meta: Metadata,
 }
 
@@ -40,15 +42,22 @@ impl Source {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = detect::open(path)?;
         let meta = file.metadata()?;
-        let summed = Summed { input: file.take(meta.len()), hash: Sha256::new(), bytes: 0 };
+        let input = Unpacked::new(file, meta.len())?;
+        let summed = Summed { input, hash: Sha256::new(), bytes: 0 };
         Ok(Self { input: BufReader::with_capacity(BUFFER_BYTES, summed), meta })
+    }
+
+    /// Why the text ends before the file does.
+    pub(super) fn damage(&self) -> Option<&str> {
+        self.input.get_ref().input.damage()
     }
 
     /// How far the file was read.
     pub(super) fn cursor(self, path: &Path) -> Cursor {
-        let Summed { hash, bytes, .. } = self.input.into_inner();
+        let Summed { input, hash, bytes } = self.input.into_inner();
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Cursor::new(path, bytes, sha256, &self.meta)
+        let cursor = Cursor::new(path, bytes, sha256, &self.meta);
+        if input.is_packed() { cursor.of_text() } else { cursor }
     }
 }
 

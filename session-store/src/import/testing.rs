@@ -124,6 +124,9 @@ fn render_step(step: &Step) -> String {
             let entries: String = entries.iter().map(|entry| format!("\n      {}", short(entry))).collect();
             format!("{line:>3} {record}{behind}{entries}")
         }
+        Step::Rest { record, line, payload, .. } => format!("{line:>3} {record} rest {}", short(payload)),
+        Step::Former { record, line, .. } => format!("{line:>3} {record} was kept here"),
+        Step::Subagent { head } => format!("    sub-agent {} of {:?}", head.native_id, head.parent),
         Step::EndTurn { record, line, .. } => format!("{line:>3} {record} end of the turn"),
         Step::Fail { record, line, message, interrupted, .. } => {
             format!("{line:>3} {record} failed, interrupted {interrupted}: {message}")

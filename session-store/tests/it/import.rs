@@ -4,7 +4,11 @@
 mod again;
 mod broken;
 mod codex;
+mod earlier;
+mod packed;
 mod pi;
+mod rest;
 mod samples;
+mod sidechain;
 mod truths;
 mod world;

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use memchr::memmem;
 use serde_json::Value;
 
 use super::contract::Integrity;
@@ -35,10 +36,10 @@ pub(crate) fn for_each_blob_of_fact(fact: &Fact, each: &mut dyn FnMut(BlobRef)) 
 
 /// Whether a text can name `$blob`, however its letters are escaped. Most texts cannot, and need not be parsed.
 fn may_refer(text: &str) -> bool {
-    const ESCAPED: [&str; 6] = ["24", "62", "6c", "6C", "6f", "6F"];
-    let escapes =
-        || text.match_indices("\\u00").filter_map(|(at, opens)| text.get(at + opens.len()..at + opens.len() + 2));
-    text.contains("$blob") || escapes().any(|digits| ESCAPED.contains(&digits))
+    const ESCAPED: [&[u8]; 6] = [b"24", b"62", b"6c", b"6C", b"6f", b"6F"];
+    let text = text.as_bytes();
+    let escaped = |at: usize| text.get(at + 4..at + 6).is_some_and(|digits| ESCAPED.contains(&digits));
+    memmem::find(text, b"$blob").is_some() || memmem::find_iter(text, b"\\u00").any(escaped)
 }
 
 /// Entries are nested 128 deep at most, which bounds the recursion.

@@ -77,9 +77,9 @@ pub trait Integrity: Store {
     /// checkpoint and held against its head; the result is read back before it takes the log's place.
     ///
     /// # Errors
-    /// `NotFound` as [`scan`](Self::scan), and of a checkpoint that does not exist or is void; `Referenced` if the origin or a history
-    /// reference of any other segment, of whichever session, lies in this segment beyond the checkpoint; `Busy` if anybody, this handle included, holds
-    /// the lease; `Corrupt` if the log is damaged up to the checkpoint, or is not the one that the checkpoint saw; `ReadOnly`.
+    /// The first of these that is so: `NotFound` as [`scan`](Self::scan), and of a checkpoint that does not exist or is void; `Busy` if anybody, this handle
+    /// included, holds the lease; `Referenced` if the origin or a history
+    /// reference of any other segment, of whichever session, lies in this segment beyond the checkpoint; `Corrupt` if the log is damaged up to the checkpoint, or is not the one that the checkpoint saw; `ReadOnly`.
     fn rollback(
         &self,
         session: SessionId,

@@ -224,4 +224,52 @@ mod tests {
             assert_eq!(serde_json::to_string(&Event::from_text(&text).unwrap()).unwrap(), text);
         }
     }
+
+    #[test]
+    fn the_forms_of_what_is_done_on_purpose_are_the_documented_ones() {
+        let migration_id = MigrationId::derive(1, b"m");
+        let (session, segment) = (SessionId::derive(1, b"s"), SegmentId::derive(1, b"s"));
+        let head = Some(ChainHead::ROOT);
+        let verification =
+            Some(Verification { entry_count_match: true, hash_chain_match: true, order_consistent: true });
+        let quarantined = vec![Quarantined { part: 1, offset: 400, bytes: 100, path: Some("quarantine/a".to_owned()) }];
+        let what = [
+            EventKind::RolledBack {
+                migration_id,
+                session,
+                segment,
+                checkpoint: 1,
+                before: Some(EndState { seq: Seq(5), head: None }),
+                after: Some(EndState { seq: Seq(3), head }),
+                verification,
+                quarantined: quarantined.clone(),
+            },
+            EventKind::Repaired {
+                migration_id,
+                session,
+                segment,
+                before: None,
+                after: Some(EndState { seq: Seq(5), head }),
+                verification,
+                quarantined,
+                lost: vec![Lost { from: Seq(4), through: Seq(4) }],
+            },
+            EventKind::Migrated {
+                migration_id,
+                source: "sqlite:/a.db".to_owned(),
+                sessions: 1,
+                segments: 2,
+                entries: 3,
+                verification: None,
+            },
+            EventKind::HoleAcknowledged { log: "facts.jsonl".to_owned(), kept: "quarantine/b".to_owned() },
+        ];
+        let texts = what.map(|what| serde_json::to_string(&Event::done(1, what)).unwrap());
+        insta::assert_snapshot!(texts.join("\n"));
+        for text in texts {
+            let event = Event::from_text(&text).unwrap();
+            assert!(!matches!(event.what, EventKind::Other(_)), "{event:?}");
+            assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
+    }
 }

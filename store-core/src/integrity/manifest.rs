@@ -168,7 +168,7 @@ pub fn manifest(
         head: heads.get(segment).copied(),
     };
     let mut chain_heads: Vec<ChainHeadOf> = counted.iter().map(own).collect();
-    chain_heads.extend(inherited(store, session, &counted)?);
+    chain_heads.extend(inherited(store, &counted)?);
     chain_heads.sort_unstable();
     chain_heads.dedup();
     let times = || counted.values().flat_map(|one| one.earliest.into_iter().chain(one.latest));
@@ -245,11 +245,7 @@ fn latest_leaf(counted: &BTreeMap<SegmentId, Counted>) -> Option<SegmentId> {
 }
 
 /// The heads of what the session's segments continue in other sessions.
-fn inherited(
-    store: &dyn Integrity,
-    session: SessionId,
-    counted: &BTreeMap<SegmentId, Counted>,
-) -> Result<Vec<ChainHeadOf>> {
+fn inherited(store: &dyn Integrity, counted: &BTreeMap<SegmentId, Counted>) -> Result<Vec<ChainHeadOf>> {
     let mut heads: Vec<ChainHeadOf> = Vec::new();
     let mut next: Vec<SegmentOrigin> =
         counted.values().filter_map(|one| one.origin).map(|(origin, _)| origin).collect();
@@ -259,7 +255,6 @@ fn inherited(
             continue;
         }
         let (session_id, segment_id, seq) = (origin.session_id, origin.segment_id, origin.seq);
-        debug_assert_ne!(session_id, session, "a segment of the session was not listed");
         let measured = measure(segment_id, Some(seq), |visit| store.scan(session_id, segment_id, visit));
         let head = match measured {
             Ok(measured) => Some(measured.chain.head),

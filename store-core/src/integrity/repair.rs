@@ -112,9 +112,7 @@ impl RepairPlanner {
                 let seq = entry.position.seq;
                 let at = Quarantined { part: entry.part, offset: entry.offset, bytes: entry.bytes, path: None };
                 let Ok(readable) = LogEntry::from_text(entry.text) else { return self.take_out(at, true) };
-                // Only the first entry can be a start, and nothing else can be first.
-                let is_start = matches!(readable, LogEntry::SegmentStart(_));
-                if seq == Seq::START || is_start != (seq == Seq(1)) || self.kept.contains_key(&seq) {
+                if seq == Seq::START || self.kept.contains_key(&seq) {
                     return self.take_out(at, false);
                 }
                 self.is_clean &= seq == self.last.next();

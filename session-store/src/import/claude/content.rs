@@ -113,8 +113,8 @@ fn source(block: &mut Value) -> (Option<String>, Option<Content>, Option<String>
     (owned(&source, "media_type"), data, owned(&source, "url"))
 }
 
-/// What the program put in beside a message, as the text that the model is given.
-pub(super) fn attached(mut attachment: Value) -> Vec<Part> {
+/// Takes what the program put in beside a message, as the text that the model is given.
+pub(super) fn attached(attachment: &mut Value) -> Vec<Part> {
     let pointers = ["/content", "/content/file/content", "/prompt", "/message"];
     let told = pointers.into_iter().find(|pointer| attachment.pointer(pointer).is_some_and(is_told));
     if let Some(content) = told.and_then(|pointer| attachment.pointer_mut(pointer)) {
@@ -123,7 +123,9 @@ pub(super) fn attached(mut attachment: Value) -> Vec<Part> {
     let lines = attachment.get("addedLines").and_then(Value::as_array);
     let lines: Vec<&str> = lines.into_iter().flatten().filter_map(Value::as_str).collect();
     if !lines.is_empty() {
-        return vec![Part::text(lines.join("\n"))];
+        let told = lines.join("\n");
+        take(attachment, "addedLines");
+        return vec![Part::text(told)];
     }
     vec![Part::text(storable(attachment.take()).to_string())]
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
+use super::sidechain::is_sidechain;
 use crate::import::fields::{owned, text, time_ms};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 
@@ -35,7 +36,9 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
     let native_id = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let birth_ms = records.iter().filter_map(|record| record.get("timestamp")).find_map(time_ms).unwrap_or(0);
     let first = records.iter().find(|record| text(record, "uuid").is_some()).unwrap_or(&Value::Null);
-    let is_subagent = first.get("isSidechain").and_then(Value::as_bool) == Some(true);
+    // In a main file the first record may be that of a sub-agent that the program started by itself.
+    let is_main = text(first, "sessionId").is_some_and(|session| session == native_id);
+    let is_subagent = is_sidechain(first) && !is_main;
     let version = owned(first, "version").map(|version| ("version".to_owned(), Value::String(version)));
     let mut other: BTreeMap<String, Value> = version.into_iter().collect();
     let mut parent = None;
@@ -60,6 +63,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         config: SessionConfig::default(),
         system_prompt: None,
         other,
+        inline: false,
     })
 }
 

@@ -5,15 +5,21 @@
 //! a new file with copies, a rewound one goes on behind an older line.
 //!
 //! * [`head`] tells what a file is from its first records.
-//! * [`ClaudeReader`] turns records into steps; what a message holds is read by `content`, outputs that lie in files
-//!   of their own by `output`.
+//! * [`ClaudeReader`] turns records into steps; lines that tell about the transcript are read by `about`, what a message holds by
+//!   `content`, outputs that lie in files of their own by `output`, what is left of a record by `rest`.
+//! * `sidechain` tells sub-agents apart whose records stand among the others.
 
+mod about;
 mod content;
 mod head;
 mod output;
+mod place;
 mod reader;
+mod rest;
+mod sidechain;
 mod typed;
 
 pub(super) use head::{head, sniff};
 pub(super) use output::DOMAIN as OUTPUT_DOMAIN;
 pub(super) use reader::ClaudeReader;
+pub(super) use sidechain::{Threads, is_sidechain, may_be_sidechain};

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store_core::{
-    ConfigChanged, Extension, Item, ItemEntry, LogEntry, Role, SessionConfig, SessionKind, SystemItem, TimestampMs,
-    UserInput,
+    ConfigChanged, Item, ItemEntry, LogEntry, Role, SessionConfig, SessionKind, SystemItem, TimestampMs, UserInput,
 };
 
 use super::content::{self, SYNTHETIC, UserContent};
+use super::place::{Boundary, Place};
+use super::rest::{self, Rests};
+use super::sidechain::{self, Calls, Threads};
 use super::{output, typed};
-use crate::import::fields::{filled, owned, storable, take, text, time_ms};
-use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
-
-/// The domain under which records are kept that have no form of their own.
-const DOMAIN: &str = "import.claude";
+use crate::import::fields::{filled, is_nothing, left_of, owned, storable, take, text, time_ms};
+use crate::import::record::{FileHead, Parent, RawRecord, Reader, Step};
+use crate::import::unpack::plain_path;
 
 /// The longest id that is taken for one.
 const ID_BYTES_MAX: usize = 512;
@@ -23,78 +23,55 @@ const ID_BYTES_MAX: usize = 512;
 /// Reads one Claude Code file.
 #[derive(Debug)]
 pub(in crate::import) struct ClaudeReader {
+    /// Where the file was before it was compressed: what lies beside it stays.
     path: PathBuf,
+    pub(super) native_id: String,
     is_subagent: bool,
-    ts: TimestampMs,
+    pub(super) ts: TimestampMs,
     /// Every record that can be a parent. Of one that is written again, the record that its later lines stand for.
-    seen: HashMap<String, Option<String>>,
+    pub(super) seen: HashMap<String, Option<String>>,
     /// The transcript's last record.
     last: Option<String>,
     /// A compaction that waits for its summary.
     boundary: Option<Boundary>,
     /// A response that ended its turn, which waits for a record outside of it.
-    ended: Option<Ended>,
-}
-
-/// A record's place.
-#[derive(Clone, Debug)]
-struct Place {
-    record: String,
-    line: u64,
-    ts: TimestampMs,
-}
-
-impl Place {
-    fn entries(&self, parent: Parent, entries: Vec<LogEntry>) -> Step {
-        let Self { record, line, ts } = self.clone();
-        Step::Entries { record, line, ts, parent, entries }
-    }
-
-    const fn skipped(&self) -> Step {
-        Step::Skipped { line: self.line }
-    }
-
-    fn extension(&self, value: Value) -> LogEntry {
-        LogEntry::Extension(Extension { ts: self.ts, domain: DOMAIN.to_owned(), payload: storable(value) })
-    }
-
-    const fn injected(&self, item: Item) -> LogEntry {
-        LogEntry::SystemItem(SystemItem { ts: self.ts, item, injected: true })
-    }
+    pub(super) ended: Option<Ended>,
+    rests: Rests,
+    /// The sub-agents among the records, by their number their native ids, and the calls that may start one.
+    pub(super) threads: Threads,
+    pub(super) subagents: Vec<String>,
+    pub(super) calls: Calls,
 }
 
 #[derive(Debug)]
-struct Boundary {
-    place: Place,
-    /// The record before it.
-    behind: Option<String>,
-    preserved: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Ended {
+pub(super) struct Ended {
     message: Option<String>,
-    record: String,
+    pub(super) record: String,
     /// The response has said something, so that no more of it need follow.
-    has_text: bool,
+    pub(super) has_text: bool,
 }
 
 impl ClaudeReader {
     /// A reader of the file with this head.
     pub(in crate::import) fn new(head: &FileHead, path: &Path) -> Self {
         Self {
-            path: path.to_owned(),
+            path: plain_path(path),
+            native_id: head.native_id.clone(),
             is_subagent: head.kind == SessionKind::Subagent,
             ts: head.birth_ms,
             seen: HashMap::new(),
             last: None,
             boundary: None,
             ended: None,
+            rests: Rests::new(head.other.get("version")),
+            threads: Threads::default(),
+            subagents: Vec::new(),
+            calls: Calls::default(),
         }
     }
 
     /// Names a record. An id that another record has already is told apart by its line.
-    fn name(&self, id: Option<&str>, line: u64) -> String {
+    pub(super) fn name(&self, id: Option<&str>, line: u64) -> String {
         let id = id.filter(|id| id.len() <= ID_BYTES_MAX).map_or_else(|| line.to_string(), str::to_owned);
         if !self.seen.contains_key(&id) {
             return id;
@@ -113,14 +90,17 @@ impl ClaudeReader {
             Some(Value::Null) if may_branch && self.last.is_some() => return Parent::Root,
             Some(Value::Null) => return Parent::Previous,
             Some(_) => {
-                out.push(warning(place, "the parent is not an id; the record is read behind the one before it"));
+                out.push(place.warning("the parent is not an id; the record is read behind the one before it"));
                 return Parent::Previous;
             }
         };
         let Some(later) = self.seen.get(parent) else {
+            if self.threads.holds(parent) {
+                return Parent::Previous;
+            }
             let why = if *parent == place.record { "is the record itself" } else { "is not known" };
             let told = format!("the parent {parent} {why}; the record is read behind the one before it");
-            out.push(warning(place, &told));
+            out.push(place.warning(&told));
             return Parent::Previous;
         };
         let parent = later.as_ref().unwrap_or(parent);
@@ -132,6 +112,9 @@ impl ClaudeReader {
 
     /// A record of the transcript.
     fn transcript(&mut self, mut value: Value, line: u64, out: &mut Vec<Step>) {
+        if !self.is_subagent && sidechain::is_sidechain(&value) {
+            return self.sidechain(value, line, out);
+        }
         let uuid = filled(&value, "uuid").map(str::to_owned);
         let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains_key(uuid));
         let place = Place { record: self.name(uuid.as_deref(), line), line, ts: self.ts };
@@ -139,32 +122,46 @@ impl ClaudeReader {
             self.again(uuid, &place, value, out);
             return;
         }
-        let kind = text(&value, "type").unwrap_or_default().to_owned();
-        if value.get("isSidechain").and_then(Value::as_bool) == Some(true) && !self.is_subagent {
-            self.sidechain(&place, value, out);
-        } else {
-            match kind.as_str() {
-                "user" => self.user(&place, value, out),
-                "assistant" => self.assistant(&place, value, out),
-                "system" => self.system(&place, value, out),
-                "attachment" => {
-                    self.outside(&place, None, out);
-                    let parent = self.parent(&value, &place, false, out);
-                    let entries = Self::attachment(&place, take(&mut value, "attachment"));
-                    out.push(place.entries(parent, with_config(place.ts, config_of(&value, None), entries)));
-                }
-                "progress" => {
-                    out.push(place.entries(Parent::Previous, Vec::new()));
-                    out.push(place.skipped());
-                }
-                _ => {
-                    self.outside(&place, None, out);
-                    out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
-                }
+        match text(&value, "type").unwrap_or_default() {
+            "user" => self.user(&place, value, out),
+            "assistant" => self.assistant(&place, value, out),
+            "system" => self.system(&place, value, out),
+            "attachment" => {
+                self.outside(&place, None, out);
+                let parent = self.parent(&value, &place, false, out);
+                let mut attachment = take(&mut value, "attachment");
+                let entries = Self::attachment(&place, &mut attachment);
+                out.push(place.entries(parent, with_config(place.ts, config_of(&value, None), entries)));
+                self.rest(&place, value, "attachment", left_of(attachment, &[]), out);
+            }
+            "progress" => {
+                out.push(place.entries(Parent::Previous, Vec::new()));
+                out.push(place.skipped());
+            }
+            _ => {
+                self.outside(&place, None, out);
+                out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
             }
         }
         self.seen.insert(place.record.clone(), None);
         self.last = Some(place.record);
+    }
+
+    /// What is left of a record, and of a part of it, when its entries were taken.
+    fn rest(&mut self, place: &Place, value: Value, name: &str, part: Option<Value>, out: &mut Vec<Step>) {
+        let rest = self.rests.of(value);
+        let rest = match part.filter(|part| !is_nothing(part)) {
+            Some(part) => {
+                let mut fields = match rest {
+                    Some(Value::Object(fields)) => fields,
+                    _ => Map::new(),
+                };
+                fields.insert(name.to_owned(), storable(part));
+                Some(Value::Object(fields))
+            }
+            None => rest,
+        };
+        place.rest(rest, out);
     }
 
     /// A record that was written again. What it says stands where it was first; what follows it stands here.
@@ -180,20 +177,11 @@ impl ClaudeReader {
         self.last = Some(place.record.clone());
     }
 
-    /// A sub-agent's record among those of the conversation that started it, as older versions wrote them.
-    fn sidechain(&self, place: &Place, value: Value, out: &mut Vec<Step>) {
-        let usage = value.get("message").and_then(|message| content::usage(&value, message, place.ts));
-        let mut entries = vec![place.extension(value)];
-        entries.extend(usage.map(LogEntry::LlmUsage));
-        out.push(place.entries(Parent::Previous, entries));
-    }
-
     /// The record ends the turn of the response before it, unless it belongs to that response.
     fn outside(&mut self, place: &Place, message: Option<&str>, out: &mut Vec<Step>) {
         let belongs = |ended: &Ended| message.is_some() && ended.message.as_deref() == message;
         if self.ended.take_if(|ended| !belongs(ended)).is_some() {
-            let Place { record, line, ts } = place.clone();
-            out.push(Step::EndTurn { record, line, ts });
+            out.push(place.end_turn());
         }
     }
 
@@ -201,6 +189,7 @@ impl ClaudeReader {
         let flag = |key| value.get(key).and_then(Value::as_bool) == Some(true);
         let (is_meta, is_summary) = (flag("isMeta"), flag("isCompactSummary"));
         let mut message = take(&mut value, "message");
+        self.calls.note(message.get("content"), &self.native_id);
         let said = content::user(take(&mut message, "content"), &place.record);
         if is_summary {
             return self.summary(place, said, out);
@@ -213,14 +202,17 @@ impl ClaudeReader {
         }
         self.ended = None;
         let parent = self.parent(&value, place, said.results.is_empty(), out);
+        if let Some(structured) = value.get_mut("toolUseResult") {
+            rest::refer(structured, &said.results);
+        }
         let (outputs, warnings) = output::follow(&said.results, &self.path, place.ts);
         let entries = Self::said_by_user(place, said, is_typed, outputs);
         out.push(place.entries(parent, with_config(place.ts, config_of(&value, None), entries)));
-        out.extend(warnings.iter().map(|message| warning(place, message)));
+        out.extend(warnings.iter().map(|message| place.warning(message)));
         if let Some(message) = interruption {
-            let Place { record, line, ts } = place.clone();
-            out.push(Step::Fail { record, line, ts, message, interrupted: true });
+            out.push(place.fail(message, true));
         }
+        place.rest(self.rests.of(value), out);
     }
 
     fn said_by_user(place: &Place, said: UserContent, is_typed: bool, outputs: Vec<LogEntry>) -> Vec<LogEntry> {
@@ -245,13 +237,15 @@ impl ClaudeReader {
         self.outside(place, id.as_deref(), out);
         let parent = self.parent(&value, place, false, out);
         let is_error = value.get("isApiErrorMessage").and_then(Value::as_bool) == Some(true);
-        let items = content::assistant(take(&mut message, "content"), &place.record);
+        let content = take(&mut message, "content");
+        self.calls.note(Some(&content), &self.native_id);
+        let blocks = rest::of_blocks(&content);
+        let items = content::assistant(content, &place.record);
         if is_error {
             let message = items.iter().find_map(said).unwrap_or("error").to_owned();
-            let Place { record, line, ts } = place.clone();
             out.push(place.entries(parent, Vec::new()));
-            out.push(Step::Fail { record, line, ts, message, interrupted: false });
-            return;
+            out.push(place.fail(message, false));
+            return place.rest(self.rests.of(value), out);
         }
         let model = owned(&message, "model").filter(|model| model != SYNTHETIC);
         let usage = content::usage(&value, &message, place.ts);
@@ -264,38 +258,39 @@ impl ClaudeReader {
         let items = items.into_iter().map(|item| LogEntry::AssistantItem(ItemEntry { ts, item }));
         let entries: Vec<LogEntry> = items.chain(usage.map(LogEntry::LlmUsage)).collect();
         out.push(place.entries(parent, with_config(ts, config_of(&value, model), entries)));
+        let mut left = self.rests.of_message(message).unwrap_or_default();
+        if let Some(blocks) = blocks {
+            left["content"] = blocks;
+        }
+        self.rest(place, value, "message", Some(left), out);
     }
 
-    fn attachment(place: &Place, mut attachment: Value) -> Vec<LogEntry> {
-        let is_typed = text(&attachment, "type") == Some("queued_command")
-            && text(&attachment, "commandMode").is_none_or(|mode| mode == "prompt");
-        let parts = content::attached(attachment.take());
+    /// Takes out of an attachment what the model was told.
+    fn attachment(place: &Place, attachment: &mut Value) -> Vec<LogEntry> {
+        let is_typed = text(attachment, "type") == Some("queued_command")
+            && text(attachment, "commandMode").is_none_or(|mode| mode == "prompt");
+        let parts = content::attached(attachment);
         // What a person typed while the model was at work is said within the turn.
         let item = Item::Message { role: Role::User, parts };
         vec![LogEntry::SystemItem(SystemItem { ts: place.ts, item, injected: !is_typed })]
     }
 
-    fn system(&mut self, place: &Place, value: Value, out: &mut Vec<Step>) {
+    fn system(&mut self, place: &Place, mut value: Value, out: &mut Vec<Step>) {
         match text(&value, "subtype").unwrap_or_default() {
-            "compact_boundary" => {
-                self.settle_boundary(out);
-                let preserved = value.pointer("/compactMetadata/preservedMessages/uuids").and_then(Value::as_array);
-                let preserved = preserved.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-                let behind = owned(&value, "logicalParentUuid");
-                let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.clone().unwrap_or(uuid)));
-                self.boundary = Some(Boundary { place: place.clone(), behind, preserved: preserved.collect() });
-            }
+            "compact_boundary" => self.boundary(place, value, out),
             "local_command" => {
                 self.settle_boundary(out);
                 self.outside(place, None, out);
                 let parent = self.parent(&value, place, false, out);
-                let item = Item::message(Role::User, text(&value, "content").unwrap_or_default());
+                let content = take(&mut value, "content");
+                let item = Item::message(Role::User, content.as_str().unwrap_or_default());
                 out.push(place.entries(parent, vec![place.injected(item)]));
+                place.rest(self.rests.of(value), out);
             }
             "turn_duration" | "stop_hook_summary" => {
                 self.outside(place, None, out);
                 out.push(place.entries(Parent::Previous, Vec::new()));
-                out.push(place.skipped());
+                place.rest(self.rests.of(value), out);
             }
             _ => {
                 self.outside(place, None, out);
@@ -304,61 +299,33 @@ impl ClaudeReader {
         }
     }
 
+    fn boundary(&mut self, place: &Place, mut value: Value, out: &mut Vec<Step>) {
+        self.settle_boundary(out);
+        let preserved = value.pointer_mut("/compactMetadata/preservedMessages/uuids").map(Value::take);
+        let preserved = preserved.as_ref().and_then(Value::as_array).into_iter().flatten();
+        let preserved = preserved.filter_map(Value::as_str).map(str::to_owned).collect();
+        let behind = owned(&value, "logicalParentUuid");
+        let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.clone().unwrap_or(uuid)));
+        if let Some(fields) = value.as_object_mut() {
+            // The same words in each.
+            fields.shift_remove("content");
+        }
+        self.boundary = Some(Boundary { place: place.clone(), behind, preserved, rest: self.rests.of(value) });
+    }
+
     /// The summary that a compaction waited for; some versions write it alone.
     fn summary(&mut self, place: &Place, said: UserContent, out: &mut Vec<Step>) {
         let boundary = self.boundary.take();
-        let boundary =
-            boundary.unwrap_or_else(|| Boundary { place: place.clone(), behind: None, preserved: Vec::new() });
-        compact(boundary, Some(Item::Message { role: Role::User, parts: said.parts }), out);
+        let alone = || Boundary { place: place.clone(), behind: None, preserved: Vec::new(), rest: None };
+        let summary = Item::Message { role: Role::User, parts: said.parts };
+        boundary.unwrap_or_else(alone).compact(Some(summary), out);
         out.push(place.entries(Parent::Previous, Vec::new()));
     }
 
     /// A compaction whose summary does not follow has none.
     fn settle_boundary(&mut self, out: &mut Vec<Step>) {
         if let Some(boundary) = self.boundary.take() {
-            compact(boundary, None, out);
-        }
-    }
-
-    /// A record that tells about the transcript.
-    fn about(&mut self, value: Value, line: u64, out: &mut Vec<Step>) {
-        let ts = self.ts;
-        let skipped = Step::Skipped { line };
-        match text(&value, "type").unwrap_or_default() {
-            "last-prompt" => {
-                if let Some(leaf) = owned(&value, "leafUuid") {
-                    self.end_at_leaf(&leaf, line, out);
-                    let record = self.seen.get(&leaf).cloned().flatten().unwrap_or(leaf);
-                    out.push(Step::ActiveLeaf { record });
-                }
-                out.push(skipped);
-            }
-            "custom-title" => push_or_skip(title(&value, "customTitle", ts, true), line, out),
-            "ai-title" => push_or_skip(title(&value, "aiTitle", ts, false), line, out),
-            "summary" => {
-                // Files begin with summaries of other conversations, which name a leaf that is not in them.
-                let is_own = text(&value, "leafUuid").is_some_and(|leaf| self.seen.contains_key(leaf));
-                push_or_skip(title(&value, "summary", ts, false).filter(|_| is_own), line, out);
-            }
-            "tag" => {
-                let tags = owned(&value, "tag").into_iter().collect();
-                push_or_skip(Some(Step::Tags { ts, tags }), line, out);
-            }
-            kind if is_noise(kind) => out.push(skipped),
-            _ => {
-                let place = Place { record: self.name(None, line), line, ts };
-                self.seen.insert(place.record.clone(), None);
-                out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
-            }
-        }
-    }
-
-    /// What names the last response as the leaf stands outside of it.
-    fn end_at_leaf(&mut self, leaf: &str, line: u64, out: &mut Vec<Step>) {
-        if self.ended.take_if(|ended| ended.has_text && ended.record == leaf).is_some() {
-            let record = self.name(None, line);
-            self.seen.insert(record.clone(), None);
-            out.push(Step::EndTurn { record, line, ts: self.ts });
+            boundary.compact(None, out);
         }
     }
 }
@@ -382,27 +349,6 @@ impl Reader for ClaudeReader {
     }
 }
 
-fn compact(boundary: Boundary, summary: Option<Item>, out: &mut Vec<Step>) {
-    let Boundary { place: Place { record, line, ts }, behind, preserved } = boundary;
-    let mut history: Vec<HistoryPart> = summary.into_iter().map(HistoryPart::Item).collect();
-    if !preserved.is_empty() {
-        history.push(HistoryPart::Records(preserved));
-    }
-    out.push(Step::Compact { record, line, ts, behind, history });
-}
-
-fn warning(place: &Place, message: &str) -> Step {
-    Step::Warning { line: place.line, message: message.to_owned() }
-}
-
-fn push_or_skip(step: Option<Step>, line: u64, out: &mut Vec<Step>) {
-    out.push(step.unwrap_or(Step::Skipped { line }));
-}
-
-fn title(value: &Value, key: &str, ts: TimestampMs, by_person: bool) -> Option<Step> {
-    owned(value, key).map(|text| Step::Title { ts, text, by_person })
-}
-
 fn said(item: &Item) -> Option<&str> {
     match item {
         Item::Message { parts, .. } => parts.iter().find_map(store_core::Part::as_text),
@@ -422,19 +368,4 @@ fn with_config(ts: TimestampMs, config: SessionConfig, entries: Vec<LogEntry>) -
     }
     let config = LogEntry::ConfigChanged(ConfigChanged { ts, config });
     std::iter::once(config).chain(entries).collect()
-}
-
-/// Lines that repeat what the transcript says, or that only the program needs.
-fn is_noise(kind: &str) -> bool {
-    const NOISE: [&str; 8] = [
-        "queue-operation",
-        "mode",
-        "permission-mode",
-        "agent-name",
-        "file-history-snapshot",
-        "file-history-delta",
-        "cost-state",
-        "tools-used",
-    ];
-    NOISE.contains(&kind) || kind.starts_with("api-request")
 }

@@ -13,7 +13,17 @@ use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 const ARCHIVE: &str = "archived_sessions";
 
 /// Fields of the header that are kept as they are.
-const KEPT: [&str; 5] = ["cli_version", "originator", "history_mode", "agent_nickname", "agent_role"];
+const KEPT: [&str; 9] = [
+    "cli_version",
+    "originator",
+    "history_mode",
+    "agent_nickname",
+    "agent_role",
+    "dynamic_tools",
+    "memory_mode",
+    "multi_agent_version",
+    "runtime_workspace_roots",
+];
 
 /// Whether a record can only be Codex's.
 pub(in crate::import) fn sniff(record: &Value) -> bool {
@@ -58,6 +68,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: meta.pointer("/base_instructions/text").and_then(Value::as_str).map(str::to_owned),
         other: kept(meta),
         native_id,
+        inline: false,
     })
 }
 

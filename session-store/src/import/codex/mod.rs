@@ -6,7 +6,8 @@
 //!
 //! * [`head`] tells what a file is from its first records.
 //! * [`CodexReader`] turns records into steps; what a `response_item` says is read by `item`, what events tell of it by
-//!   `event`, what a compaction goes on with by `history`, what was used by `usage`.
+//!   `event`, what a compaction goes on with by `history`, what was used by `usage`, what is left of a record
+//!   by `rest`.
 //! * [`spawning_call`] finds the call of a conversation that started a sub-agent.
 
 mod event;
@@ -15,6 +16,7 @@ mod history;
 mod item;
 mod place;
 mod reader;
+mod rest;
 mod spawn;
 mod usage;
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use store_core::{ConfigChanged, Extension, Item, ItemEntry, LogEntry, SessionConfig, SystemItem, TimestampMs};
 
+use super::rest;
 use crate::import::fields::storable;
 use crate::import::record::{Parent, Step};
 
@@ -25,6 +26,14 @@ impl Place {
     pub(super) fn entries(&self, entries: Vec<LogEntry>) -> Step {
         let Self { record, line, ts } = self.clone();
         Step::Entries { record, line, ts, parent: Parent::Previous, entries }
+    }
+
+    /// What is left of the record, if anything is.
+    pub(super) fn rest(&self, payload: Option<Value>, out: &mut Vec<Step>) {
+        if let Some(payload) = payload {
+            let Self { record, line, ts } = self.clone();
+            out.push(Step::Rest { record, line, ts, domain: rest::DOMAIN, payload });
+        }
     }
 
     /// It gives nothing.

@@ -10,6 +10,7 @@ use super::head::{cwd_in, is_flat_header};
 use super::history::Remembered;
 use super::item::{self, Origin, Response};
 use super::place::{Ordinals, Place, assistant, config_changed, extension, system, tool_result};
+use super::rest::{self, Rests};
 use super::usage::UsageReader;
 use crate::import::fields::{filled, owned, take, text, time_ms};
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};
@@ -32,6 +33,7 @@ pub(in crate::import) struct CodexReader {
     /// The event of the item that comes next came before it.
     confirmed: bool,
     usage: UsageReader,
+    rests: Rests,
     remembered: Remembered,
     turn: Turn,
 }
@@ -40,7 +42,7 @@ pub(in crate::import) struct CodexReader {
 #[derive(Debug)]
 enum Held {
     /// A user item that does not say whose it is.
-    Item { place: Place, parts: Vec<Part> },
+    Item { place: Place, parts: Vec<Part>, rest: Option<Value> },
     /// The event of something typed, without an item before it.
     Event { place: Place, parts: Vec<Part> },
 }
@@ -68,6 +70,7 @@ impl CodexReader {
             unconfirmed: 0,
             confirmed: false,
             usage: UsageReader::new(matches!(head.fork, ForkHint::ByReference { .. })),
+            rests: Rests::default(),
             remembered: Remembered::default(),
             turn: Turn::default(),
         }
@@ -78,13 +81,14 @@ impl CodexReader {
         self.confirmed = false;
         match self.held.take() {
             None => false,
-            Some(Held::Item { place, parts }) => {
+            Some(Held::Item { place, parts, rest }) => {
                 let event = user_event(value);
                 if matches!(event, Some(Typed::Yes)) || item::is_shell_command(&parts) {
                     self.typed(&place, parts, out);
                 } else {
                     self.injected(&place, parts, out);
                 }
+                place.rest(rest, out);
                 event.is_some()
             }
             Some(Held::Event { place, parts }) => {
@@ -126,10 +130,18 @@ impl CodexReader {
         out.push(place.entries(entries));
     }
 
-    fn response_item(&mut self, place: Place, payload: Value, is_flat: bool, out: &mut Vec<Step>) {
+    fn response_item(&mut self, place: &Place, payload: Value, is_flat: bool, out: &mut Vec<Step>) {
         let ts = place.ts;
+        let rest = rest::of_item(&payload);
+        let before = out.len();
         match item::read(payload, &place.record) {
-            Response::User { parts, origin } => self.user(place, parts, origin, is_flat, out),
+            Response::User { parts, origin } => {
+                self.user(place.clone(), parts, origin, is_flat, out);
+                return match &mut self.held {
+                    Some(Held::Item { rest: held, .. }) => *held = rest,
+                    _ => place.rest(rest, out),
+                };
+            }
             Response::Said(item) if self.turn.summing_up => {
                 self.remembered.item(&item, &place.record);
                 out.push(place.entries(vec![system(ts, item)]));
@@ -137,21 +149,24 @@ impl CodexReader {
             Response::Said(Item::Reasoning { text, encrypted: None, .. }) if text.is_empty() => {
                 out.push(place.skipped());
             }
-            Response::Said(item) => self.answered(&place, vec![assistant(ts, item)], out),
-            Response::Context(item) => self.context(&place, item, out),
+            Response::Said(item) => self.answered(place, vec![assistant(ts, item)], out),
+            Response::Context(item) => self.context(place, item, out),
             Response::Call(item) => {
                 self.turn.summing_up = false;
-                self.answered(&place, vec![assistant(ts, item)], out);
+                self.answered(place, vec![assistant(ts, item)], out);
             }
             Response::Answered { call, result } => {
-                self.answered(&place, vec![assistant(ts, call), tool_result(ts, result)], out);
+                self.answered(place, vec![assistant(ts, call), tool_result(ts, result)], out);
             }
-            Response::Result(item) => self.answered(&place, vec![tool_result(ts, item)], out),
+            Response::Result(item) => self.answered(place, vec![tool_result(ts, item)], out),
             Response::Opaque(item) => {
                 self.remembered.item(&item, &place.record);
                 out.push(place.entries(vec![system(ts, item)]));
             }
-            Response::Unknown(payload) => out.push(place.entries(vec![extension(ts, payload)])),
+            Response::Unknown(payload) => return out.push(place.entries(vec![extension(ts, payload)])),
+        }
+        if out[before..].iter().any(|step| matches!(step, Step::Entries { .. })) {
+            place.rest(rest, out);
         }
     }
 
@@ -166,7 +181,7 @@ impl CodexReader {
             Origin::Open if is_flat && item::looks_injected(&parts) => self.flat_context(&place, parts, out),
             Origin::Open if is_flat => self.typed(&place, parts, out),
             Origin::Open if self.confirmed => self.typed(&place, parts, out),
-            Origin::Open => self.held = Some(Held::Item { place, parts }),
+            Origin::Open => self.held = Some(Held::Item { place, parts, rest: None }),
         }
     }
 
@@ -179,7 +194,7 @@ impl CodexReader {
         }
     }
 
-    fn event(&mut self, place: &Place, record: Value, out: &mut Vec<Step>) {
+    fn event(&mut self, place: &Place, mut record: Value, out: &mut Vec<Step>) {
         let payload = record.get("payload").unwrap_or(&Value::Null);
         match text(payload, "type").unwrap_or_default() {
             "token_count" => {
@@ -191,14 +206,19 @@ impl CodexReader {
                 self.unconfirmed = 0;
                 out.push(place.skipped());
             }
-            "task_complete" | "turn_complete" => self.task_complete(place, payload, out),
+            "task_complete" | "turn_complete" => {
+                self.task_complete(place, payload, out);
+                rest_of_end(place, take(&mut record, "payload"), out);
+            }
             "turn_aborted" => {
                 let reason = filled(payload, "reason").unwrap_or("aborted").to_owned();
                 self.fail(place, reason, true, out);
+                rest_of_end(place, take(&mut record, "payload"), out);
             }
             "error" => {
                 let message = filled(payload, "message").unwrap_or("error").to_owned();
                 self.fail(place, message, false, out);
+                rest_of_end(place, take(&mut record, "payload"), out);
             }
             "thread_rolled_back" => self.rolled_back(place, payload, out),
             "thread_settings_applied" => {
@@ -212,16 +232,21 @@ impl CodexReader {
             },
             "user_message" => self.user_event(place, payload, out),
             "item_completed" => self.item_completed(place, record, out),
+            kind if rest::is_command(kind) => place.rest(rest::of_command(take(&mut record, "payload")), out),
             kind if is_noise(kind) => out.push(place.skipped()),
             _ => out.push(place.entries(vec![extension(place.ts, record)])),
         }
     }
 
-    fn item_completed(&mut self, place: &Place, record: Value, out: &mut Vec<Step>) {
+    fn item_completed(&mut self, place: &Place, mut record: Value, out: &mut Vec<Step>) {
         let item = record.pointer("/payload/item").unwrap_or(&Value::Null);
         match text(item, "type").unwrap_or_default() {
             "UserMessage" => self.user_event(place, item, out),
-            "AgentMessage" | "Reasoning" | "CommandExecution" | "ContextCompaction" | "WebSearch" | "McpToolCall" => {
+            kind if rest::is_command(kind) => {
+                let item = record.pointer_mut("/payload/item").map(Value::take).unwrap_or_default();
+                place.rest(rest::of_command(item), out);
+            }
+            "AgentMessage" | "Reasoning" | "ContextCompaction" | "WebSearch" | "McpToolCall" => {
                 out.push(place.skipped());
             }
             _ => out.push(place.entries(vec![extension(place.ts, record)])),
@@ -284,6 +309,7 @@ impl CodexReader {
     }
 
     fn compacted(&mut self, place: &Place, mut payload: Value, out: &mut Vec<Step>) {
+        let rest = rest::of_compaction(&payload);
         let replacement = self.remembered.replacement(&mut payload, &place.record);
         for (record, item) in replacement.put_in {
             self.remembered.item(&item, &record);
@@ -292,6 +318,7 @@ impl CodexReader {
         }
         let Place { record, line, ts } = place.clone();
         out.push(Step::Compact { record, line, ts, behind: None, history: replacement.parts });
+        place.rest(rest, out);
     }
 
     /// The settings in a `turn_context` or in applied thread settings.
@@ -336,9 +363,9 @@ impl CodexReader {
         }
     }
 
-    fn flat(&mut self, place: Place, value: Value, out: &mut Vec<Step>) {
+    fn flat(&mut self, place: &Place, value: Value, out: &mut Vec<Step>) {
         if is_flat_header(&value) {
-            self.header(&place, &value, out);
+            self.header(place, &value, out);
         } else if text(&value, "record_type") == Some("state") {
             out.push(place.skipped());
         } else if text(&value, "type").is_some() {
@@ -362,16 +389,17 @@ impl Reader for CodexReader {
             return;
         }
         if !value.get("payload").is_some_and(Value::is_object) {
-            return self.flat(place, value, out);
+            return self.flat(&place, value, out);
         }
         match text(&value, "type").unwrap_or_default() {
             "session_meta" => self.header(&place, &take(&mut value, "payload"), out),
-            "response_item" => self.response_item(place, take(&mut value, "payload"), false, out),
+            "response_item" => self.response_item(&place, take(&mut value, "payload"), false, out),
             "event_msg" => self.event(&place, value, out),
             "turn_context" => {
                 self.turn.summing_up = false;
                 let config = self.settings(value.get("payload").unwrap_or(&Value::Null));
                 out.push(place.entries(vec![config_changed(place.ts, config)]));
+                place.rest(self.rests.of_turn(take(&mut value, "payload")), out);
             }
             "token_usage_record" => {
                 let payload = value.get("payload").unwrap_or(&Value::Null);
@@ -387,6 +415,13 @@ impl Reader for CodexReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // What is held is decided by a record that may still come.
+    }
+}
+
+/// What is left of the event that ended the turn.
+fn rest_of_end(place: &Place, event: Value, out: &mut Vec<Step>) {
+    if matches!(out.last(), Some(Step::EndTurn { .. } | Step::Fail { .. })) {
+        place.rest(rest::of_end(event), out);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
-use crate::import::fields::{filled, owned, text, time_ms, uuid_in};
+use crate::import::fields::{filled, is_nothing, owned, storable, text, time_ms, uuid_in};
 use crate::import::record::{Agent, FileHead, ForkHint};
 
 /// Whether a record can only be pi's.
@@ -35,7 +35,6 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let times = std::iter::once(header).chain(records).filter_map(|record| record.get("timestamp"));
     let parent = filled(header, "parentSession").or_else(|| filled(header, "branchedFrom"));
-    let version = header.get("version").filter(|version| version.is_number()).cloned();
     Some(FileHead {
         agent: Agent::Pi,
         native_id: owned(header, "id").unwrap_or_else(|| uuid_in(name).unwrap_or(name).to_owned()),
@@ -53,8 +52,18 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
             other: BTreeMap::new(),
         },
         system_prompt: None,
-        other: version.map(|version| ("version".to_owned(), version)).into_iter().collect(),
+        other: kept(header),
+        inline: false,
     })
+}
+
+/// What the header says that has no place of its own.
+fn kept(header: &Value) -> BTreeMap<String, Value> {
+    const READ: [&str; 9] =
+        ["type", "id", "timestamp", "cwd", "modelId", "provider", "thinkingLevel", "parentSession", "branchedFrom"];
+    let fields = header.as_object().into_iter().flatten();
+    let kept = fields.filter(|(name, value)| !READ.contains(&name.as_str()) && !is_nothing(value));
+    kept.map(|(name, value)| (name.clone(), storable(value.clone()))).collect()
 }
 
 /// The conversation that a path on any machine names.

@@ -4,11 +4,13 @@
 //! begins with copies of the entries of the file that its header names.
 //!
 //! * [`head`] tells what a file is from its first records.
-//! * [`PiReader`] turns records into steps; what a message says is read by `message`.
+//! * [`PiReader`] turns records into steps; what a message says is read by `message`, what is left of a record by
+//!   `rest`.
 
 mod head;
 mod message;
 mod reader;
+mod rest;
 
 pub(super) use head::{head, sniff};
 pub(super) use reader::PiReader;

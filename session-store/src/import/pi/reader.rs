@@ -8,7 +8,8 @@ use store_core::{
 };
 
 use super::message;
-use crate::import::fields::{filled, owned, storable, take, text, time_ms};
+use super::rest::{self, Rests};
+use crate::import::fields::{filled, is_nothing, owned, storable, take, text, time_ms};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 
 /// The domain under which records are kept that have no form of their own.
@@ -26,6 +27,7 @@ pub(in crate::import) struct PiReader {
     lines: Vec<u64>,
     /// Something was said that no end followed.
     turn_open: bool,
+    rests: Rests,
 }
 
 /// What is remembered of a record.
@@ -51,12 +53,27 @@ impl Place {
         let Self { record, line, ts, parent } = self.clone();
         Step::Entries { record, line, ts, parent, entries }
     }
+
+    /// What is left of the record, if anything is.
+    fn rest(&self, payload: Option<Value>, out: &mut Vec<Step>) {
+        if let Some(payload) = payload {
+            let (record, line, ts) = (self.record.clone(), self.line, self.ts);
+            out.push(Step::Rest { record, line, ts, domain: rest::DOMAIN, payload });
+        }
+    }
 }
 
 impl PiReader {
     /// A reader of the file with this head.
     pub(in crate::import) fn new(head: &FileHead) -> Self {
-        Self { ts: head.birth_ms, known: HashMap::new(), last: None, lines: Vec::new(), turn_open: false }
+        Self {
+            ts: head.birth_ms,
+            known: HashMap::new(),
+            last: None,
+            lines: Vec::new(),
+            turn_open: false,
+            rests: Rests::default(),
+        }
     }
 
     /// Where the record stands. Says so if what it names as its parent cannot be.
@@ -115,18 +132,36 @@ impl PiReader {
                 let content = message::parts(take(&mut said, "content"));
                 out.push(place.entries(vec![LogEntry::UserInput(UserInput { ts, content })]));
             }
-            "assistant" => self.assistant(place, said, out),
+            "assistant" => {
+                let blocks = said.get("content").and_then(rest::of_blocks);
+                self.assistant(place, &mut said, out);
+                let mut left = self.rests.of_message(said).unwrap_or_default();
+                if let Some(blocks) = blocks {
+                    left["content"] = blocks;
+                }
+                return place.rest(Some(left).filter(|left| !left.is_null()), out);
+            }
             "toolResult" => {
                 self.turn_open = true;
                 let details = take(&mut said, "details");
                 let result =
                     LogEntry::ToolResult(ItemEntry { ts, item: message::tool_result(&mut said, &place.record) });
-                let details = details.as_object().is_some_and(|details| !details.is_empty()).then_some(details);
+                let details = if details.is_object() {
+                    Some(details).filter(|details| !is_nothing(details))
+                } else {
+                    said["details"] = details;
+                    None
+                };
                 let details = details
                     .map(|details| extension(ts, json!({"toolCallId": text(&said, "toolCallId"), "details": details})));
                 out.push(place.entries(std::iter::once(result).chain(details).collect()));
             }
-            "bashExecution" => self.bash_execution(place, &said, value, out),
+            "bashExecution" if said.get("excludeFromContext").and_then(Value::as_bool) == Some(true) => {
+                // What was kept from the model stays out of the context.
+                value["message"] = said;
+                return out.push(place.entries(vec![extension(ts, value)]));
+            }
+            "bashExecution" => self.bash_execution(place, &said, out),
             "custom" | "hookMessage" => {
                 let item = Item::Message { role: Role::User, parts: message::parts(take(&mut said, "content")) };
                 out.push(place.entries(vec![injected(ts, item)]));
@@ -140,29 +175,30 @@ impl PiReader {
             }
             _ => {
                 value["message"] = said;
-                out.push(place.entries(vec![extension(ts, value)]));
+                return out.push(place.entries(vec![extension(ts, value)]));
             }
         }
+        place.rest(self.rests.of_message(said), out);
     }
 
-    fn assistant(&mut self, place: &Place, mut said: Value, out: &mut Vec<Step>) {
+    fn assistant(&mut self, place: &Place, said: &mut Value, out: &mut Vec<Step>) {
         let ts = place.ts;
         let config = SessionConfig {
-            model: owned(&said, "model"),
-            provider: owned(&said, "provider"),
+            model: owned(said, "model"),
+            provider: owned(said, "provider"),
             ..SessionConfig::default()
         };
         let mut entries = Vec::new();
         if !config.is_empty() {
             entries.push(LogEntry::ConfigChanged(ConfigChanged { ts, config }));
         }
-        let items = message::assistant(take(&mut said, "content"), &place.record);
+        let items = message::assistant(take(said, "content"), &place.record);
         self.turn_open |= !items.is_empty();
         entries.extend(items.into_iter().map(|item| LogEntry::AssistantItem(ItemEntry { ts, item })));
-        entries.extend(message::usage(&said, ts).map(LogEntry::LlmUsage));
+        entries.extend(message::usage(said, ts).map(LogEntry::LlmUsage));
         out.push(place.entries(entries));
         let Place { record, line, .. } = place.clone();
-        match text(&said, "stopReason").unwrap_or_default() {
+        match text(said, "stopReason").unwrap_or_default() {
             _ if !self.turn_open => {}
             "stop" | "length" => {
                 self.turn_open = false;
@@ -170,21 +206,16 @@ impl PiReader {
             }
             reason @ ("aborted" | "error") => {
                 self.turn_open = false;
-                let message = filled(&said, "errorMessage").unwrap_or(reason).to_owned();
+                let message = filled(said, "errorMessage").unwrap_or(reason).to_owned();
                 out.push(Step::Fail { record, line, ts, message, interrupted: reason == "aborted" });
             }
             _ => {}
         }
     }
 
-    /// A command that a person ran. What was kept from the model stays out of the context.
-    fn bash_execution(&mut self, place: &Place, said: &Value, mut value: Value, out: &mut Vec<Step>) {
+    /// A command that a person ran.
+    fn bash_execution(&self, place: &Place, said: &Value, out: &mut Vec<Step>) {
         let ts = place.ts;
-        if said.get("excludeFromContext").and_then(Value::as_bool) == Some(true) {
-            value["message"] = said.clone();
-            out.push(place.entries(vec![extension(ts, value)]));
-            return;
-        }
         let (command, result) = message::bash_execution(said);
         let typed = LogEntry::UserInput(UserInput { ts, content: vec![Part::text(command)] });
         out.push(place.entries(vec![typed, injected(ts, Item::message(Role::User, result))]));
@@ -250,11 +281,18 @@ impl Reader for PiReader {
                 let config = SessionConfig { thinking: owned(&value, "thinkingLevel"), ..SessionConfig::default() };
                 out.push(place.entries(vec![LogEntry::ConfigChanged(ConfigChanged { ts, config })]));
             }
-            "compaction" => self.compaction(&place, &value, out),
-            "branch_summary" => Self::branch_summary(&place, &value, out),
+            "compaction" => {
+                self.compaction(&place, &value, out);
+                place.rest(rest::of_record(value), out);
+            }
+            "branch_summary" => {
+                Self::branch_summary(&place, &value, out);
+                place.rest(rest::of_record(value), out);
+            }
             "custom_message" => {
                 let item = Item::Message { role: Role::User, parts: message::parts(take(&mut value, "content")) };
                 out.push(place.entries(vec![injected(ts, item)]));
+                place.rest(rest::of_record(value), out);
             }
             "session_info" => {
                 out.push(place.entries(Vec::new()));

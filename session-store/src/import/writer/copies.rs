@@ -7,11 +7,11 @@
 use std::collections::{HashSet, VecDeque};
 
 use serde_json::Value;
-use store_core::{LogEntry, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs};
+use store_core::{Extension, LogEntry, Record, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use crate::blob;
 use crate::error::Result;
-use crate::import::record::{Agent, FileHead, ForkHint, Step};
+use crate::import::record::{Agent, FileHead, ForkHint, Parent, Step};
 use crate::import::walk::Place;
 use crate::index::{Index, RecordHome};
 use crate::leaf;
@@ -62,6 +62,8 @@ impl<'a> Copies<'a> {
             Self::ById(ById { store, index, agent, session, rank, family, last })
         };
         match (head.agent, &head.fork) {
+            // A copy of it has its native id.
+            (Agent::Claude, _) if head.inline => Ok(Self::None),
             (Agent::Claude, _) => Ok(by_id(None)),
             (Agent::Pi, ForkHint::Copy { native_id }) => {
                 let parents = sessions_of(index, head.agent, native_id)?;
@@ -80,11 +82,11 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// Tells whose a step is.
-    pub(super) fn take(&mut self, step: Step) -> Result<Copied> {
+    /// Tells whose a step is; `behind` is where the entries of a record end that another one names as its parent.
+    pub(super) fn take(&mut self, step: Step, behind: &dyn Fn(&Parent) -> Option<Place>) -> Result<Copied> {
         match self {
             Self::None => Ok(Copied::own(step)),
-            Self::ById(copies) => copies.take(step),
+            Self::ById(copies) => copies.take(step, behind),
             Self::Beginning(copies) => copies.take(step),
         }
     }
@@ -136,9 +138,10 @@ pub(super) struct ById<'a> {
 }
 
 impl ById<'_> {
-    fn take(&mut self, step: Step) -> Result<Copied> {
+    fn take(&mut self, step: Step, behind: &dyn Fn(&Parent) -> Option<Place>) -> Result<Copied> {
         let (record, line, ts) = match &step {
             Step::Entries { record, line, ts, .. }
+            | Step::Rest { record, line, ts, .. }
             | Step::EndTurn { record, line, ts }
             | Step::Fail { record, line, ts, .. }
             | Step::Compact { record, line, ts, .. }
@@ -148,7 +151,14 @@ impl ById<'_> {
         if self.last.as_ref() == Some(&record) && !matches!(step, Step::Entries { .. }) {
             return Ok(Copied::Held);
         }
-        let Some(at) = self.home(&record, ts)? else {
+        let home = self.home(&record, ts)?;
+        let home = match (&step, home) {
+            (Step::Entries { parent, .. }, Some(at)) if self.agent == Agent::Pi => {
+                self.is_behind(at, &record, behind(parent))?.then_some(at)
+            }
+            (_, home) => home,
+        };
+        let Some(at) = home else {
             self.last = None;
             return Ok(Copied::own(step));
         };
@@ -191,15 +201,50 @@ impl ById<'_> {
     /// Whether a segment begins with a record.
     fn begins(&self, home: &RecordHome, record: &str) -> Result<bool> {
         let first = self.store.read_range(home.session_id, home.segment_id, Seq::START, 1)?.into_iter().next();
-        let key = first.and_then(|first| first.key);
-        Ok(key.as_deref().and_then(|key| key.rsplit_once('#')).is_some_and(|(of, _)| of == record))
+        Ok(first.as_ref().and_then(record_in) == Some(record))
+    }
+
+    /// Whether a record whose entries end with `at` has the parent whose entries end with `parent`.
+    fn is_behind(&self, at: Place, record: &str, parent: Option<Place>) -> Result<bool> {
+        let before = self.before(at, record)?;
+        let (Some(before), Some(parent)) = (before, parent) else { return Ok(before == parent) };
+        let is_same = (before.session, before.segment) == (parent.session, parent.segment);
+        Ok(before == parent || (is_same && self.record_of(before)? == self.record_of(parent)?))
+    }
+
+    /// The entry before those that a record gave; `None` if the conversation begins with them.
+    fn before(&self, at: Place, record: &str) -> Result<Option<Place>> {
+        let mut at = at;
+        while let Some(read) = self.read(at)? {
+            if record_in(&read) != Some(record) {
+                return Ok(Some(at));
+            }
+            if let LogEntry::SegmentStart(start) = &read.entry {
+                return Ok(start.origin().copied().map(Place::from));
+            }
+            at.seq = Seq(at.seq.0.saturating_sub(1));
+        }
+        Ok(None)
+    }
+
+    fn record_of(&self, at: Place) -> Result<Option<String>> {
+        Ok(self.read(at)?.as_ref().and_then(record_in).map(str::to_owned))
+    }
+
+    fn read(&self, at: Place) -> Result<Option<Record>> {
+        let read = self.store.read_range(at.session, at.segment, Seq(at.seq.0.saturating_sub(1)), 1)?;
+        Ok(read.into_iter().next())
     }
 
     /// Whether an entry is of this time.
     fn is_of(&self, at: Place, ts: TimestampMs) -> Result<bool> {
-        let read = self.store.read_range(at.session, at.segment, Seq(at.seq.0.saturating_sub(1)), 1)?;
-        Ok(read.first().is_some_and(|record| record.entry.ts() == ts))
+        Ok(self.read(at)?.is_some_and(|record| record.entry.ts() == ts))
     }
+}
+
+/// The agent's record that gave an entry.
+fn record_in(entry: &Record) -> Option<&str> {
+    entry.key.as_deref()?.rsplit_once('#').map(|(record, _)| record)
 }
 
 /// An entry of the other conversation.
@@ -249,7 +294,7 @@ impl<'a> Beginning<'a> {
             }
             Step::Compact { .. } => self.matched_compaction()?,
             Step::RollBack { .. } => None,
-            Step::Entries { .. } | Step::EndTurn { .. } | Step::Fail { .. } => {
+            Step::Entries { .. } | Step::Rest { .. } | Step::EndTurn { .. } | Step::Fail { .. } => {
                 self.held.push(step);
                 return Ok(Copied::Held);
             }
@@ -280,6 +325,10 @@ impl<'a> Beginning<'a> {
             let said: Vec<String> = match &held {
                 Step::Entries { entries, .. } => {
                     entries.iter().map(|entry| self.said(entry.clone())).collect::<Result<_>>()?
+                }
+                Step::Rest { ts, domain, payload, .. } => {
+                    let (domain, payload) = ((*domain).to_owned(), payload.clone());
+                    vec![self.said(LogEntry::Extension(Extension { ts: *ts, domain, payload }))?]
                 }
                 Step::EndTurn { .. } => vec!["turn_end".to_owned()],
                 _ => vec!["run_errored".to_owned()],

@@ -57,6 +57,11 @@ impl Cursor {
         Self { source, bytes, sha256, size: meta.len(), mtime_ms: mtime_ms(meta), ..Self::default() }
     }
 
+    /// The same of a compressed file: its size is that of its text, which is what was read.
+    pub(in crate::import) fn of_text(self) -> Self {
+        Self { size: self.bytes, ..self }
+    }
+
     /// What the file with this native id left behind.
     pub(in crate::import) fn read(facts: &SessionFacts, native_id: &str) -> Option<Self> {
         serde_json::from_value(facts.cursors.get(native_id)?.clone()).ok()

@@ -93,6 +93,8 @@ struct Segment {
     said: u64,
     /// Something else stands behind the file's entries.
     is_closed: bool,
+    /// How many entries stood there when it was taken up.
+    stood: u64,
 }
 
 /// Where the entries went that turned out to belong into a branch.
@@ -211,6 +213,25 @@ impl<'a> Log<'a> {
         open.is_some_and(|open| open.id == at.segment && at.seq.0 >= open.said)
     }
 
+    /// Whether the last entry of the open segment stood there before.
+    pub(super) fn ends_old(&self) -> bool {
+        self.open.is_some_and(|open| self.segments[open].entries <= self.segments[open].stood)
+    }
+
+    /// The key of the entry that stood next in the open segment before; `None` if none did.
+    pub(super) fn stood_next(&self) -> Result<Option<String>> {
+        let Some(segment) = self.open.map(|open| &self.segments[open]) else { return Ok(None) };
+        if segment.entries >= segment.stood {
+            return Ok(None);
+        }
+        let next = self.store.read_range(self.session, segment.id, Seq(segment.entries), 1)?;
+        Ok(next.into_iter().next().map(|record| record.key.unwrap_or_default()))
+    }
+
+    fn count_of(&self, id: SegmentId, exists: bool) -> Result<u64> {
+        if exists { Ok(self.store.read_entry_count(self.session, id)?) } else { Ok(0) }
+    }
+
     /// Opens the segment that an entry ends and answers with its last entry; for any other entry with the entry itself.
     pub(super) fn reopen(&mut self, at: Place) -> Place {
         let ends = |segment: &Segment| segment.id == at.segment && !segment.is_closed && at.seq.0 >= segment.said;
@@ -234,8 +255,10 @@ impl<'a> Log<'a> {
         let id = self.derive(ts, start.origin().map(|origin| origin.segment_id), &key);
         let standing = self.standing(id)?;
         let exists = standing.is_some();
+        let stood = self.count_of(id, exists)?;
         self.open = Some(self.segments.len());
-        self.segments.push(Segment { id, exists, stored: u64::from(exists), entries: 1, said: 1, is_closed: false });
+        let stored = u64::from(exists);
+        self.segments.push(Segment { id, exists, stored, entries: 1, said: 1, is_closed: false, stood });
         if let Some(standing) = standing {
             return Ok(standing);
         }
@@ -388,7 +411,8 @@ impl<'a> Log<'a> {
         self.segments[open].entries = after;
         self.segments[open].said = self.segments[open].said.min(after);
         self.open = Some(self.segments.len());
-        self.segments.push(Segment { id, exists, stored: u64::from(exists), entries, said, is_closed: false });
+        let (stored, stood) = (u64::from(exists), self.count_of(id, exists)?);
+        self.segments.push(Segment { id, exists, stored, entries, said, is_closed: false, stood });
         self.moves.push(Move { from, after, to: id });
         Ok(())
     }

@@ -20,8 +20,8 @@ mod origin;
 use std::collections::HashMap;
 
 use store_core::{
-    ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
-    Store, TimestampMs, TurnEnd,
+    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig,
+    SessionId, Store, TimestampMs, TurnEnd,
 };
 
 use super::record::{FileHead, HistoryPart, Parent, Step};
@@ -32,7 +32,7 @@ use crate::index::Index;
 use copies::{Copied, Copies};
 use log::{Log, Pending};
 
-pub(super) use finish::Cursor;
+pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
 
 /// What is said of a turn that nothing ended before the next prompt.
@@ -123,6 +123,12 @@ impl Keys {
         format!("{record}#{}", self.next - 1)
     }
 
+    /// The key that the record's next entry would have.
+    fn peek(&self, record: &str) -> String {
+        let next = if self.record == record { self.next } else { 0 };
+        format!("{record}#{next}")
+    }
+
     /// Passes over an entry that is not written.
     fn skip(&mut self, record: &str) {
         if self.record != record {
@@ -151,11 +157,15 @@ pub(super) struct Writer<'a> {
     at: Option<Place>,
     folds: Folds,
     keys: Keys,
+    /// The record that gave the last entry.
+    last: String,
     /// The largest usage that was written of each request.
     usage: HashMap<String, (u64, u64)>,
     said: Said,
     /// The last line whose record is a copy.
     copied_line: Option<u64>,
+    /// The conversations of their own that stand among the file's records.
+    subagents: Vec<FileHead>,
     tally: Tally,
 }
 
@@ -178,9 +188,11 @@ impl<'a> Writer<'a> {
             at,
             folds,
             keys: Keys::default(),
+            last: String::new(),
             usage: HashMap::new(),
             said: Said::default(),
             copied_line: None,
+            subagents: Vec::new(),
             tally: Tally::default(),
             target,
         })
@@ -191,9 +203,20 @@ impl<'a> Writer<'a> {
         &mut self.tally
     }
 
+    /// The sub-agents that were found among the file's records.
+    pub(super) fn take_subagents(&mut self) -> Vec<FileHead> {
+        std::mem::take(&mut self.subagents)
+    }
+
     /// Takes the next step.
     pub(super) fn take(&mut self, step: Step) -> Result<()> {
-        match self.copies.take(step)? {
+        let (log, at) = (&self.log, self.at);
+        let behind = |parent: &Parent| match parent {
+            Parent::Previous => at,
+            Parent::Record(record) => log.place_of(record).flatten(),
+            Parent::Root => None,
+        };
+        match self.copies.take(step, &behind)? {
             Copied::Copy { record, line, at } => self.is_copy(&record, line, at),
             Copied::Held => Ok(()),
             Copied::Own { behind, steps } => {
@@ -219,6 +242,15 @@ impl<'a> Writer<'a> {
                 self.go_behind(&parent, line)?;
                 self.entries(reading, entries)?;
                 self.log.name(&record, self.at);
+                Ok(())
+            }
+            Step::Rest { record, line, ts, domain, payload } => {
+                let entry = LogEntry::Extension(Extension { ts, domain: domain.to_owned(), payload });
+                self.rest(Reading { record: &record, line, ts }, entry)
+            }
+            Step::Former { record, line, ts, entries } => self.former(Reading { record: &record, line, ts }, entries),
+            Step::Subagent { head } => {
+                self.subagents.push(*head);
                 Ok(())
             }
             Step::EndTurn { record, line, ts } => self.end_turn(Reading { record: &record, line, ts }),
@@ -329,6 +361,43 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// What is left of a record goes with its entries: it is written together with them. Where they stand without it nothing could
+    /// be added but in the middle.
+    fn rest(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        if !self.log.is_open() {
+            return Ok(());
+        }
+        let key = self.keys.peek(reading.record);
+        let is_missing = self.ends_old()?
+            && match self.log.stood_next()? {
+                Some(next) => next != key,
+                None => self.last == reading.record,
+            };
+        if is_missing {
+            self.keys.skip(reading.record);
+            return Ok(());
+        }
+        self.push_along(reading, entry)
+    }
+
+    /// Reads what a record gives no more, where it stands.
+    fn former(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
+        let key = self.keys.peek(reading.record);
+        if self.ends_old()? && self.log.stood_next()?.is_some_and(|next| next == key) {
+            self.entries(reading, entries)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the last entry stood in the open segment before this run. What waits may turn out to differ from what stands
+    /// there, so it is settled first.
+    fn ends_old(&mut self) -> Result<bool> {
+        if self.log.ends_old() {
+            self.flush(Durability::Buffered)?;
+        }
+        Ok(self.log.ends_old())
+    }
+
     /// What of an entry is new: settings that changed, usage that is larger than before.
     fn wanted(&mut self, entry: LogEntry) -> Option<LogEntry> {
         match entry {
@@ -391,6 +460,7 @@ impl<'a> Writer<'a> {
         let key = self.keys.take(reading.record);
         let standing = self.log.begin(start, key, reading.line, reading.ts)?;
         self.folds.apply(&LogEntry::SegmentStart(Box::new(standing)));
+        reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
         Ok(())
     }
@@ -419,7 +489,16 @@ impl<'a> Writer<'a> {
         self.push(reading, entry)
     }
 
+    /// Adds an entry behind those that wait, which are written before if they are enough.
     fn push(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        if self.log.is_full() {
+            self.flush(Durability::Buffered)?;
+        }
+        self.push_along(reading, entry)
+    }
+
+    /// Adds an entry that is written together with the one before it.
+    fn push_along(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
         let key = self.keys.take(reading.record);
         let pending = Pending::new(self.target.store, entry, key, reading.line, reading.ts)?;
         if let Some(problem) = pending.problem() {
@@ -431,11 +510,14 @@ impl<'a> Writer<'a> {
             self.said.leaf = None;
         }
         self.log.push(pending);
+        reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
-        if self.log.is_full() {
-            self.flush(Durability::Buffered)?;
-        }
         Ok(())
+    }
+
+    /// Writes what waits, so that it is not kept longer.
+    pub(super) fn pause(&mut self) -> Result<()> {
+        self.flush(Durability::Buffered)
     }
 
     /// Writes what waits.

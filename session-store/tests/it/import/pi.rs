@@ -95,3 +95,44 @@ fn a_fork_copies_nothing() {
     let grandchild = world.summary(GRANDCHILD);
     assert_eq!(grandchild.forked_from.unwrap().session_id, world.session(FORK).unwrap());
 }
+
+/// A record of a fork that stands behind another one than its namesake is no copy of it.
+#[test]
+fn a_copy_has_the_parent_of_its_original() {
+    const FIRST: &str = "01a1fc40-0000-7000-8000-0000000000aa";
+    const SECOND: &str = "01a1fc40-0000-7000-8000-0000000000bb";
+    let header = |id: &str, more: &str| {
+        format!(
+            r#"{{"type":"session","version":3,"id":"{id}","timestamp":"2026-01-02T10:00:00.000Z","cwd":"/w"{more}}}"#
+        )
+    };
+    let said = |id: &str, parent: &str, second: u32, text: &str| {
+        format!(
+            r#"{{"type":"message","id":"{id}","parentId":{parent},"timestamp":"2026-01-02T10:00:0{second}.000Z","message":{{"role":"user","content":"{text}"}}}}"#
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |id: &str, lines: &[String]| {
+        let path = folder.path().join(format!("2026-01-02T10-00-00-000Z_{id}.jsonl"));
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        path
+    };
+    let (a, b) = (said("0000000a", "null", 1, "one"), said("0000000b", "\"0000000a\"", 2, "two"));
+    let (c, d) = (said("0000000c", "\"0000000a\"", 3, "three"), said("0000000d", "\"0000000c\"", 4, "four"));
+    let elsewhere = said("0000000c", "\"0000000b\"", 3, "three");
+    let first = write(FIRST, &[header(FIRST, ""), a.clone(), b.clone(), c.clone(), d.clone()]);
+    let fork = format!(r#","parentSession":"/s/x_{FIRST}.jsonl""#);
+    let own = |fork_lines: &[String]| {
+        let second = write(SECOND, fork_lines);
+        let world = World::memory();
+        world.import(&[first.clone(), second]);
+        let entries = world.summary(SECOND).entries;
+        (entries, self::said(&world, SECOND))
+    };
+    let e = said("0000000e", "\"0000000d\"", 5, "five");
+    let copied = own(&[header(SECOND, &fork), a.clone(), c, d.clone(), e.clone()]);
+    assert_eq!(copied, (3, ["one", "three", "four", "five"].map(str::to_owned).to_vec()));
+    let moved = own(&[header(SECOND, &fork), a, b, elsewhere, d, e]);
+    assert_eq!(moved.1, ["one", "two", "three", "four", "five"]);
+    assert!(moved.0 > copied.0, "{moved:?}");
+}
