@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use store_core::chain::is_sha256_hex;
 use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
 use crate::disk::{FileKind, Listed};
+use crate::record_log::Replacing;
 
 /// The version of the format that this crate writes.
 // Persisted: never renumber or reuse.
@@ -31,18 +33,24 @@ const INDEX: &str = "index.db";
 const NEW: &str = ".new-";
 const FAILED: &str = ".failed";
 const REPLACEMENT: &str = ".new";
+const REPLACING: &str = ".replacing";
+const CHECKPOINTS: &str = ".checkpoints.jsonl";
 
-/// A log's place, and what its checksums are taken over.
+/// The place of a log, or of one part of a segment's log, and what its checksums are taken over.
 #[derive(Clone, Debug)]
 pub(crate) struct LogName {
     pub(crate) path: PathBuf,
     pub(crate) context: LogContext,
-    /// Whose log it is; `None` for the logs beside the segments.
+    /// Whose log it is; `None` for the logs beside the segments, which have one part.
     pub(crate) segment: Option<SegmentId>,
+    /// Which part of the log, from 1.
+    pub(crate) part: u32,
     /// Where the bytes go that recovery takes out.
     pub(crate) quarantine: PathBuf,
     /// The store's root.
     pub(crate) root: PathBuf,
+    /// What is being done to the log's parts as a whole, if that is decided and not done yet.
+    pub(crate) replacing: Option<Replacing>,
 }
 
 impl LogName {
@@ -54,6 +62,17 @@ impl LogName {
     /// The folders that the log is in, from its own to the root.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
         self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    /// Another part of the same segment's log.
+    pub(crate) fn of_part(&self, part: u32) -> Self {
+        let Some(segment) = self.segment else { return self.clone() };
+        Self { path: self.folder().join(part_name(segment, part)), part, ..self.clone() }
+    }
+
+    /// What says that the segment's log is being replaced.
+    pub(crate) fn replacing_file(&self) -> Option<PathBuf> {
+        Some(self.folder().join(format!("{}{REPLACING}", self.segment?)))
     }
 
     /// The mark that a sync of the log failed.
@@ -87,6 +106,11 @@ impl LogName {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.quarantine.join(format!("{name}.{offset}.{attempt}"))
     }
+}
+
+/// The file name of a part of a segment's log.
+fn part_name(segment: SegmentId, part: u32) -> String {
+    if part == 1 { format!("{segment}.jsonl") } else { format!("{segment}.{part}.jsonl") }
 }
 
 /// The paths of one store.
@@ -127,7 +151,7 @@ impl Layout {
 
     /// The log inside a session folder that is being made.
     pub(crate) fn log_in(folder: &Path, segment: SegmentId) -> PathBuf {
-        folder.join(format!("{segment}.jsonl"))
+        folder.join(part_name(segment, 1))
     }
 
     /// The lock of whoever maintains a session: made when it is first needed.
@@ -184,23 +208,25 @@ impl Layout {
         Self::log_in(&self.session(session), segment)
     }
 
-    /// A later part of a log; a log of one part has none.
-    pub(crate) fn second_part(&self, session: SessionId, segment: SegmentId) -> PathBuf {
-        self.session(session).join(format!("{segment}.2.jsonl"))
-    }
-
+    /// The first part of a segment's log.
     pub(crate) fn log_name(&self, session: SessionId, segment: SegmentId) -> LogName {
         LogName {
             path: self.log(session, segment),
             context: LogContext::segment(segment),
             segment: Some(segment),
+            part: 1,
             quarantine: self.session(session).join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
     pub(crate) fn trace_name(&self, session: SessionId, segment: SegmentId) -> LogName {
         self.session_side_log(session, &format!("{segment}.trace.jsonl"))
+    }
+
+    pub(crate) fn checkpoints_name(&self, session: SessionId, segment: SegmentId) -> LogName {
+        self.session_side_log(session, &format!("{segment}{CHECKPOINTS}"))
     }
 
     pub(crate) fn session_facts_name(&self, session: SessionId) -> LogName {
@@ -213,8 +239,10 @@ impl Layout {
             path: folder.join(name),
             context: LogContext::path(&format!("{session}/{name}")),
             segment: None,
+            part: 1,
             quarantine: folder.join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
@@ -235,8 +263,10 @@ impl Layout {
             path: self.root.join(name),
             context: LogContext::path(name),
             segment: None,
+            part: 1,
             quarantine: self.root.join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
@@ -261,6 +291,24 @@ impl Layout {
         self.blob_folder(sha256).join(sha256)
     }
 
+    /// What was listed in a folder of blobs, if it has a blob's name and lies in that blob's folder: the address.
+    pub(crate) fn parse_blob<'l>(folder: &Path, listed: &'l Listed) -> Option<&'l str> {
+        let name = listed.name.to_str().filter(|name| is_sha256_hex(name))?;
+        (folder.file_name()?.to_str() == name.get(..2)).then_some(name)
+    }
+
+    /// Where the bytes lie that recovery took out of the logs of a session, or of the store's own.
+    pub(crate) fn quarantine(&self, session: Option<SessionId>) -> PathBuf {
+        session.map_or_else(|| self.root.clone(), |session| self.session(session)).join(QUARANTINE)
+    }
+
+    /// Everything that the store has in its root beside its sessions.
+    pub(crate) fn own(&self) -> impl Iterator<Item = PathBuf> {
+        [STORE_JSON, LOCK, CREATE, FACTS, CHANGES, MIGRATIONS, LIVE, BY_SEGMENT, BY_ORIGIN, BLOBS, QUARANTINE]
+            .into_iter()
+            .map(|name| self.root.join(name))
+    }
+
     /// Whether something that was listed is being made or goes away.
     pub(crate) fn is_new(listed: &Listed) -> bool {
         listed.name.to_str().is_some_and(|name| name.starts_with(NEW))
@@ -281,6 +329,11 @@ impl Layout {
     /// instead of a regular file is damage of that segment, and not nothing.
     pub(crate) fn parse_log(listed: &Listed) -> Option<(SegmentId, u32)> {
         Self::parse_log_name(listed.name.to_str()?)
+    }
+
+    /// What was listed in a session's folder, if it is the mark that a sync of a part failed.
+    pub(crate) fn parse_failed(listed: &Listed) -> Option<(SegmentId, u32)> {
+        Self::parse_log_name(listed.name.to_str()?.strip_suffix(FAILED)?)
     }
 
     fn parse_log_name(name: &str) -> Option<(SegmentId, u32)> {

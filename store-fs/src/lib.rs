@@ -7,6 +7,7 @@
 //! The decision that shapes the rest: a line carries its own number and checksum, so the log needs no index, no
 //! header and no footer, and a reader needs no lock. The price is that finding an entry costs a few reads.
 
+mod append;
 mod blobs;
 mod create;
 mod delete;
@@ -14,12 +15,16 @@ pub mod disk;
 mod error;
 mod events;
 mod facts;
+mod integrity;
 mod layout;
 mod lease;
 mod live;
 mod logs;
 mod open;
+mod read;
 mod record_log;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod store;
 mod traces;
 mod watch;

@@ -58,12 +58,24 @@ pub struct FsOptions {
     pub remote: RemoteMedium,
     /// How many logs are kept open at most.
     pub open_logs_max: usize,
+    /// How many bytes a part of a segment's log may have. A call that would make it longer starts a new part; a call that is longer by
+    /// itself has a part of its own.
+    pub max_part_bytes: u64,
 }
+
+/// Large enough that few logs ever have two, small enough to be copied, checked and replaced at once.
+const PART_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl FsOptions {
     /// The defaults, at the given time.
     pub const fn at(now: TimestampMs) -> Self {
-        Self { now, durability: DurabilityPolicy::Turn, remote: RemoteMedium::ReadOnly, open_logs_max: 128 }
+        Self {
+            now,
+            durability: DurabilityPolicy::Turn,
+            remote: RemoteMedium::ReadOnly,
+            open_logs_max: 128,
+            max_part_bytes: PART_BYTES_MAX,
+        }
     }
 }
 
@@ -206,6 +218,15 @@ fn read_header(disk: &dyn Disk, layout: &Layout) -> Result<Option<Header>> {
     }
 }
 
+/// What this version writes as the header that these bytes are; `None` for a newer version's, and for what is no header.
+pub(crate) fn canonical_header(bytes: &[u8]) -> Option<Vec<u8>> {
+    let header: Header = serde_json::from_slice(bytes).ok()?;
+    let own = Header::new(header.created_at);
+    let mut text = serde_json::to_vec(&own).ok().filter(|_| header.format <= FORMAT_VERSION)?;
+    text.push(b'\n');
+    Some(text)
+}
+
 /// Whether what a store has beside its `store.json` stands there.
 fn is_beside_ours(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
     for path in [layout.by_segment_root(), layout.lock()] {
@@ -261,7 +282,6 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
             made => {
                 made.at("create", folder)?;
-                sync_parent(disk, folder)?;
                 break;
             }
         }
@@ -272,16 +292,21 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.at("create", folder)?,
         }
-        sync_parent(disk, folder)?;
     }
     Ok(())
 }
 
-fn sync_parent(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => disk.sync_folder(parent).at("sync", parent),
-        None => Ok(()),
+/// Makes the folder's name last, and those of all folders that it stands in, as far as this user may.
+fn sync_ancestors(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    for ancestor in folder.ancestors().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match disk.sync_folder(ancestor) {
+            Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
+            done => done.at("sync", ancestor)?,
+        }
     }
+    Ok(())
 }
 
 /// The header that is there, or a new one.
@@ -295,6 +320,8 @@ fn create_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<H
     if let Some(header) = read_header(disk, layout)? {
         return Ok(header);
     }
+    // Whoever made these folders may not have come to syncing them; a header says that the store can be built on.
+    sync_ancestors(disk, layout.root())?;
     let header = Header::new(now);
     let mut text = serde_json::to_vec(&header).map_err(StoreError::backend)?;
     text.push(b'\n');
