@@ -129,7 +129,8 @@ pub(crate) enum Command {
     /// Make a damaged conversation readable again.
     ///
     /// Every entry that is as it was written keeps its place; what is lost is said to be lost there; damaged bytes go to quarantine. A
-    /// segment's id repairs that segment, any other id every damaged segment of the conversation.
+    /// segment's id repairs that segment, any other id every damaged segment of the conversation. A database that cannot be read at all is
+    /// salvaged into a new one by --into.
     Repair(RepairArgs),
     /// Remove what nothing refers to any more.
     Gc(GcArgs),
@@ -465,8 +466,12 @@ pub(crate) struct RollbackArgs {
 #[derive(Args, Debug)]
 pub(crate) struct RepairArgs {
     /// Which conversation, or which segment of it.
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
+    #[arg(value_name = "ID", required_unless_present = "into")]
+    pub(crate) id: Option<String>,
+
+    /// For a database that cannot be read any more: make a new one of all that it still holds.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "dry_run"])]
+    pub(crate) into: Option<String>,
 
     /// Whether to do it.
     #[command(flatten)]

@@ -63,7 +63,9 @@ mod state;
 mod time;
 mod transcript;
 
-pub use backend::{OpenFn, OpenMode, OpenOptions, is_remote, open, register, schemes};
+pub use backend::{
+    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+};
 pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};

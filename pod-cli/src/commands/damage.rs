@@ -108,7 +108,7 @@ pub(super) fn advice(findings: &[Finding]) -> Vec<String> {
     }
     let lacking = [FindingKind::Chain, FindingKind::Origin, FindingKind::Blob, FindingKind::Structure];
     if !of_kind(&lacking).is_empty() || in_logs.iter().any(|finding| finding.segment_id.is_none()) {
-        advice.push("what is missing or another one here can only come from a copy of the store".to_owned());
+        advice.push("what is missing, or is another one, can only come from a copy of the store; `pod repair --into URL` saves a broken database".to_owned());
     }
     if !of_kind(&[FindingKind::Hole]).is_empty() {
         advice.push("`pod verify --acknowledge` takes note of what power losses left".to_owned());

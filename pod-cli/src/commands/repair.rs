@@ -1,9 +1,9 @@
-//! `pod repair ID`
+//! `pod repair ID` and `pod repair --into URL`
 
 use std::io::Write;
 
 use serde::Serialize;
-use session_store::OpenMode;
+use session_store::{OpenMode, Salvaged, salvage_into};
 use store_core::chain::ChainHead;
 use store_core::integrity::{Lost, Quarantined, Repair, Verification};
 use store_core::{MigrationId, SegmentId, Seq, SessionId, StoreError};
@@ -45,6 +45,14 @@ struct Document {
     dry_run: bool,
 }
 
+/// What was saved into a new store, as JSON shows it.
+#[derive(Serialize)]
+struct SalvageDocument<'a> {
+    into: &'a str,
+    #[serde(flatten)]
+    saved: &'a Salvaged,
+}
+
 #[derive(Serialize)]
 struct Hopeless {
     segment_id: SegmentId,
@@ -53,10 +61,14 @@ struct Hopeless {
 
 /// Makes a segment, or all segments of a session, whole again.
 pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
+    let id = match (&arguments.id, &arguments.into) {
+        (Some(id), _) => id,
+        (None, Some(into)) => return salvage(app, into),
+        (None, None) => return Err(App::usage("which conversation?", "pod repair ID")),
+    };
     let consented = arguments.consented;
-    let mode = if consented.dry_run { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
-    let keeper = Keeper::open(app, mode)?;
-    let named = keeper.find(app, &arguments.id)?;
+    let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
+    let named = keeper.find(app, id)?;
     let (mut rows, hopeless) = plan(app, &keeper, named)?;
     let damaged: Vec<SegmentId> =
         rows.iter().filter(|row| row.outcome != "clean").map(|row| row.segment_id).collect();
@@ -78,7 +90,7 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
             *row = self::row(row.session_id, row.segment_id, done, false);
         }
     }
-    tell(app, rows, hopeless, consented.dry_run)
+    tell(app, id, rows, hopeless, consented.dry_run)
 }
 
 /// What would be done with each segment that was named, and of which of them nothing can be saved.
@@ -125,10 +137,10 @@ fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool
     }
 }
 
-fn tell(app: &App, rows: Vec<Row>, hopeless: Vec<Hopeless>, dry_run: bool) -> Result<u8> {
+fn tell(app: &App, id: &str, rows: Vec<Row>, hopeless: Vec<Hopeless>, dry_run: bool) -> Result<u8> {
     let code = if hopeless.is_empty() { exit::OK } else { exit::DAMAGE };
     let first = rows.iter().find(|row| row.outcome != "clean").or_else(|| rows.first()).cloned();
-    let Some(first) = first else { return Err(CliError::NotFound { id: String::new() }) };
+    let Some(first) = first else { return Err(CliError::NotFound { id: id.to_owned() }) };
     if app.global.json {
         app.print_json(&Document { first, segments: rows, hopeless, dry_run })?;
         return Ok(code);
@@ -171,4 +183,39 @@ fn write_row(out: &mut Output, row: &Row) -> Result<()> {
     }
     writeln!(out, "  head {}", row.head)?;
     Ok(())
+}
+
+/// Makes a new store of what a database still holds.
+fn salvage(app: &App, into: &str) -> Result<u8> {
+    let saved = salvage_into(&app.store_url()?.url, into, app.environment.now)?;
+    if app.global.json {
+        app.print_json(&SalvageDocument { into, saved: &saved })?;
+        return Ok(exit::OK);
+    }
+    let mut out = Output::plain();
+    writeln!(
+        out,
+        "saved {}, {}, {}, {}",
+        counted(saved.sessions, "session"),
+        counted(saved.segments, "segment"),
+        counted_entries(saved.entries),
+        counted(saved.blobs, "blob")
+    )?;
+    for loss in &saved.lost {
+        let lost = counted_entries(loss.lost.iter().map(|lost| lost.count()).sum());
+        writeln!(out, "segment {}: {lost} lost", loss.segment_id)?;
+    }
+    for segment in &saved.segments_lost {
+        writeln!(out, "segment {segment}: lost")?;
+    }
+    for segment in &saved.without_session {
+        writeln!(out, "segment {segment}: saved, in a conversation of its own")?;
+    }
+    let others = [(saved.blobs_lost.len() as u64, "blob"), (saved.beside_lost, "fact or checkpoint")];
+    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
+        writeln!(out, "{} lost", counted(count, what))?;
+    }
+    out.finish()?;
+    app.hint(&format!("`pod verify --store {into}` proves what was saved; the old store is as it was"));
+    Ok(exit::OK)
 }

@@ -36,8 +36,7 @@ struct Document<'a> {
 /// Sets a segment back to a checkpoint.
 pub(super) fn run(app: &App, arguments: &RollbackArgs) -> Result<u8> {
     let consented = arguments.consented;
-    let mode = if consented.dry_run { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
-    let keeper = Keeper::open(app, mode)?;
+    let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
     let (session, segment) = keeper.find_segment(app, &arguments.id)?;
     let integrity = keeper.integrity()?;
     let number = number(integrity, session, segment, &arguments.to)?;

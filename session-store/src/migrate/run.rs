@@ -122,8 +122,11 @@ impl<'a> Run<'a> {
 
     fn copy(&mut self, segments: &[(SessionId, SegmentId)]) -> Result<()> {
         for (session, segment) in segments {
-            match self.segment(*session, *segment) {
-                Ok(copied) => self.add(*session, copied),
+            let mut copied = Copied::default();
+            let done = self.segment(*session, *segment, &mut copied);
+            self.add(*session, copied);
+            match done {
+                Ok(()) => {}
                 Err(Problem::Stopped) => {
                     self.report.stopped = true;
                     return Ok(());
@@ -146,7 +149,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn segment(&mut self, session: SessionId, segment: SegmentId) -> Result<Copied, Problem> {
+    fn segment(&mut self, session: SessionId, segment: SegmentId, copied: &mut Copied) -> Result<(), Problem> {
         let parent = self.origins.get(&segment).map(|origin| origin.segment_id);
         if let Some(parent) = parent.filter(|parent| self.failed.contains(parent)) {
             return Err(Problem::Ancestor(parent));
@@ -154,13 +157,13 @@ impl<'a> Run<'a> {
         let (source, target, dry_run) = (self.source, self.target, self.options.dry_run);
         let passage = Passage { source, target, session, segment, dry_run };
         let (far, progress) = (&mut self.far, &mut self.progress);
-        let copied = passage.copy(&mut |entries| {
+        passage.copy(copied, &mut |entries| {
             far.entries += entries;
             progress(*far).is_continue()
         })?;
         let traces = beside::traces(source, target, session, segment, dry_run)?;
         work_of(&mut self.sessions, session).new |= traces > 0;
-        Ok(copied)
+        Ok(())
     }
 
     fn add(&mut self, session: SessionId, copied: Copied) {

@@ -88,17 +88,17 @@ pub(super) struct Passage<'a> {
 }
 
 impl Passage<'_> {
-    /// Copies what the target lacks of the entries that the source has now. `each` is told how many entries were dealt with, and says
-    /// whether to go on.
-    pub(super) fn copy(&self, each: &mut dyn FnMut(u64) -> bool) -> Result<Copied, Problem> {
+    /// Copies what the target lacks of the entries that the source has now. `copied` says how far that came, also if it fails. `each` is told how many
+    /// entries were dealt with, and says whether to go on.
+    pub(super) fn copy(&self, copied: &mut Copied, each: &mut dyn FnMut(u64) -> bool) -> Result<(), Problem> {
         let count = self.source.read_entry_count(self.session, self.segment)?;
-        let mut copied = Copied { entries: count, ..Copied::default() };
-        let mut marks = Marks::new(self, &mut copied)?;
+        copied.entries = count;
+        let mut marks = Marks::new(self, copied)?;
         let there = self.count_there()?;
         let mut ours = Records::new(self.source, self.session, self.segment, Seq(count));
         let (mut chain, mut end) = self.compare(&mut ours, count.min(there), each)?;
         if there <= count {
-            marks.make(self, chain, &mut copied)?;
+            marks.make(self, chain, copied)?;
         }
         let mut call = Call::default();
         while let Some(record) = ours.next()? {
@@ -108,19 +108,19 @@ impl Passage<'_> {
             if is_full {
                 let call = std::mem::take(&mut call);
                 let written = call.records.len() as u64;
-                end = self.write(call, end, is_last, &mut copied)?;
+                end = self.write(call, end, is_last, copied)?;
                 copied.new_entries += written;
-                marks.make(self, chain, &mut copied)?;
-                if !each(written) {
+                marks.make(self, chain, copied)?;
+                if !each(written) && !is_last {
                     return Err(Problem::Stopped);
                 }
             }
         }
-        marks.tell_left(&mut copied);
+        marks.tell_left(copied);
         if copied.new_entries > 0 && !self.dry_run {
             copied.verification = self.read_back(chain)?;
         }
-        Ok(copied)
+        Ok(())
     }
 
     /// How many entries the target has of the segment.
