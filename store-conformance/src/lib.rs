@@ -36,6 +36,9 @@
 //! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and [`Matrix`]
 //! says which check fails on which of them.
 //!
+//! Sets of snapshots, which are no part of a store, have a suite of their own of the same form:
+//! [`snapshot_set_conformance_tests!`], [`SNAPSHOT_SET_CHECKS`].
+//!
 //! [`model_test`] compares any sequence of calls, on several handles, with the reference.
 //!
 //! Nothing here knows a backend. Checks go through the public contract only: what a crash leaves, damage to stored
@@ -46,10 +49,15 @@ pub mod faulty;
 mod harness;
 mod matrix;
 mod model;
+mod snapshot_sets;
 
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
 pub use model::{model_test, run_model};
+pub use snapshot_sets::{
+    MemorySnapshotSetHarness, SNAPSHOT_SET_CHECKS, SnapshotSetCheck, SnapshotSetHarness, assert_snapshot_set_conforms,
+    run_snapshot_set_model, snapshot_set_model_test,
+};
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.
 ///

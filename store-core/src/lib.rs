@@ -6,6 +6,7 @@
 //! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
 //! * [`Integrity`] is the contract of proving, setting back and repairing; [`integrity`] is what every backend has in common there.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
+//! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -24,6 +25,7 @@ pub mod integrity;
 pub mod json;
 mod memory;
 pub mod origin;
+pub mod snapshot_set;
 mod store;
 mod trace;
 mod watch;

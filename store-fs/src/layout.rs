@@ -3,6 +3,8 @@
 //! `docs/FORMAT.md` describes the same tree for people. Names are made of typed ids, of content addresses that
 //! were checked, and of fixed words; no text of a caller becomes part of a path.
 
+mod snapshot_set;
+
 use std::path::{Path, PathBuf};
 
 use store_core::chain::is_sha256_hex;
@@ -10,6 +12,7 @@ use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
+pub(crate) use self::snapshot_set::{SetName, SnapshotLayout};
 use crate::disk::{FileKind, Listed};
 use crate::record_log::Replacing;
 

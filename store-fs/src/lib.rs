@@ -2,6 +2,7 @@
 //! or proven from those lines.
 //!
 //! * [`FsStore`] keeps the contract of [`store_core::Store`] on a folder whose bytes `docs/FORMAT.md` describes.
+//! * [`FileSnapshotSet`] keeps that of [`store_core::snapshot_set::SnapshotSet`].
 //! * [`disk`] is the only door to the operating system, small enough to put a lying disk behind it.
 //!
 //! The decision that shapes the rest: a line carries its own number and checksum, so the log needs no index, no
@@ -25,6 +26,7 @@ mod read;
 mod record_log;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+mod snapshot_set;
 mod store;
 mod traces;
 mod watch;
@@ -32,4 +34,5 @@ mod watch;
 pub use events::{Event, EventKind, Hole, Outcome};
 pub use layout::FORMAT_VERSION;
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
+pub use snapshot_set::FileSnapshotSet;
 pub use store::FsStore;

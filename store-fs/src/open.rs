@@ -192,7 +192,7 @@ fn not_a_store(root: &Path, detail: impl Into<String>) -> StoreError {
     StoreError::NotAStore { path: root.to_owned(), detail: detail.into() }
 }
 
-fn is_remote(disk: &dyn Disk, root: &Path) -> Result<bool> {
+pub(crate) fn is_remote(disk: &dyn Disk, root: &Path) -> Result<bool> {
     let mut folder = root;
     loop {
         let existing = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -273,7 +273,7 @@ fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     }
 }
 
-fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
+pub(crate) fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
     let mut missing: Vec<PathBuf> = Vec::new();
     let mut next = Some(folder);
     while let Some(folder) = next.filter(|folder| !folder.as_os_str().is_empty()) {
@@ -297,7 +297,7 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
 }
 
 /// Makes the folder's name last, and those of all folders that it stands in, as far as this user may.
-fn sync_ancestors(disk: &dyn Disk, folder: &Path) -> Result<()> {
+pub(crate) fn sync_ancestors(disk: &dyn Disk, folder: &Path) -> Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     for ancestor in folder.ancestors().skip(1) {
         let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };

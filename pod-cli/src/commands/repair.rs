@@ -85,8 +85,9 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
             app.say("nothing was changed");
             return Ok(exit::CANCELLED);
         }
+        let options = options(app, false);
         for row in rows.iter_mut().filter(|row| row.outcome != "clean") {
-            let done = keeper.integrity()?.repair(row.session_id, row.segment_id, &options(app, false))?;
+            let done = keeper.integrity()?.repair(row.session_id, row.segment_id, &options)?;
             *row = self::row(row.session_id, row.segment_id, done, false);
         }
     }

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use session_store::{OpenOptions, open};
 use store_core::integrity::{Event, EventKind};
-use store_core::{FactScope, Seq};
+use store_core::Seq;
 
 use crate::fixture::{self, place, segment_id, session_id};
-use crate::harness::{NOW, Run, World};
+use crate::harness::{NOW, Run, World, interrupt};
 
 /// The file of a segment's log in the usual store.
 fn log_of(world: &World, name: &str) -> PathBuf {
@@ -44,7 +45,9 @@ fn head_of(world: &World, name: &str) -> String {
 
 #[test]
 fn the_json_form() {
-    insta::assert_json_snapshot!(fixture::world().pod(&["verify", "--deep", "--json"]).json());
+    let world = fixture::world();
+    world.pod(&["list"]).ok();
+    insta::assert_json_snapshot!(world.pod(&["verify", "--deep", "--json"]).json());
 }
 
 #[test]
@@ -156,13 +159,62 @@ fn a_hole_is_told_until_somebody_takes_note_of_it() {
     assert_eq!(world.pod(&["verify"]).code, 0);
 }
 
+/// While a log is damaged the index knows more of it than can be read: that is no fault of the index.
 #[test]
-fn deep_reads_what_the_texts_say() {
+fn an_index_that_knows_more_than_can_be_read_is_left_alone() {
     let world = fixture::world();
-    let url = format!("fs:{}", world.usual_store().display());
-    let store = open(&url, &OpenOptions::at(NOW)).unwrap();
-    assert_eq!(store.facts(FactScope::Store).unwrap(), []);
-    assert_eq!(world.pod(&["verify", "--deep"]).code, 0);
+    let title = |run: Value| run["sessions"].to_string().contains("Why is the import slow?");
+    assert!(title(world.pod(&["list", "--json"]).json()));
+    damage(&world, "trunk", "Why is the import slow?", "Why is the import sl0w?");
+    let report = damaged(&world.pod(&["verify", "--deep", "--json"]));
+    assert_eq!((kinds(&report), &report["index"]), (vec!["checksum"], &json!({"state": "agrees", "compared": false})));
+    assert!(title(world.pod(&["list", "--json"]).json()));
+}
+
+/// Holds a log as a writer does, so that whoever looks at its torn tail has to wait.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_verification_cleanly() {
+    let world = fixture::world();
+    let log = log_of(&world, "trunk");
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, format!("{text}{{\"seq\":17,")).unwrap();
+    for command in [&["verify", "--json"][..], &["migrate", "--to", "fs:to", "--json"]] {
+        let run = interrupted_at(&world, &log, command);
+        assert_eq!(run.code, 130, "{run}");
+        let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+        assert_eq!(report["stopped"], true, "{report}");
+    }
+    fs::write(&log, text).unwrap();
+    assert_eq!(world.pod(&["verify"]).code, 0);
+    let rest = world.pod(&["migrate", "--to", "fs:to", "--json"]).json();
+    assert_eq!((&rest["failed"], &rest["stopped"]), (&json!(0), &json!(false)));
+    assert_eq!(heads(&world, &[]), heads(&world, &["--store", "fs:to"]), "it went on where it was stopped");
+}
+
+#[cfg(target_os = "linux")]
+fn heads(world: &World, store: &[&str]) -> Value {
+    world.pod(&[&["verify", "--json"], store].concat()).json()["heads"].clone()
+}
+
+/// Runs a command until it waits for the log, presses Ctrl-C, and lets go.
+#[cfg(target_os = "linux")]
+fn interrupted_at(world: &World, log: &std::path::Path, command: &[&str]) -> Run {
+    let held = fs::File::open(log).unwrap();
+    held.lock().unwrap();
+    let mut child = world.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = child.id().to_string();
+    let waits = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("->") && line.split_whitespace().any(|word| word == pid))
+    };
+    while !waits() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it waited");
+        std::thread::yield_now();
+    }
+    interrupt(&child);
+    held.unlock().unwrap();
+    world.finish(&child.wait_with_output().unwrap())
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     sessions: BTreeMap<SessionId, Work>,
     origins: BTreeMap<SegmentId, SegmentOrigin>,
     failed: BTreeSet<SegmentId>,
+    /// Somebody said stop.
+    stop: bool,
 }
 
 impl<'a> Run<'a> {
@@ -54,6 +56,7 @@ impl<'a> Run<'a> {
             sessions: BTreeMap::new(),
             origins: BTreeMap::new(),
             failed: BTreeSet::new(),
+            stop: false,
         }
     }
 
@@ -135,11 +138,10 @@ impl<'a> Run<'a> {
             }
             self.far.segments_done += 1;
             self.finish_session(*session)?;
-            if (self.progress)(self.far).is_break() {
-                self.report.stopped = self.far.segments_done < self.far.segments;
-                if self.report.stopped {
-                    return Ok(());
-                }
+            self.stop |= (self.progress)(self.far).is_break();
+            if self.stop && self.far.segments_done < self.far.segments {
+                self.report.stopped = true;
+                return Ok(());
             }
         }
         if self.options.sessions.is_none() {
@@ -156,10 +158,11 @@ impl<'a> Run<'a> {
         }
         let (source, target, dry_run) = (self.source, self.target, self.options.dry_run);
         let passage = Passage { source, target, session, segment, dry_run };
-        let (far, progress) = (&mut self.far, &mut self.progress);
+        let (far, progress, stop) = (&mut self.far, &mut self.progress, &mut self.stop);
         passage.copy(copied, &mut |entries| {
             far.entries += entries;
-            progress(*far).is_continue()
+            *stop |= progress(*far).is_break();
+            !*stop
         })?;
         let traces = beside::traces(source, target, session, segment, dry_run)?;
         work_of(&mut self.sessions, session).new |= traces > 0;

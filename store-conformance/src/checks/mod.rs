@@ -21,5 +21,6 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod origin;
 pub(crate) mod read;
+pub(crate) mod snapshot_set;
 pub(crate) mod trace;
 pub(crate) mod watch;

@@ -23,11 +23,13 @@ mod reference;
 mod reopen;
 mod repair;
 mod rollback;
+mod snapshot_set;
 mod tail;
 mod text;
 mod trace;
 
 use self::handle::{FaultyHarness, Rules};
+pub use self::snapshot_set::{FaultySnapshotSet, SNAPSHOT_SETS};
 use crate::Harness;
 
 /// A store that breaks one rule.

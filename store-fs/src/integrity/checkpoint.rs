@@ -5,7 +5,7 @@ use store_core::{Durability, Result, SegmentId, SessionId, StoreError};
 
 use super::scan::{OPEN_PARTS_MAX, Parts};
 use crate::logs::{LogKey, Purpose};
-use crate::record_log::Writers;
+use crate::record_log::{Writers, read_replacing};
 use crate::store::FsStore;
 
 impl FsStore {
@@ -48,8 +48,11 @@ impl FsStore {
         if !self.has_log(session, segment)? {
             return Err(StoreError::no_segment(segment));
         }
+        let decided = read_replacing(&*self.disk, &self.layout.log_name(session, segment))?;
         let texts = self.read_side_texts(LogKey::Checkpoints(session, segment))?;
-        let lines: Vec<CheckpointLine> = texts.iter().map(|text| parse(text)).collect::<Result<_>>()?;
+        let mut lines: Vec<CheckpointLine> = texts.iter().map(|text| parse(text)).collect::<Result<_>>()?;
+        // What is decided holds already; it does no harm where it was said meanwhile.
+        lines.extend(decided.and_then(|what| what.void_after).map(|void_after| CheckpointLine::Void { void_after }));
         Ok(list_checkpoints(lines))
     }
 }

@@ -339,7 +339,9 @@ impl PartScan<'_, '_, '_, '_> {
     fn damaged_line(&mut self, bytes: &[u8], offset: u64, detail: &str) -> ControlFlow<()> {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let mut done = 0;
-        while let Some((start, end)) = self.whole_line_in(&line[done..]) {
+        while done < line.len()
+            && let Some((start, end)) = self.whole_line_in(&line[done..])
+        {
             let (start, end) = (done + start, done + end);
             if self.between(done, start, offset, detail).is_break() {
                 return ControlFlow::Break(());
@@ -414,24 +416,18 @@ impl PartScan<'_, '_, '_, '_> {
         Ok(self.file.stat().at("stat", &self.name.path)?.bytes)
     }
 
-    /// Where the lines end, if no zeros stand in the file.
-    fn bounds(&self) -> Result<Bounds> {
+    /// Where the lines end, as far as the file's end tells it.
+    fn bounds(&mut self) -> Result<Bounds> {
         let bytes = self.length()?;
-        let all = Bounds { lines: bytes, data: bytes, bytes };
-        if !self.is_newest {
-            return Ok(all);
+        if !self.is_newest || self.acknowledged(bytes)? == bytes {
+            return Ok(Bounds { lines: bytes, data: bytes, bytes });
         }
-        let bounds = Bounds { lines: self.acknowledged(bytes)?, ..all };
-        if bounds.lines == bytes || self.scan.writers == Writers::KeptOut {
-            return Ok(bounds);
-        }
-        // A writer may be in the middle of it.
-        let _lock = self.lock();
-        let bytes = self.length()?;
-        Ok(Bounds { lines: self.acknowledged(bytes)?, data: bytes, bytes })
+        // A writer may be in the middle of it, and zeros may stand there.
+        self.looked_for_hole = true;
+        self.bounds_with_hole()
     }
 
-    /// The same, where zeros stand in the file.
+    /// The same, where a stopped write or zeros stand in the file.
     fn bounds_with_hole(&self) -> Result<Bounds> {
         let bytes = self.length()?;
         if !self.is_newest {
@@ -473,8 +469,13 @@ impl PartScan<'_, '_, '_, '_> {
                 break;
             }
             let bytes = view.read_bytes(start, end - 1)?;
-            let Some(line) = self.decode(&bytes).filter(|line| line.more > 0) else { break };
-            if follower.is_some_and(|(seq, more)| line.seq.next() != seq || line.more != more + 1) {
+            let Some(line) = self.decode(&bytes) else { break };
+            let follows = |(seq, more)| line.seq.next() == seq && (line.more == 0 || line.more == more + 1);
+            if !follower.is_none_or(follows) {
+                // What no writer wrote one behind the other is not what one left.
+                return Ok(data);
+            }
+            if line.more == 0 {
                 break;
             }
             follower = Some((line.seq, line.more));

@@ -11,7 +11,7 @@ use store_core::{
     AppendOptions, CreateOptions, Durability, Expected, NewEntry, Record, SegmentId, Seq, SessionId, Store as _,
     StoreError,
 };
-use store_fs::FsStore;
+use store_fs::{FsOptions, FsStore};
 
 use crate::support::{Folder, create, in_parts, note, note_text, options, segment, session, start};
 
@@ -105,12 +105,15 @@ const fn call_length(number: u64) -> u64 {
     1 + number % 3
 }
 
+/// The options that this process was told to use.
+fn own_options() -> FsOptions {
+    std::env::var(PART_BYTES).map_or_else(|_| options(), |bytes| in_parts(bytes.parse().unwrap()))
+}
+
 fn do_task(root: &Path, writer: u64, task: Task) {
     let notes = Notes::of(root, writer);
     let first = writer * SHARE;
-    let part_bytes = std::env::var(PART_BYTES).map(|bytes| bytes.parse().unwrap());
-    let options = part_bytes.map_or_else(|_| options(), in_parts);
-    let open = || FsStore::open(root, &options).unwrap();
+    let open = || FsStore::open(root, &own_options()).unwrap();
     match task {
         Task::Append(count) => {
             let (store, mut notes) = (open(), notes.open());
