@@ -20,8 +20,8 @@ pub(crate) const MIGRATIONS: &[&str] =
 /// The version that this program writes.
 pub(crate) const VERSION: u32 = 2;
 
-/// The oldest version of this program that may read what this one writes.
-const MIN_READER: u32 = 1;
+/// The oldest version of this program that may read what this one writes: an older one would miss appends that keep their segment's change.
+const MIN_READER: u32 = 2;
 
 /// The first version that has checkpoints, quarantine and events. Who only reads meets older ones.
 const WITH_INTEGRITY: u32 = 2;

@@ -3,6 +3,9 @@
 ALTER TABLE segments ADD COLUMN checkpoint_count INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE store ADD COLUMN event_count INTEGER NOT NULL DEFAULT 0;
 
+-- An append to the segment that changed last keeps its change: who reads by version 1 would miss it.
+UPDATE store SET min_reader = 2;
+
 -- What no checksum covers stands in an index too, and SQLite's own check holds the two against each other.
 CREATE UNIQUE INDEX store_identity ON store (uuid, min_reader);
 
