@@ -408,3 +408,62 @@ fn a_reference_to_nothing_goes_over_as_it_is() {
     assert!(report.warnings[0].contains(&address), "{report:?}");
     assert_eq!(holds(&target), holds(&source));
 }
+
+#[cfg(feature = "index")]
+mod samples {
+    use std::collections::BTreeSet;
+
+    use store_core::chain::ChainHead;
+    use store_core::integrity::{Head, VerifyOptions, verify};
+
+    use super::*;
+    use crate::import::world::{World, sample};
+
+    /// Verifies a store deeply, and that every one of these heads was seen in it.
+    fn proved(store: &dyn Backend, expected: &[ChainHead]) -> Vec<Head> {
+        let options = VerifyOptions { deep: true, expected: expected.to_vec(), ..VerifyOptions::default() };
+        let report = verify(store.integrity().unwrap(), &options, &|_| ControlFlow::Continue(())).unwrap();
+        assert!(report.ok, "{:?}", report.damage);
+        let found: BTreeSet<ChainHead> = report.expected.iter().map(|head| head.head).collect();
+        assert!(expected.iter().all(|head| found.contains(head)), "a head that was seen earlier is not found");
+        report.heads
+    }
+
+    /// The head of every log after each of its entries.
+    fn every_head(store: &dyn Store) -> Vec<ChainHead> {
+        let mut heads = Vec::new();
+        for log in holds(store).logs.values() {
+            let mut head = ChainHead::ROOT;
+            for (_, text) in log {
+                head = head.next(text);
+                heads.push(head);
+            }
+        }
+        heads
+    }
+
+    #[test]
+    fn all_samples_go_there_and_back_with_equal_heads_and_every_earlier_head_is_found() {
+        for kind in ["fs", "sqlite"] {
+            let other = if kind == "fs" { "sqlite" } else { "fs" };
+            let world = World::new(kind);
+            world.import(&[sample("")]);
+            let moments = every_head(&*world.store);
+            assert!(moments.len() > 1000, "the samples are gone: {}", moments.len());
+            let before = proved(&*world.store, &moments);
+            let (there, back) = (World::new(other), World::new(kind));
+            for (source, target) in [(&world, &there), (&there, &back)] {
+                let report = migrated(&*source.store, &*target.store);
+                assert_eq!((report.failed, report.migrated), (0, report.sessions), "{kind}: {report:?}");
+                assert_eq!(proved(&*target.store, &moments), before, "{kind}");
+                assert_eq!(holds(&*target.store), holds(&*source.store), "{kind}");
+            }
+            let rows = |world: &World| {
+                world.index.refresh(&*world.store).unwrap();
+                world.rows()
+            };
+            assert_eq!(rows(&world), rows(&there), "{kind}");
+            assert_eq!(rows(&world), rows(&back), "{kind}");
+        }
+    }
+}
