@@ -63,11 +63,10 @@ fn write_finding(app: &App, out: &mut dyn Write, finding: &Finding) -> io::Resul
 /// One line about the whole.
 pub(super) fn summary(report: &Report) -> String {
     let looked_at = format!(
-        "{}, {}, {}, {} bytes",
+        "{}, {}, {}",
         counted(report.sessions, "session"),
         counted(report.segments, "segment"),
-        counted_entries(report.entries),
-        thousands(report.bytes)
+        counted_entries(report.entries)
     );
     let (torn, damage): (Vec<&Finding>, Vec<&Finding>) =
         report.damage.iter().partition(|finding| !finding.kind.is_damage());
