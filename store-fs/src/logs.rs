@@ -8,12 +8,12 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use store_core::integrity::CheckpointLine;
 use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreError};
 
 use crate::disk::{Disk, DiskFile, FileKind, LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::events::Events;
+use crate::integrity::void_text;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{
     NewLine, RecordLog, Replacing, find_parts, finish_replacing, lock_mutex, read_replacing, seq_before,
@@ -277,7 +277,7 @@ impl Logs {
         let first = self.layout.log_name(session, segment);
         let Some(what) = read_replacing(&*self.disk, &first)? else { return Ok(()) };
         finish_replacing(&*self.disk, &first, what, |void_after| {
-            let text = serde_json::to_string(&CheckpointLine::Void { void_after }).map_err(StoreError::backend)?;
+            let text = void_text(void_after)?;
             self.say_void(LogKey::Checkpoints(session, segment), &text)
         })
     }

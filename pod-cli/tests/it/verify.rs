@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use session_store::{OpenOptions, open};
 use store_core::integrity::{Event, EventKind};
-use store_core::Seq;
+use store_core::{AppendOptions, NewEntry, Seq};
 
 use crate::fixture::{self, place, segment_id, session_id};
 use crate::harness::{NOW, Run, World, interrupt};
@@ -171,7 +171,7 @@ fn an_index_that_knows_more_than_can_be_read_is_left_alone() {
     assert!(title(world.pod(&["list", "--json"]).json()));
 }
 
-/// Holds a log as a writer does, so that whoever looks at its torn tail has to wait.
+/// Whoever looks at a torn tail waits for the log's writer, so that there is a moment for Ctrl-C.
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_ends_a_verification_cleanly() {
@@ -179,17 +179,33 @@ fn ctrl_c_ends_a_verification_cleanly() {
     let log = log_of(&world, "trunk");
     let text = fs::read_to_string(&log).unwrap();
     fs::write(&log, format!("{text}{{\"seq\":17,")).unwrap();
-    for command in [&["verify", "--json"][..], &["migrate", "--to", "fs:to", "--json"]] {
-        let run = interrupted_at(&world, &log, command);
-        assert_eq!(run.code, 130, "{run}");
-        let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
-        assert_eq!(report["stopped"], true, "{report}");
-    }
+    let run = interrupted_at(&world, &log, &["verify", "--json"]);
+    assert_eq!(run.code, 130, "{run}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+    assert_eq!((&report["stopped"], &report["ok"]), (&json!(true), &json!(false)), "{report}");
     fs::write(&log, text).unwrap();
     assert_eq!(world.pod(&["verify"]).code, 0);
-    let rest = world.pod(&["migrate", "--to", "fs:to", "--json"]).json();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_leaves_a_migration_to_be_gone_on_with() {
+    let world = fixture::world();
+    let migrate = &["migrate", "--to", "fs:to", "--json"];
+    world.pod(migrate).ok();
+    let at = place("trunk");
+    let store = open(&format!("fs:{}", world.usual_store().display()), &OpenOptions::at(NOW)).unwrap();
+    let entry = NewEntry::text(r#"{"kind":"extension","ts":1,"domain":"d","payload":1}"#);
+    store.append_with(at.session_id, at.segment_id, &[entry], &AppendOptions::default()).unwrap();
+    let there = world.path().join("to").join(session_id("trunk")).join(format!("{}.jsonl", segment_id("trunk")));
+    let run = interrupted_at(&world, &there, migrate);
+    assert_eq!(run.code, 130, "{run}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+    assert_eq!((&report["stopped"], &report["failed"]), (&json!(true), &json!(0)), "{report}");
+    assert_eq!(world.pod(&["verify", "--store", "fs:to"]).code, 0, "what is there is whole");
+    let rest = world.pod(migrate).json();
     assert_eq!((&rest["failed"], &rest["stopped"]), (&json!(0), &json!(false)));
-    assert_eq!(heads(&world, &[]), heads(&world, &["--store", "fs:to"]), "it went on where it was stopped");
+    assert_eq!(heads(&world, &[]), heads(&world, &["--store", "fs:to"]));
 }
 
 #[cfg(target_os = "linux")]
@@ -197,7 +213,7 @@ fn heads(world: &World, store: &[&str]) -> Value {
     world.pod(&[&["verify", "--json"], store].concat()).json()["heads"].clone()
 }
 
-/// Runs a command until it waits for the log, presses Ctrl-C, and lets go.
+/// Runs a command until it waits for a log that somebody else holds, presses Ctrl-C, and lets go.
 #[cfg(target_os = "linux")]
 fn interrupted_at(world: &World, log: &std::path::Path, command: &[&str]) -> Run {
     let held = fs::File::open(log).unwrap();

@@ -1,5 +1,6 @@
 //! Checkpoints: a log of its own beside the segment's, with a line for each that was made and for each that undid some.
 
+use serde::{Deserialize, Serialize};
 use store_core::integrity::{Checkpoint, CheckpointLine, ListedCheckpoint, NewCheckpoint, list_checkpoints, measure};
 use store_core::{Durability, Result, SegmentId, SessionId, StoreError};
 
@@ -7,6 +8,15 @@ use super::scan::{OPEN_PARTS_MAX, Parts};
 use crate::logs::{LogKey, Purpose};
 use crate::record_log::{Writers, read_replacing};
 use crate::store::FsStore;
+
+/// A line of the record. The checkpoint stands in a field of its own, because it has a `seq`, as the line has.
+// Persisted: never rename a field.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Made { made: Checkpoint },
+    Void { void_after: u64 },
+}
 
 impl FsStore {
     pub(super) fn make_checkpoint(
@@ -35,7 +45,8 @@ impl FsStore {
                     reason: new.reason.clone(),
                     created_at: new.now,
                 };
-                let text = serde_json::to_string(&checkpoint).map_err(StoreError::backend)?;
+                let said = Said::Made { made: checkpoint.clone() };
+                let text = serde_json::to_string(&said).map_err(StoreError::backend)?;
                 let key = LogKey::Checkpoints(session, segment);
                 self.append_side_line(key, &text, Durability::Synced)?.ok_or(StoreError::no_segment(segment))?;
                 Ok(checkpoint)
@@ -57,7 +68,19 @@ impl FsStore {
     }
 }
 
+/// What a text of the record says.
+pub(super) fn read_line(text: &str) -> Result<CheckpointLine, serde_json::Error> {
+    Ok(match store_core::json::from_str(text)? {
+        Said::Made { made } => CheckpointLine::Made(made),
+        Said::Void { void_after } => CheckpointLine::Void { void_after },
+    })
+}
+
+/// What says that the later checkpoints are void.
+pub(crate) fn void_text(void_after: u64) -> Result<String> {
+    serde_json::to_string(&Said::Void { void_after }).map_err(StoreError::backend)
+}
+
 fn parse(text: &str) -> Result<CheckpointLine> {
-    store_core::json::from_str(text)
-        .map_err(|error| crate::error::corrupt(None, 0, None, format!("not a checkpoint: {error}")))
+    read_line(text).map_err(|error| crate::error::corrupt(None, 0, None, format!("not a checkpoint: {error}")))
 }

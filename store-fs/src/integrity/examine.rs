@@ -9,6 +9,7 @@ use std::path::Path;
 use store_core::integrity::{Event, Finding, FindingKind};
 use store_core::{Damage, Fact, FactScope, Result, SegmentId, SessionId, Store as _, StoreError, TraceEntry};
 
+use super::checkpoint::read_line;
 use crate::disk::{FileKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::layout::Layout;

@@ -20,6 +20,8 @@ use store_core::{BlobRef, Result, SegmentId, SessionId};
 
 use crate::store::FsStore;
 
+pub(crate) use checkpoint::void_text;
+
 impl Integrity for FsStore {
     fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {
         self.scan_log(session, segment, visit)

