@@ -104,8 +104,7 @@ pub(crate) struct Report {
 }
 
 /// What to do about damage.
-pub(crate) const DAMAGE_HINT: &str =
-    "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair ID` saves the rest";
+pub(crate) const DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair ID` saves the rest";
 
 impl Report {
     fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {

@@ -72,11 +72,8 @@ struct Listed<'a> {
 pub(super) fn run(app: &App, arguments: &CheckpointArgs) -> Result<u8> {
     let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
     let (session_id, segment_id) = keeper.find_segment(app, &arguments.id)?;
-    let new = NewCheckpoint {
-        reason: arguments.reason.clone(),
-        name: arguments.name.clone(),
-        now: app.environment.now,
-    };
+    let new =
+        NewCheckpoint { reason: arguments.reason.clone(), name: arguments.name.clone(), now: app.environment.now };
     let made = keeper.integrity()?.checkpoint(session_id, segment_id, &new)?;
     if app.global.json {
         app.print_json(&Made { session_id, segment_id, made: Row::from(&made) })?;
@@ -97,8 +94,7 @@ pub(super) fn list(app: &App, id: &str) -> Result<u8> {
     let listed = keeper.integrity()?.checkpoints(session_id, segment_id)?;
     if app.global.json {
         let row = |one: &'_ ListedCheckpoint| one.void;
-        let checkpoints =
-            listed.iter().map(|one| Row { void: Some(row(one)), ..Row::from(&one.checkpoint) }).collect();
+        let checkpoints = listed.iter().map(|one| Row { void: Some(row(one)), ..Row::from(&one.checkpoint) }).collect();
         app.print_json(&Listed { session_id, segment_id, checkpoints })?;
         return Ok(exit::OK);
     }

@@ -178,7 +178,11 @@ fn index(store: &dyn Backend, info: &BackendInfo) -> Vec<Verdict> {
         0 => Verdict::ok("conversations", "none is known to be damaged; `pod verify` proves it"),
         damaged => {
             let detail = format!("{} damaged", conversations(damaged));
-            Verdict::problem("conversations", detail, Some("`pod verify` says where, `pod repair ID` saves what can be saved"))
+            Verdict::problem(
+                "conversations",
+                detail,
+                Some("`pod verify` says where, `pod repair ID` saves what can be saved"),
+            )
         }
     });
     verdicts
@@ -187,7 +191,11 @@ fn index(store: &dyn Backend, info: &BackendInfo) -> Vec<Verdict> {
 fn holes(keeper: &Keeper) -> Verdict {
     let check = "holes";
     let Some(integrity) = keeper.store.integrity() else {
-        return Verdict::warning(check, "this store cannot be verified", "`pod migrate` copies it into one that can be");
+        return Verdict::warning(
+            check,
+            "this store cannot be verified",
+            "`pod migrate` copies it into one that can be",
+        );
     };
     match unacknowledged_holes(integrity) {
         Ok(holes) if holes.is_empty() => Verdict::ok(check, "none that nobody has acknowledged"),

@@ -46,7 +46,8 @@ pub(super) fn run(app: &App, arguments: &GcArgs) -> Result<u8> {
 
 fn said(collected: &Collection) -> String {
     let Collection { blobs, temporary } = collected;
-    let of = |what: &Collected, noun: &str| format!("{} ({} bytes)", counted(what.removed, noun), thousands(what.bytes));
+    let of =
+        |what: &Collected, noun: &str| format!("{} ({} bytes)", counted(what.removed, noun), thousands(what.bytes));
     format!("{} and {}", of(blobs, "blob"), of(temporary, "leftover"))
 }
 

@@ -25,7 +25,8 @@ pub(super) fn run(app: &App, id: &str) -> Result<u8> {
         Err(error) => return Err(error.into()),
     };
     let options = ManifestOptions { current, threads: 0 };
-    let made = with_progress(app, "reading", |progress| Ok(manifest(keeper.integrity()?, session, &options, progress)?))?;
+    let made =
+        with_progress(app, "reading", |progress| Ok(manifest(keeper.integrity()?, session, &options, progress)?))?;
     let Some(made) = made else { return Ok(exit::CANCELLED) };
     let broken = broken(&made.invariants);
     if app.global.json {

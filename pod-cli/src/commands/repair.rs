@@ -70,8 +70,7 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
     let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
     let named = keeper.find(app, id)?;
     let (mut rows, hopeless) = plan(app, &keeper, named)?;
-    let damaged: Vec<SegmentId> =
-        rows.iter().filter(|row| row.outcome != "clean").map(|row| row.segment_id).collect();
+    let damaged: Vec<SegmentId> = rows.iter().filter(|row| row.outcome != "clean").map(|row| row.segment_id).collect();
     if !consented.dry_run && !damaged.is_empty() {
         let lost: u64 = rows.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
         let kept: u64 = rows.iter().filter(|row| row.outcome != "clean").map(|row| row.kept).sum();

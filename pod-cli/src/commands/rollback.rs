@@ -46,8 +46,11 @@ pub(super) fn run(app: &App, arguments: &RollbackArgs) -> Result<u8> {
     }
     if !consented.yes {
         let planned = roll_back(true)?;
-        let what =
-            format!("take {} behind entry {} out of the conversation", counted_entries(planned.removed), planned.after.seq);
+        let what = format!(
+            "take {} behind entry {} out of the conversation",
+            counted_entries(planned.removed),
+            planned.after.seq
+        );
         if confirm(app, false, &what)? == Consent::Refused {
             app.say("nothing was changed");
             return Ok(exit::CANCELLED);

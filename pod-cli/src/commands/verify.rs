@@ -53,8 +53,7 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
         expected: arguments.head.clone(),
         threads: 0,
     };
-    let mut report =
-        with_progress(app, "verifying", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
+    let mut report = with_progress(app, "verifying", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
     let index = match options.scope {
         Scope::Store if !report.stopped => index::check(&*keeper.store, arguments.deep)?,
         _ => None,

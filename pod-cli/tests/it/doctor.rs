@@ -42,7 +42,9 @@ fn people_get_a_line_for_each() {
     for cells in [40, 100] {
         let run = world.pod_at_width(cells, &["doctor"]);
         assert!(run.stdout.lines().all(|line| line.chars().count() <= cells.max(100)), "{run}");
-        for check in ["store", "filesystem", "space", "permissions", "locks", "index", "conversations", "holes", "agents"] {
+        for check in
+            ["store", "filesystem", "space", "permissions", "locks", "index", "conversations", "holes", "agents"]
+        {
             assert!(run.stdout.contains(check), "{check}: {run}");
         }
     }

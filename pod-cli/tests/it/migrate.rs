@@ -22,7 +22,10 @@ fn heads(world: &World, url: &str) -> Value {
 #[test]
 fn the_json_form() {
     let world = fixture::world();
-    insta::assert_json_snapshot!("dry_run", world.pod(&["migrate", "--to", "sqlite:to.db", "--dry-run", "--json"]).json());
+    insta::assert_json_snapshot!(
+        "dry_run",
+        world.pod(&["migrate", "--to", "sqlite:to.db", "--dry-run", "--json"]).json()
+    );
     assert!(!world.path().join("to.db").exists(), "nothing was made");
     insta::assert_json_snapshot!("migrated", world.pod(&["migrate", "--to", "sqlite:to.db", "--json"]).json());
     insta::assert_json_snapshot!("already", world.pod(&["migrate", "--to", "sqlite:to.db", "--json"]).json());

@@ -79,7 +79,8 @@ fn every_backend_has_the_same_heads() {
     let world = fixture::world();
     let url = format!("sqlite:{}", world.path().join("pod.db").display());
     fixture::fill(&*open(&url, &OpenOptions::at(NOW)).unwrap());
-    let (one, other) = (world.pod(&["verify", "--json"]).json(), world.pod(&["verify", "--json", "--store", &url]).json());
+    let (one, other) =
+        (world.pod(&["verify", "--json"]).json(), world.pod(&["verify", "--json", "--store", &url]).json());
     assert_eq!(one["heads"], other["heads"]);
     assert_eq!((&one["ok"], &one["entries"]), (&json!(true), &other["entries"]));
 }
@@ -238,10 +239,7 @@ fn an_index_that_says_something_else_is_told_and_made_anew() {
     let world = fixture::world();
     let before = world.pod(&["list", "--json"]).ok();
     let state = |run: Value| (run["ok"].clone(), run["index"]["state"].clone(), run["index"]["compared"].clone());
-    assert_eq!(
-        state(world.pod(&["verify", "--deep", "--json"]).json()),
-        (json!(true), json!("agrees"), json!(true))
-    );
+    assert_eq!(state(world.pod(&["verify", "--deep", "--json"]).json()), (json!(true), json!("agrees"), json!(true)));
     let index = world.usual_store().join("index.db");
     let change = |sql: &str| {
         let changed = rusqlite::Connection::open(&index).unwrap().execute(sql, []).unwrap();

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use store_core::integrity::{Event, EventKind, Outcome};
-use store_core::{
-    Backend, FactScope, LogEntry, MigrationId, SegmentId, SegmentOrigin, Seq, SessionId, StoreError,
-};
+use store_core::{Backend, FactScope, LogEntry, MigrationId, SegmentId, SegmentOrigin, Seq, SessionId, StoreError};
 
 use super::segment::{Copied, Passage, Problem};
 use super::{MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, beside, url};

@@ -127,9 +127,7 @@ impl Passage<'_> {
     fn count_there(&self) -> Result<u64, Problem> {
         match self.target.lookup_session_of(self.segment)? {
             None => Ok(0),
-            Some(session) if session == self.session => {
-                Ok(self.target.read_entry_count(self.session, self.segment)?)
-            }
+            Some(session) if session == self.session => Ok(self.target.read_entry_count(self.session, self.segment)?),
             Some(other) => Err(Problem::Differs(format!("it belongs to session {other} there"))),
         }
     }
@@ -188,9 +186,7 @@ impl Passage<'_> {
         let entries: Vec<NewEntry> = call.records.into_iter().map(new_entry).collect();
         let durability = Some(if is_last { Durability::Synced } else { Durability::Buffered });
         let positions = match end {
-            None => {
-                self.target.create_segment(self.session, self.segment, &entries, &CreateOptions { durability })?
-            }
+            None => self.target.create_segment(self.session, self.segment, &entries, &CreateOptions { durability })?,
             Some(end) => {
                 let options = AppendOptions { expected: Some(Expected::At(end)), durability };
                 self.target.append_with(self.session, self.segment, &entries, &options)?
@@ -271,9 +267,8 @@ impl Marks {
             Err(StoreError::NotFound(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let same = |a: &Checkpoint, b: &Checkpoint| {
-            (a.seq, a.head, &a.name, &a.reason) == (b.seq, b.head, &b.name, &b.reason)
-        };
+        let same =
+            |a: &Checkpoint, b: &Checkpoint| (a.seq, a.head, &a.name, &a.reason) == (b.seq, b.head, &b.name, &b.reason);
         let mut lacking: Vec<Checkpoint> =
             listed.into_iter().filter(|one| !there.iter().any(|other| same(one, other))).collect();
         lacking.sort_by_key(|one| std::cmp::Reverse((one.seq, one.number)));

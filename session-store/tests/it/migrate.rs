@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use session_store::{
-    CurrentLeaf, ForkPoint, MigrateFailureKind, MigrateOptions, MigrateReport, NewSegment, OpenMode, OpenOptions, SegmentLocation,
-    SegmentState, SessionError, SessionFact, Title, TitleBy, create_compacted_segment, fork, migrate, open,
-    put_session_fact, restore, save_user_input,
+    CurrentLeaf, ForkPoint, MigrateFailureKind, MigrateOptions, MigrateReport, NewSegment, OpenMode, OpenOptions,
+    SegmentLocation, SegmentState, SessionError, SessionFact, Title, TitleBy, create_compacted_segment, fork, migrate,
+    open, put_session_fact, restore, save_user_input,
 };
 use store_core::integrity::{EventKind, NewCheckpoint, Outcome};
 use store_core::{
@@ -320,7 +320,9 @@ fn what_was_copied_is_recorded_in_the_target() {
         migrated(&source, &*target);
         migrated(&source, &*target);
         let events = integrity.events().unwrap();
-        let [event] = events.as_slice() else { panic!("{name}: one of what was done, none of what was there: {events:?}") };
+        let [event] = events.as_slice() else {
+            panic!("{name}: one of what was done, none of what was there: {events:?}")
+        };
         let EventKind::Migrated { source, sessions, segments, entries, verification, .. } = &event.what else {
             panic!("{name}: {event:?}")
         };
@@ -348,9 +350,7 @@ fn checkpoints_go_over_where_they_were_made() {
         let listed = |of: &dyn store_core::Integrity| {
             let listed = of.checkpoints(at.session_id, at.segment_id).unwrap();
             let listed = listed.into_iter().map(|one| one.checkpoint);
-            listed
-                .map(|one| (one.number, one.seq, one.head, one.name, one.reason, one.created_at))
-                .collect::<Vec<_>>()
+            listed.map(|one| (one.number, one.seq, one.head, one.name, one.reason, one.created_at)).collect::<Vec<_>>()
         };
         assert_eq!(listed(there), listed(here), "{name}");
         let new = NewCheckpoint { reason: "later".to_owned(), name: None, now: NOW };

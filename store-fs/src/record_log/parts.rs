@@ -148,7 +148,7 @@ impl View<'_> {
 
     /// The log's end if this part holds no complete call: that of the part before it.
     pub(super) fn end_before(&self) -> Result<End> {
-        if self.name.part == 1 {
+        if self.name.part == 1 || self.sealed {
             return Ok(End::EMPTY);
         }
         let end = self.open_sealed(self.name.part - 1)?.view().sealed_end()?;

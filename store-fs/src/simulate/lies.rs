@@ -87,7 +87,9 @@ fn role_of(path: &Path) -> Role {
     } else if name == "facts.jsonl" {
         Role::Facts
     } else {
-        name.strip_suffix(".jsonl").and_then(|stem| stem.parse().ok()).map_or(Role::Other, Role::Log)
+        // A part of a log is called like the log, with the part's number behind it.
+        let stem = name.strip_suffix(".jsonl").map(|stem| stem.split_once('.').map_or(stem, |(stem, _)| stem));
+        stem.and_then(|stem| stem.parse().ok()).map_or(Role::Other, Role::Log)
     }
 }
 

@@ -260,6 +260,22 @@ fn damage_in_a_sealed_part_is_told_with_the_part_and_hides_nothing_else() {
 }
 
 #[test]
+fn an_empty_part_goes_on_from_a_whole_one_only() {
+    for left in [0, 40] {
+        let folder = filled(20);
+        let newest = newest_part(&folder);
+        set_writable(&folder, newest, true);
+        OpenOptions::new().write(true).open(folder.part(1, newest)).unwrap().set_len(left).unwrap();
+        File::create_new(folder.part(1, newest + 1)).unwrap();
+        let store = open(&folder, BYTES);
+        let read = damage(store.read_range(session(1), segment(1), Seq(0), 1));
+        for told in [damage(append(&store, 1, &[21])), damage(store.read_all(session(1), segment(1))), read] {
+            assert_eq!((told.part, told.offset), (newest, 0), "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_part_that_is_missing_is_named_and_the_others_are_read() {
     let folder = filled(20);
     fs::remove_file(folder.part(1, 3)).unwrap();

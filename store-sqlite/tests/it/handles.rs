@@ -232,7 +232,7 @@ fn an_append_that_keeps_its_segments_change_is_named_once() {
     let folder = Folder::new();
     let store = folder.open();
     fill(&store, 3);
-    let number = || -> u64 { folder.raw().query_row("SELECT change FROM segments", [], |row| row.get(0)).unwrap() };
+    let number = || -> i64 { folder.raw().query_row("SELECT change FROM segments", [], |row| row.get(0)).unwrap() };
     let (before, first) = (number(), store.changes(None).unwrap().cursor);
     store.append(SESSION, SEGMENT, &input(4)).unwrap();
     assert_eq!(number(), before, "nothing else has changed meanwhile");

@@ -46,13 +46,18 @@ fn no_look_up_walks_a_table() {
     let look_ups = [
         "SELECT session_id FROM segments WHERE segment_id = x'00'",
         "SELECT segment_id FROM segments WHERE session_id = x'00' ORDER BY segment_id DESC",
-        "SELECT session_id, segment_id FROM segments WHERE change > 5",
+        "SELECT session_id, segment_id, change, entry_count FROM segments WHERE change >= 5",
+        "SELECT entry_count FROM segments WHERE change = 5",
+        "SELECT segment_id FROM segments WHERE origin_session_id = x'00' AND origin_segment_id = x'00' AND origin_seq > 3",
         "SELECT session_id FROM sessions WHERE change > 5",
         "SELECT session_id FROM deleted_sessions WHERE change > 5",
         "SELECT segment_id FROM segments WHERE origin_session_id = x'00' AND session_id <> x'00'",
         "SELECT max(seq) FROM entries WHERE segment_id = x'00'",
         "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' AND seq > 7 ORDER BY seq LIMIT 9",
+        "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' ORDER BY seq DESC LIMIT 1",
         "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' AND key = 'k'",
+        "SELECT seq, body, crc32c FROM checkpoints WHERE segment_id = x'00' ORDER BY seq",
+        "SELECT number FROM quarantine WHERE segment_id = x'00'",
         "SELECT seq, body, crc32c FROM facts WHERE scope = x'' ORDER BY seq",
     ];
     for sql in look_ups {

@@ -40,7 +40,11 @@ fn filesystem(folder: &Path) -> Verdict {
             "remote or in user space: locks and syncs may not do what they say",
             "keep the store on a local disk; `pod migrate` copies it there",
         ),
-        None => Verdict::warning(check, "it cannot be told which one it is", "locks and syncs are trusted to do what they say"),
+        None => Verdict::warning(
+            check,
+            "it cannot be told which one it is",
+            "locks and syncs are trusted to do what they say",
+        ),
     }
 }
 
@@ -48,7 +52,9 @@ fn space(folder: &Path) -> Verdict {
     let check = "space";
     let free = match statvfs(folder) {
         Ok(found) => found.f_bavail.saturating_mul(found.f_frsize),
-        Err(error) => return Verdict::warning(check, format!("it cannot be told how much is free: {error}"), "look with df"),
+        Err(error) => {
+            return Verdict::warning(check, format!("it cannot be told how much is free: {error}"), "look with df");
+        }
     };
     let detail = format!("{} bytes free", thousands(free));
     let hint = "make room: `pod gc` removes what nothing refers to";
