@@ -26,10 +26,13 @@ fn migrated(source: &dyn Backend, target: &dyn Backend) -> MigrateReport {
     migrate(source, target, &options(), &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
+/// The entries of a log: key and text.
+type Log = Vec<(Option<String>, String)>;
+
 /// All that a store holds, as far as it is the same on every backend.
 #[derive(Debug, PartialEq)]
 struct Holds {
-    logs: BTreeMap<(SessionId, SegmentId), Vec<(Option<String>, String)>>,
+    logs: BTreeMap<(SessionId, SegmentId), Log>,
     facts: BTreeMap<Option<SessionId>, Vec<Fact>>,
     traces: BTreeMap<SegmentId, Vec<TraceEntry>>,
 }
@@ -327,7 +330,7 @@ fn what_was_copied_is_recorded_in_the_target() {
             panic!("{name}: {event:?}")
         };
         assert_eq!((source.as_str(), *sessions, *segments, *entries), ("memory:", 3, 4, 22), "{name}");
-        assert!(verification.is_some_and(|found| found.holds()), "{name}");
+        assert!(verification.is_some_and(store_core::integrity::Verification::holds), "{name}");
         assert_eq!((event.outcome, event.correlation_id.as_deref()), (Outcome::Ok, Some("c-1")), "{name}");
     }
 }
