@@ -7,7 +7,7 @@ use store_core::integrity::{Finding, FindingKind, Report};
 use store_core::{SegmentId, SessionId};
 
 use crate::app::App;
-use crate::render::{one_line, thousands, truncate};
+use crate::render::{one_line, thousands};
 
 /// So many findings of one place are told; the others are counted.
 const TOLD_OF_A_PLACE_MAX: usize = 10;
@@ -55,9 +55,7 @@ fn write_finding(app: &App, out: &mut dyn Write, finding: &Finding) -> io::Resul
         at.push_str(&format!("part {}, offset {}", finding.part, finding.offset));
     }
     writeln!(out, "  {style}{kind}{style:#}  {}", at.trim_end_matches(", "))?;
-    let detail = one_line(&finding.detail);
-    let room = app.terminal.width.map_or(usize::MAX, |cells| cells.saturating_sub(4));
-    writeln!(out, "    {}", truncate(&detail, room))
+    writeln!(out, "    {}", one_line(&finding.detail))
 }
 
 /// One line about the whole.

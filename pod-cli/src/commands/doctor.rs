@@ -17,10 +17,12 @@ use crate::app::App;
 use crate::error::{CliError, Result, exit};
 use crate::keeper::Keeper;
 use crate::output::Output;
-use crate::render::{one_line, relative, truncate};
+use crate::render::{one_line, relative};
 
 /// How many holders of leases are named.
 const HOLDERS_NAMED_MAX: usize = 3;
+/// From here on what was looked at and what was found stand side by side.
+const WIDE_CELLS: usize = 70;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -216,9 +218,11 @@ fn tell(app: &App, verdicts: &[Verdict]) -> Result<()> {
             Level::Warning => (theme.warn, "warning"),
             Level::Problem => (theme.bad, "problem"),
         };
-        let room = app.terminal.width.map_or(usize::MAX, |cells| cells.saturating_sub(24));
-        let detail = one_line(detail);
-        writeln!(out, "{style}{word:<7}{style:#}  {check:<13}  {}", truncate(&detail, room))?;
+        // What it says is not cut: where there is little room it stands on lines of its own.
+        let is_narrow = app.terminal.width.is_some_and(|cells| cells < WIDE_CELLS);
+        let between = if is_narrow { format!("\n{:9}", "") } else { "  ".to_owned() };
+        let check = if is_narrow { (*check).to_owned() } else { format!("{check:<13}") };
+        writeln!(out, "{style}{word:<7}{style:#}  {check}{between}{}", one_line(detail))?;
         if let Some(hint) = hint {
             let dim = theme.dim;
             writeln!(out, "         {dim}{}{dim:#}", one_line(hint))?;

@@ -41,7 +41,9 @@ fn people_get_a_line_for_each() {
     let world = fixture::world();
     for cells in [40, 100] {
         let run = world.pod_at_width(cells, &["doctor"]);
-        assert!(run.stdout.lines().all(|line| line.chars().count() <= cells.max(100)), "{run}");
+        let store = run.stdout.lines().next().unwrap();
+        assert_eq!(store.ends_with("store"), cells == 40, "{run}");
+        assert!(run.stdout.contains("fs, format 1, at [HOME]/.local/share/pod/sessions"), "nothing is cut: {run}");
         for check in
             ["store", "filesystem", "space", "permissions", "locks", "index", "conversations", "holes", "agents"]
         {
