@@ -34,8 +34,7 @@ impl FsStore {
         for segment in self.list_segments(session)? {
             let traces = |text: &str| store_core::json::from_str::<TraceEntry>(text).map(drop);
             findings.extend(self.examine_log(LogKey::Trace(session, segment), Some(session), traces)?);
-            let checkpoints =
-                |text: &str| store_core::json::from_str::<store_core::integrity::CheckpointLine>(text).map(drop);
+            let checkpoints = |text: &str| read_line(text).map(drop);
             findings.extend(self.examine_log(LogKey::Checkpoints(session, segment), Some(session), checkpoints)?);
             self.examine_ways_to(session, segment, &mut findings)?;
         }

@@ -86,7 +86,7 @@ impl FsStore {
             let done = rewrite(&log, &work, &mut quarantined);
             done.inspect_err(|_| {
                 if !log.is_decided() {
-                    log.give_up(work.from)
+                    log.give_up(work.from);
                 }
             })?
         };

@@ -101,7 +101,7 @@ impl FsStore {
             let done = cut_log(&log, &cut, &measured, &mut quarantined, void_after);
             done.inspect_err(|_| {
                 if !log.is_decided() {
-                    log.give_up(cut.part)
+                    log.give_up(cut.part);
                 }
             })?
         };
