@@ -80,7 +80,7 @@ impl Library {
 }
 
 /// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
-fn usual_form(id: &str) -> Option<String> {
+pub(crate) fn usual_form(id: &str) -> Option<String> {
     let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
     if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -91,7 +91,7 @@ fn usual_form(id: &str) -> Option<String> {
 }
 
 /// Opens a store that has to be there; for reading only where it cannot be written to.
-fn open_to_read(app: &App, url: &str) -> session_store::Result<Arc<dyn Backend>> {
+pub(crate) fn open_to_read(app: &App, url: &str) -> session_store::Result<Arc<dyn Backend>> {
     let open_as = |mode| open(url, &OpenOptions { mode, now: app.environment.now, create: false });
     match open_as(OpenMode::ReadWrite) {
         Err(error) if may_still_be_read(&error) => open_as(OpenMode::ReadOnly),
@@ -109,7 +109,7 @@ fn may_still_be_read(error: &SessionError) -> bool {
 }
 
 /// Whether nothing is there: no path, or an empty folder.
-fn is_missing(error: &SessionError) -> bool {
+pub(crate) fn is_missing(error: &SessionError) -> bool {
     match error {
         SessionError::Store(StoreError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
         SessionError::Store(StoreError::NotAStore { path, .. }) => match std::fs::read_dir(path) {

@@ -10,9 +10,11 @@
 //!
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
+//! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
 
 mod branch;
+mod check;
 mod decimal;
 mod ending;
 mod list;
@@ -29,6 +31,7 @@ mod summary;
 mod time;
 mod usage;
 
+pub use check::{IndexCheck, check};
 pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
 pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;
