@@ -10,7 +10,9 @@
 mod claude;
 mod codex;
 mod detect;
+mod feed;
 mod fields;
+mod find;
 mod lines;
 mod pi;
 mod record;
@@ -24,4 +26,5 @@ mod writer;
 
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
-pub use run::{Conversations, ImportOptions, Importer, Progress};
+pub use find::Conversations;
+pub use run::{ImportOptions, Importer, Progress};

@@ -1,22 +1,16 @@
-//! A run: which files, in which order, and what came of each.
-//!
-//! All heads are read before the first file, because a conversation that others continue or were started by is imported before
-//! them. A file that fails never stops the run.
+//! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreError, TimestampMs};
 
-use super::claude::ClaudeReader;
-use super::codex::{self, CodexReader};
-use super::detect::{self, Detected, FoundFile};
-use super::lines::{Found, Lines};
-use super::pi::PiReader;
-use super::record::{Agent, FileHead, ForkHint, RawRecord, Reader, Step};
-use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
-use super::source::{self, Source};
+use super::codex;
+use super::feed::{failure, feed};
+use super::find::{Conversations, Job};
+use super::record::{Agent, FileHead, ForkHint};
+use super::report::{ImportReport, ImportStatus, ImportedFile};
+use super::source;
 use super::walk::Place;
 use super::writer::{self, Cursor, Target, Writer};
 use crate::error::{Result, SessionError};
@@ -61,62 +55,6 @@ pub struct Importer<'a> {
 impl std::fmt::Debug for Importer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Importer").field("now", &self.now).finish_non_exhaustive()
-    }
-}
-
-/// A conversation that is to be imported.
-#[derive(Debug)]
-struct Job {
-    path: PathBuf,
-    head: FileHead,
-}
-
-impl Job {
-    fn key(&self) -> (TimestampMs, &str, &Path) {
-        (self.head.birth_ms, &self.head.native_id, &self.path)
-    }
-
-    /// The conversations that have to be there before.
-    fn needs(&self) -> impl Iterator<Item = &str> {
-        let fork = match &self.head.fork {
-            ForkHint::None => None,
-            ForkHint::ByReference { native_id, .. } | ForkHint::Copy { native_id } => Some(native_id.as_str()),
-        };
-        fork.into_iter().chain(self.head.parent.as_ref().map(|parent| parent.native_id.as_str()))
-    }
-
-    fn report(&self, status: ImportStatus) -> ImportedFile {
-        ImportedFile {
-            agent: Some(self.head.agent),
-            native_id: Some(self.head.native_id.clone()),
-            ..ImportedFile::new(self.path.display().to_string(), status)
-        }
-    }
-}
-
-/// The conversations that stand at some paths, found before there is a store to bring them to.
-#[derive(Debug)]
-pub struct Conversations {
-    jobs: Vec<Job>,
-    report: ImportReport,
-}
-
-impl Conversations {
-    /// Looks for them at the paths, in folders deep. It reads heads only, and writes nothing.
-    pub fn find(paths: &[PathBuf], from: Option<Agent>) -> Self {
-        let mut report = ImportReport::default();
-        let jobs = in_order(find(paths, from, &mut report));
-        Self { jobs, report }
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    /// The report of an import of none of them: what is there that is no conversation.
-    pub fn into_report(self) -> ImportReport {
-        self.report
     }
 }
 
@@ -215,7 +153,7 @@ impl Importer<'_> {
                 format!("the conversation {native_id}, which this one continues, is not there, or not as far");
             writer.tally().warnings.push(writer::ImportWarning { line: None, message });
         }
-        let cursor = read(job, &mut writer)?;
+        let cursor = feed(&job.path, head, &mut writer, |_| false)?;
         let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
         let status = match outcome.leaf {
             Some(_) if !outcome.existed => ImportStatus::Imported,
@@ -333,39 +271,6 @@ impl Importer<'_> {
     }
 }
 
-/// Reads a file through its agent's reader into the writer.
-fn read(job: &Job, writer: &mut Writer<'_>) -> Result<Cursor> {
-    let mut reader: Box<dyn Reader> = match job.head.agent {
-        Agent::Claude => Box::new(ClaudeReader::new(&job.head, &job.path)),
-        Agent::Codex => Box::new(CodexReader::new(&job.head)),
-        Agent::Pi => Box::new(PiReader::new(&job.head)),
-    };
-    let mut source = Source::open(&job.path).map_err(|error| failure(&job.path, error))?;
-    let mut lines = Lines::new(&mut source.input, detect::is_record);
-    let mut steps: Vec<Step> = Vec::new();
-    let mut end_ordinal = None;
-    while let Some(piece) = lines.next().map_err(|error| failure(&job.path, error))? {
-        match piece.found {
-            Found::Warning(message) => writer.tally().warn(piece.line, message),
-            Found::Record { value, text } => {
-                writer.tally().records += 1;
-                let ordinal = value.get("ordinal").and_then(Value::as_u64).unwrap_or(piece.line);
-                end_ordinal = end_ordinal.max(Some(ordinal.saturating_add(1)));
-                reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
-            }
-        }
-        steps.drain(..).try_for_each(|step| writer.take(step))?;
-    }
-    reader.finish(&mut steps);
-    steps.drain(..).try_for_each(|step| writer.take(step))?;
-    drop(lines);
-    Ok(source.cursor(&job.path).with_end_ordinal(end_ordinal))
-}
-
-fn failure(path: &Path, error: std::io::Error) -> SessionError {
-    SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
-}
-
 /// Whether the store is not as it was written.
 const fn is_damage(error: &SessionError) -> bool {
     matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
@@ -389,89 +294,8 @@ fn with_sources(error: &SessionError) -> String {
     text
 }
 
-/// The conversations at the paths. What is none of them goes into the report.
-fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Vec<Job> {
-    let mut jobs: BTreeMap<PathBuf, FileHead> = BTreeMap::new();
-    for path in paths {
-        if !path.is_dir() {
-            if let Err(NoJob::Refused(reason) | NoJob::Unreadable(reason)) = look_at(path, from, &mut jobs) {
-                report.add(ImportedFile::failed(path.display().to_string(), reason));
-            }
-            continue;
-        }
-        let before = jobs.len();
-        let mut left_out = Vec::new();
-        for found in detect::search(path) {
-            match found {
-                FoundFile::Candidate(file) => match look_at(&file, from, &mut jobs) {
-                    Ok(()) => {}
-                    Err(NoJob::Refused(reason)) => {
-                        left_out.push(IgnoredFile { source: file.display().to_string(), reason });
-                    }
-                    // Nobody can say that it is no conversation.
-                    Err(NoJob::Unreadable(reason)) => {
-                        report.add(ImportedFile::failed(file.display().to_string(), reason));
-                    }
-                },
-                FoundFile::Unreadable(folder, error) => {
-                    report.add(ImportedFile::failed(folder.display().to_string(), error.to_string()));
-                }
-            }
-        }
-        report.ignored.extend(left_out);
-        if jobs.len() == before && !jobs.keys().any(|job| job.starts_with(path)) {
-            let reason = "the folder holds no conversation".to_owned();
-            report.ignored.push(IgnoredFile { source: path.display().to_string(), reason });
-        }
-    }
-    jobs.into_iter().map(|(path, head)| Job { path, head }).collect()
-}
-
-/// Why a file is not imported.
-enum NoJob {
-    /// It is not a conversation.
-    Refused(String),
-    /// It cannot be read.
-    Unreadable(String),
-}
-
-fn look_at(path: &Path, from: Option<Agent>, jobs: &mut BTreeMap<PathBuf, FileHead>) -> Result<(), NoJob> {
-    match detect::detect(path, from) {
-        Ok(Detected::Conversation(head)) => {
-            jobs.insert(path.to_owned(), *head);
-            Ok(())
-        }
-        Ok(Detected::Refused(reason)) => Err(NoJob::Refused(reason)),
-        Err(error) => Err(NoJob::Unreadable(error.to_string())),
-    }
-}
 
 /// The sessions of the run's conversations.
 fn births(jobs: &[Job]) -> HashMap<(Agent, String), SessionId> {
     jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), writer::session_id(&job.head))).collect()
-}
-
-/// By birth and native id, but those that others need before them.
-fn in_order(mut jobs: Vec<Job>) -> Vec<Job> {
-    jobs.sort_by(|a, b| a.key().cmp(&b.key()));
-    let by_id: HashMap<(Agent, &str), usize> =
-        jobs.iter().enumerate().rev().map(|(at, job)| ((job.head.agent, job.head.native_id.as_str()), at)).collect();
-    let mut order: Vec<usize> = Vec::with_capacity(jobs.len());
-    let mut entered = vec![false; jobs.len()];
-    for first in 0..jobs.len() {
-        // A stack of jobs whose needs come first; a job that needs itself, by whatever way, is taken as it comes.
-        let mut stack = vec![(first, false)];
-        while let Some((at, is_ready)) = stack.pop() {
-            if is_ready {
-                order.push(at);
-            } else if !std::mem::replace(&mut entered[at], true) {
-                stack.push((at, true));
-                let job = &jobs[at];
-                let needs = job.needs().filter_map(|need| by_id.get(&(job.head.agent, need)).copied());
-                stack.extend(needs.map(|need| (need, false)));
-            }
-        }
-    }
-    let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|at| jobs[at].take()).collect()
 }

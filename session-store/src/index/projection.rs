@@ -120,7 +120,8 @@ impl Index {
     }
 
     /// What an id means: a session, a segment, an agent's own id, each in full or as a prefix or suffix of at least 4
-    /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins.
+    /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins. A UUID, and the
+    /// beginning or end of one, may be in upper case, and without hyphens from its beginning on.
     ///
     /// The index finds the session; which leaf it goes on from is asked of the store, so that the answer does not depend
     /// on when the index read what. A named segment is answered as it is, damaged or not.

@@ -186,6 +186,11 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Whether the conversation has something of its own.
+    pub(super) fn has_begun(&self) -> bool {
+        self.log.segments().next().is_some()
+    }
+
     /// What was read so far.
     pub(super) const fn tally(&mut self) -> &mut Tally {
         &mut self.tally
