@@ -14,6 +14,7 @@ mod feed;
 mod fields;
 mod find;
 mod lines;
+mod memory;
 mod pi;
 mod record;
 mod report;

@@ -1,5 +1,6 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -12,11 +13,12 @@ use super::record::{Agent, FileHead, ForkHint};
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
 use super::walk::Place;
-use super::writer::{self, Cursor, Target, Writer};
+use super::writer::{self, Cursor, Outcome, Target, Writer};
 use crate::error::{Result, SessionError};
 use crate::facts::{SessionFacts, StoreFact};
 use crate::index::Index;
 use crate::leaf;
+use crate::segment::SegmentLocation;
 
 /// How many records of a parent are read at once.
 const BATCH_RECORDS: usize = 256;
@@ -88,34 +90,16 @@ impl Importer<'_> {
         let Conversations { jobs, mut report } = conversations;
         let removed = self.tombstones()?;
         if dry_run {
-            return self.rehearse(&jobs, &removed, report, progress);
+            return self.rehearse(&jobs, removed, report, progress);
         }
-        let births = births(&jobs);
+        self.index.refresh(self.store)?;
+        let run = Run::new(*self, &jobs, removed);
         for (done, job) in jobs.iter().enumerate() {
             progress(Progress { done, files: jobs.len(), path: &job.path });
-            report.add(self.file(job, &births, &removed));
+            report.add(run.file(job));
         }
         self.index.refresh(self.store)?;
         Ok(report)
-    }
-
-    fn file(
-        &self,
-        job: &Job,
-        births: &HashMap<(Agent, String), SessionId>,
-        removed: &BTreeSet<String>,
-    ) -> ImportedFile {
-        if removed.contains(&job.head.native_id) {
-            return job.report(ImportStatus::Removed);
-        }
-        match self.import(job, births) {
-            Ok(file) => file,
-            Err(error) => ImportedFile {
-                error: Some(with_sources(&error)),
-                met_damage: is_damage(&error),
-                ..job.report(ImportStatus::Failed)
-            },
-        }
     }
 
     /// The native ids that were purged.
@@ -130,123 +114,26 @@ impl Importer<'_> {
             .collect())
     }
 
-    fn import(&self, job: &Job, births: &HashMap<(Agent, String), SessionId>) -> Result<ImportedFile> {
-        let store: &dyn Store = self.store;
-        let head = &job.head;
-        // Copies, points that are continued and parents are looked up there.
-        if head.agent == Agent::Claude || head.fork != ForkHint::None || head.parent.is_some() {
-            self.index.refresh(store)?;
-        }
-        let session = writer::session_id(head);
-        let continues = writer::reference_origin(store, self.index, head)?;
-        if let Some(file) = self.unchanged(job, session, continues)? {
-            return Ok(file);
-        }
-        let (parent, parent_call) = self.parent_of(head, births)?;
-        let source = job.path.display().to_string();
-        let target = Target { store, index: self.index, head, source, parent, parent_call, continues, now: self.now };
-        let mut writer = Writer::new(target)?;
-        if let ForkHint::ByReference { native_id, .. } = &head.fork
-            && continues.is_none()
-        {
-            let message =
-                format!("the conversation {native_id}, which this one continues, is not there, or not as far");
-            writer.tally().warnings.push(writer::ImportWarning { line: None, message });
-        }
-        let cursor = feed(&job.path, head, &mut writer, |_| false)?;
-        let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
-        let status = match outcome.leaf {
-            Some(_) if !outcome.existed => ImportStatus::Imported,
-            Some(_) if outcome.entries > 0 || outcome.said => ImportStatus::Updated,
-            _ => ImportStatus::Unchanged,
-        };
-        Ok(ImportedFile {
-            session_id: outcome.leaf.map(|_| outcome.session),
-            segment_id: outcome.leaf,
-            entries: outcome.entries,
-            records: outcome.tally.records,
-            skipped: outcome.tally.skipped,
-            warnings: outcome.tally.warnings,
-            ..job.report(status)
-        })
-    }
-
-    /// The session and the call that started a sub-agent.
-    fn parent_of(
-        &self,
-        head: &FileHead,
-        births: &HashMap<(Agent, String), SessionId>,
-    ) -> Result<(Option<SessionId>, Option<String>)> {
-        let Some(parent) = &head.parent else { return Ok((None, None)) };
-        let session = match births.get(&(head.agent, parent.native_id.clone())) {
-            Some(session) => Some(*session),
-            None => {
-                let homes = self.index.find_native(Some(head.agent.name()), &parent.native_id)?;
-                homes.first().map(|home| home.session_id)
-            }
-        };
-        let call = match (&parent.call_id, session) {
-            (None, Some(session)) if head.agent == Agent::Codex => self.spawning_call(session, &head.native_id)?,
-            (call, _) => call.clone(),
-        };
-        Ok((session, call))
-    }
-
-    /// The call of a session that started a thread, told there alone.
-    fn spawning_call(&self, session: SessionId, thread: &str) -> Result<Option<String>> {
-        for segment in self.store.list_segments(session)? {
-            let mut after = Seq::START;
-            loop {
-                let records = self.store.read_range(session, segment, after, BATCH_RECORDS)?;
-                let Some(last) = records.last() else { break };
-                after = last.position.seq;
-                if let Some(call) = codex::spawning_call(records.iter().map(|record| &record.entry), thread) {
-                    return Ok(Some(call));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The report of a file of which the same bytes were imported before.
-    fn unchanged(&self, job: &Job, session: SessionId, continues: Option<Place>) -> Result<Option<ImportedFile>> {
-        if !self.store.exists(session)? {
-            return Ok(None);
-        }
-        let facts = SessionFacts::read(self.store, session)?;
-        let Some(before) = Cursor::read(&facts, &job.head.native_id) else { return Ok(None) };
-        let now = source::cursor_of(&job.path).map_err(|error| failure(&job.path, error))?;
-        if !before.is_of(&now.with_head(job.head.archived, continues)) {
-            return Ok(None);
-        }
-        let current = leaf::current_leaf(self.store, session)?;
-        Ok(Some(ImportedFile {
-            session_id: Some(session),
-            segment_id: Some(current),
-            ..job.report(ImportStatus::Unchanged)
-        }))
-    }
-
     /// Imports into a store that is thrown away, and tells what would be new in this one.
     fn rehearse(
         &self,
         jobs: &[Job],
-        removed: &BTreeSet<String>,
+        removed: BTreeSet<String>,
         mut report: ImportReport,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
         let store = MemoryStore::new();
         let index = Index::open(&store)?;
-        let rehearsal = Importer { store: &store, index: &index, now: self.now };
-        let births = births(jobs);
+        let rehearsal = Run::new(Importer { store: &store, index: &index, now: self.now }, jobs, removed);
+        let own = Run::new(*self, jobs, BTreeSet::new());
         for (done, job) in jobs.iter().enumerate() {
             progress(Progress { done, files: jobs.len(), path: &job.path });
-            let mut file = rehearsal.file(job, &births, removed);
+            let mut file = rehearsal.file(job);
             if let Some(session) = file.session_id
                 && self.store.exists(session)?
             {
                 let continues = writer::reference_origin(self.store, self.index, &job.head)?;
-                let is_same = self.unchanged(job, session, continues)?.is_some();
+                let is_same = own.unchanged(job, session, continues)?.is_some();
                 file.entries = if is_same { 0 } else { self.missing(&store, session)? };
                 file.status = if is_same { ImportStatus::Unchanged } else { ImportStatus::Updated };
                 file.segment_id = Some(leaf::current_leaf(self.store, session)?);
@@ -268,6 +155,146 @@ impl Importer<'_> {
             missing += count.saturating_sub(known);
         }
         Ok(missing)
+    }
+}
+
+/// What the files of one run share.
+struct Run<'a> {
+    importer: Importer<'a>,
+    births: HashMap<(Agent, String), SessionId>,
+    removed: BTreeSet<String>,
+    /// What was written since the index was brought up to date.
+    touched: RefCell<Vec<SegmentLocation>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(importer: Importer<'a>, jobs: &[Job], removed: BTreeSet<String>) -> Self {
+        Self { importer, births: births(jobs), removed, touched: RefCell::default() }
+    }
+
+    /// Brings into the index what the run has written, and nothing else: what others write meanwhile can wait for the end.
+    fn refresh(&self) -> Result<()> {
+        let touched = std::mem::take(&mut *self.touched.borrow_mut());
+        if touched.is_empty() {
+            return Ok(());
+        }
+        self.importer.index.refresh_segments(self.importer.store, &touched).map(drop)
+    }
+
+    fn touch(&self, outcome: &Outcome) {
+        if outcome.entries > 0 || outcome.said {
+            let segments = outcome.segments.iter();
+            let session_id = outcome.session;
+            self.touched.borrow_mut().extend(segments.map(|id| SegmentLocation { session_id, segment_id: *id }));
+        }
+    }
+
+    fn file(&self, job: &Job) -> ImportedFile {
+        if self.removed.contains(&job.head.native_id) {
+            return job.report(ImportStatus::Removed);
+        }
+        match self.import(job) {
+            Ok(file) => file,
+            Err(error) => ImportedFile {
+                error: Some(with_sources(&error)),
+                met_damage: is_damage(&error),
+                ..job.report(ImportStatus::Failed)
+            },
+        }
+    }
+
+    fn import(&self, job: &Job) -> Result<ImportedFile> {
+        let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
+        let head = &job.head;
+        // Copies, points that are continued and parents are looked up there.
+        if head.agent == Agent::Claude || head.fork != ForkHint::None || head.parent.is_some() {
+            self.refresh()?;
+        }
+        let session = writer::session_id(head);
+        let continues = writer::reference_origin(store, index, head)?;
+        if let Some(file) = self.unchanged(job, session, continues)? {
+            return Ok(file);
+        }
+        let (parent, parent_call) = self.parent_of(head)?;
+        let source = job.path.display().to_string();
+        let target = Target { store, index, head, source, parent, parent_call, continues, now: self.importer.now };
+        let mut writer = Writer::new(target)?;
+        if let ForkHint::ByReference { native_id, .. } = &head.fork
+            && continues.is_none()
+        {
+            let message =
+                format!("the conversation {native_id}, which this one continues, is not there, or not as far");
+            writer.tally().warnings.push(writer::ImportWarning { line: None, message });
+        }
+        let cursor = feed(&job.path, head, &mut writer, |_| false)?;
+        let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
+        self.touch(&outcome);
+        let status = match outcome.leaf {
+            Some(_) if !outcome.existed => ImportStatus::Imported,
+            Some(_) if outcome.entries > 0 || outcome.said => ImportStatus::Updated,
+            _ => ImportStatus::Unchanged,
+        };
+        Ok(ImportedFile {
+            session_id: outcome.leaf.map(|_| outcome.session),
+            segment_id: outcome.leaf,
+            entries: outcome.entries,
+            records: outcome.tally.records,
+            skipped: outcome.tally.skipped,
+            warnings: outcome.tally.warnings,
+            ..job.report(status)
+        })
+    }
+
+    /// The session and the call that started a sub-agent.
+    fn parent_of(&self, head: &FileHead) -> Result<(Option<SessionId>, Option<String>)> {
+        let Some(parent) = &head.parent else { return Ok((None, None)) };
+        let session = match self.births.get(&(head.agent, parent.native_id.clone())) {
+            Some(session) => Some(*session),
+            None => {
+                let homes = self.importer.index.find_native(Some(head.agent.name()), &parent.native_id)?;
+                homes.first().map(|home| home.session_id)
+            }
+        };
+        let call = match (&parent.call_id, session) {
+            (None, Some(session)) if head.agent == Agent::Codex => self.spawning_call(session, &head.native_id)?,
+            (call, _) => call.clone(),
+        };
+        Ok((session, call))
+    }
+
+    /// The call of a session that started a thread, told there alone.
+    fn spawning_call(&self, session: SessionId, thread: &str) -> Result<Option<String>> {
+        for segment in self.importer.store.list_segments(session)? {
+            let mut after = Seq::START;
+            loop {
+                let records = self.importer.store.read_range(session, segment, after, BATCH_RECORDS)?;
+                let Some(last) = records.last() else { break };
+                after = last.position.seq;
+                if let Some(call) = codex::spawning_call(records.iter().map(|record| &record.entry), thread) {
+                    return Ok(Some(call));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The report of a file of which the same bytes were imported before.
+    fn unchanged(&self, job: &Job, session: SessionId, continues: Option<Place>) -> Result<Option<ImportedFile>> {
+        if !self.importer.store.exists(session)? {
+            return Ok(None);
+        }
+        let facts = SessionFacts::read(self.importer.store, session)?;
+        let Some(before) = Cursor::read(&facts, &job.head.native_id) else { return Ok(None) };
+        let now = source::cursor_of(&job.path).map_err(|error| failure(&job.path, error))?;
+        if !before.is_of(&now.with_head(job.head.archived, continues)) {
+            return Ok(None);
+        }
+        let current = leaf::current_leaf(self.importer.store, session)?;
+        Ok(Some(ImportedFile {
+            session_id: Some(session),
+            segment_id: Some(current),
+            ..job.report(ImportStatus::Unchanged)
+        }))
     }
 }
 

@@ -95,6 +95,8 @@ pub(in crate::import) struct Outcome {
     /// Facts were put that say something new.
     pub(in crate::import) said: bool,
     pub(in crate::import) entries: u64,
+    /// Where the file's entries stand.
+    pub(in crate::import) segments: Vec<SegmentId>,
     /// The current leaf; `None` if the file has nothing of its own.
     pub(in crate::import) leaf: Option<SegmentId>,
     pub(in crate::import) tally: Tally,
@@ -107,7 +109,9 @@ impl Writer<'_> {
         let (store, session) = (self.target.store, self.session);
         let existed = self.log.existed();
         let entries = self.log.written();
-        let mut outcome = Outcome { session, existed, said: false, entries, leaf: None, tally: Tally::default() };
+        let segments = self.log.segments().collect();
+        let tally = Tally::default();
+        let mut outcome = Outcome { session, existed, said: false, entries, segments, leaf: None, tally };
         if store.exists(session)? {
             let facts = SessionFacts::read(store, session)?;
             outcome.said = self.say(&facts, cursor)?;

@@ -32,7 +32,7 @@ use crate::index::Index;
 use copies::{Copied, Copies};
 use log::{Log, Pending};
 
-pub(super) use finish::Cursor;
+pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
 
 /// What is said of a turn that nothing ended before the next prompt.
