@@ -7,6 +7,7 @@
 //! * `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
+mod bookmark;
 mod claude;
 mod codex;
 mod detect;
@@ -15,6 +16,7 @@ mod fields;
 mod find;
 mod lines;
 mod memory;
+mod passage;
 mod pi;
 mod record;
 mod report;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
-use super::feed::{failure, feed};
+use super::feed::failure;
 use super::find::{Conversations, Job};
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{ImportReport, ImportStatus, ImportedFile};
+use super::passage;
 use super::source;
 use super::walk::Place;
-use super::writer::{self, Cursor, Outcome, Target, Writer};
+use super::writer::{self, Cursor, Outcome, Target};
 use crate::error::{Result, SessionError};
 use crate::facts::{SessionFacts, StoreFact};
 use crate::index::Index;
@@ -217,17 +218,9 @@ impl<'a> Run<'a> {
         }
         let (parent, parent_call) = self.parent_of(head)?;
         let source = job.path.display().to_string();
-        let target = Target { store, index, head, source, parent, parent_call, continues, now: self.importer.now };
-        let mut writer = Writer::new(target)?;
-        if let ForkHint::ByReference { native_id, .. } = &head.fork
-            && continues.is_none()
-        {
-            let message =
-                format!("the conversation {native_id}, which this one continues, is not there, or not as far");
-            writer.tally().warnings.push(writer::ImportWarning { line: None, message });
-        }
-        let cursor = feed(&job.path, head, &mut writer, |_| false)?;
-        let outcome = writer.finish(cursor.with_head(head.archived, continues))?;
+        let now = self.importer.now;
+        let target = Target { store, index, head, source, parent, parent_call, continues, now };
+        let outcome = passage::import(job, target)?;
         self.touch(&outcome);
         let status = match outcome.leaf {
             Some(_) if !outcome.existed => ImportStatus::Imported,

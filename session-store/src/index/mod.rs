@@ -12,6 +12,7 @@
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
 
+mod bookmark;
 mod branch;
 mod decimal;
 mod ending;

@@ -1,8 +1,8 @@
 //! From records to steps.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{
     ConfigChanged, Extension, Item, ItemEntry, LogEntry, Role, SessionConfig, SessionKind, SystemItem, TimestampMs,
@@ -12,6 +12,8 @@ use store_core::{
 use super::content::{self, SYNTHETIC, UserContent};
 use super::{output, typed};
 use crate::import::fields::{filled, owned, storable, take, text, time_ms};
+use crate::import::bookmark::{self, Resume};
+use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 
 /// The domain under which records are kept that have no form of their own.
@@ -21,13 +23,15 @@ const DOMAIN: &str = "import.claude";
 const ID_BYTES_MAX: usize = 512;
 
 /// Reads one Claude Code file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::import) struct ClaudeReader {
+    #[serde(skip)]
     path: PathBuf,
     is_subagent: bool,
     ts: TimestampMs,
     /// Every record that can be a parent. Of one that is written again, the record that its later lines stand for.
-    seen: HashMap<String, Option<String>>,
+    #[serde(skip)]
+    seen: Memory<Option<String>>,
     /// The transcript's last record.
     last: Option<String>,
     /// A compaction that waits for its summary.
@@ -37,7 +41,7 @@ pub(in crate::import) struct ClaudeReader {
 }
 
 /// A record's place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Place {
     record: String,
     line: u64,
@@ -63,7 +67,7 @@ impl Place {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Boundary {
     place: Place,
     /// The record before it.
@@ -71,7 +75,7 @@ struct Boundary {
     preserved: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Ended {
     message: Option<String>,
     record: String,
@@ -86,7 +90,7 @@ impl ClaudeReader {
             path: path.to_owned(),
             is_subagent: head.kind == SessionKind::Subagent,
             ts: head.birth_ms,
-            seen: HashMap::new(),
+            seen: Memory::default(),
             last: None,
             boundary: None,
             ended: None,
@@ -96,12 +100,12 @@ impl ClaudeReader {
     /// Names a record. An id that another record has already is told apart by its line.
     fn name(&self, id: Option<&str>, line: u64) -> String {
         let id = id.filter(|id| id.len() <= ID_BYTES_MAX).map_or_else(|| line.to_string(), str::to_owned);
-        if !self.seen.contains_key(&id) {
+        if !self.seen.contains(&id) {
             return id;
         }
         let repeated = format!("{id}@{line}");
         let more = (1..).map(|more| format!("{repeated}.{more}"));
-        std::iter::once(repeated.clone()).chain(more).find(|id| !self.seen.contains_key(id)).unwrap_or(repeated)
+        std::iter::once(repeated.clone()).chain(more).find(|id| !self.seen.contains(id)).unwrap_or(repeated)
     }
 
     /// Where a record of the transcript stands. Says so if what it names as its parent cannot be.
@@ -133,7 +137,7 @@ impl ClaudeReader {
     /// A record of the transcript.
     fn transcript(&mut self, mut value: Value, line: u64, out: &mut Vec<Step>) {
         let uuid = filled(&value, "uuid").map(str::to_owned);
-        let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains_key(uuid));
+        let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains(uuid));
         let place = Place { record: self.name(uuid.as_deref(), line), line, ts: self.ts };
         if is_again {
             self.again(uuid, &place, value, out);
@@ -163,7 +167,7 @@ impl ClaudeReader {
                 }
             }
         }
-        self.seen.insert(place.record.clone(), None);
+        self.seen.insert(&place.record, None);
         self.last = Some(place.record);
     }
 
@@ -173,9 +177,9 @@ impl ClaudeReader {
             fields.retain(|name, _| !matches!(name.as_str(), "message" | "toolUseResult" | "attachment"));
         }
         out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
-        self.seen.insert(place.record.clone(), None);
+        self.seen.insert(&place.record, None);
         if let Some(uuid) = uuid {
-            self.seen.insert(uuid, Some(place.record.clone()));
+            self.seen.insert(&uuid, Some(place.record.clone()));
         }
         self.last = Some(place.record.clone());
     }
@@ -282,7 +286,7 @@ impl ClaudeReader {
                 let preserved = value.pointer("/compactMetadata/preservedMessages/uuids").and_then(Value::as_array);
                 let preserved = preserved.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
                 let behind = owned(&value, "logicalParentUuid");
-                let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.clone().unwrap_or(uuid)));
+                let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.unwrap_or(uuid)));
                 self.boundary = Some(Boundary { place: place.clone(), behind, preserved: preserved.collect() });
             }
             "local_command" => {
@@ -328,7 +332,7 @@ impl ClaudeReader {
             "last-prompt" => {
                 if let Some(leaf) = owned(&value, "leafUuid") {
                     self.end_at_leaf(&leaf, line, out);
-                    let record = self.seen.get(&leaf).cloned().flatten().unwrap_or(leaf);
+                    let record = self.seen.get(&leaf).flatten().unwrap_or(leaf);
                     out.push(Step::ActiveLeaf { record });
                 }
                 out.push(skipped);
@@ -337,7 +341,7 @@ impl ClaudeReader {
             "ai-title" => push_or_skip(title(&value, "aiTitle", ts, false), line, out),
             "summary" => {
                 // Files begin with summaries of other conversations, which name a leaf that is not in them.
-                let is_own = text(&value, "leafUuid").is_some_and(|leaf| self.seen.contains_key(leaf));
+                let is_own = text(&value, "leafUuid").is_some_and(|leaf| self.seen.contains(leaf));
                 push_or_skip(title(&value, "summary", ts, false).filter(|_| is_own), line, out);
             }
             "tag" => {
@@ -347,7 +351,7 @@ impl ClaudeReader {
             kind if is_noise(kind) => out.push(skipped),
             _ => {
                 let place = Place { record: self.name(None, line), line, ts };
-                self.seen.insert(place.record.clone(), None);
+                self.seen.insert(&place.record, None);
                 out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
             }
         }
@@ -357,7 +361,7 @@ impl ClaudeReader {
     fn end_at_leaf(&mut self, leaf: &str, line: u64, out: &mut Vec<Step>) {
         if self.ended.take_if(|ended| ended.has_text && ended.record == leaf).is_some() {
             let record = self.name(None, line);
-            self.seen.insert(record.clone(), None);
+            self.seen.insert(&record, None);
             out.push(Step::EndTurn { record, line, ts: self.ts });
         }
     }
@@ -379,6 +383,22 @@ impl Reader for ClaudeReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // What waits is decided by a record that may still come.
+    }
+}
+
+impl Resume for ClaudeReader {
+    fn state(&self) -> Option<Value> {
+        bookmark::value(self)
+    }
+
+    fn resume(&mut self, state: Value) -> bool {
+        let Some(before) = bookmark::read::<Self>(state) else { return false };
+        *self = Self { path: std::mem::take(&mut self.path), seen: std::mem::take(&mut self.seen), ..before };
+        true
+    }
+
+    fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        vec![&mut self.seen]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a record stands, and the entries that it gives.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{ConfigChanged, Extension, Item, ItemEntry, LogEntry, SessionConfig, SystemItem, TimestampMs};
 
@@ -10,7 +11,7 @@ use crate::import::record::{Parent, Step};
 pub(super) const DOMAIN: &str = "import.codex";
 
 /// A record's place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     /// Its id.
     pub(super) record: String,
@@ -34,7 +35,7 @@ impl Place {
 }
 
 /// Numbers records by their ordinals, or by their lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ordinals {
     last: Option<u64>,
     line: Option<u64>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{Item, LlmUsage, LogEntry, Part, Role, SessionConfig, TimestampMs, UserInput};
 
@@ -12,13 +13,15 @@ use super::item::{self, Origin, Response};
 use super::place::{Ordinals, Place, assistant, config_changed, extension, system, tool_result};
 use super::usage::UsageReader;
 use crate::import::fields::{filled, owned, take, text, time_ms};
+use crate::import::bookmark::{self, Resume};
+use crate::import::memory::Notes;
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};
 
 /// What the thinking level is called when a conversation goes back to the model's own.
 const DEFAULT_THINKING: &str = "default";
 
 /// Reads one Codex file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::import) struct CodexReader {
     thread: String,
     ids: Ordinals,
@@ -37,7 +40,7 @@ pub(in crate::import) struct CodexReader {
 }
 
 /// What waits for the next record.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Held {
     /// A user item that does not say whose it is.
     Item { place: Place, parts: Vec<Part> },
@@ -45,7 +48,7 @@ enum Held {
     Event { place: Place, parts: Vec<Part> },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Turn {
     /// Something was said that no end followed.
     open: bool,
@@ -387,6 +390,23 @@ impl Reader for CodexReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // What is held is decided by a record that may still come.
+    }
+}
+
+impl Resume for CodexReader {
+    fn state(&self) -> Option<Value> {
+        bookmark::value(self)
+    }
+
+    fn resume(&mut self, state: Value) -> bool {
+        let Some(mut before) = bookmark::read::<Self>(state) else { return false };
+        before.remembered.keep_memories(&mut self.remembered);
+        *self = before;
+        true
+    }
+
+    fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        self.remembered.memories()
     }
 }
 

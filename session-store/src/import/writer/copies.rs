@@ -80,6 +80,24 @@ impl<'a> Copies<'a> {
         }
     }
 
+    /// The last record, if it was a copy; `None` as long as it is not known where the file's own records begin.
+    pub(super) fn last(&self) -> Option<Option<String>> {
+        match self {
+            Self::None => Some(None),
+            Self::ById(copies) => Some(copies.last.clone()),
+            Self::Beginning(copies) => copies.is_over.then_some(None),
+        }
+    }
+
+    /// Goes on behind a record, which is given if it was a copy. Of a beginning nothing follows there.
+    pub(super) fn resume(&mut self, last: Option<String>) {
+        match self {
+            Self::None => {}
+            Self::ById(copies) => copies.last = last,
+            Self::Beginning(_) => *self = Self::None,
+        }
+    }
+
     /// Tells whose a step is.
     pub(super) fn take(&mut self, step: Step) -> Result<Copied> {
         match self {

@@ -1,36 +1,42 @@
 //! From steps to segments.
 //!
-//! One writer writes one conversation. It replays the whole file: what stands in the store already is found by its place and
-//! key and left alone, so that importing again, or importing a file that grew, writes only what is new. Ids are derived from the
+//! One writer writes one conversation. It replays the file, or goes on where an earlier one ended: what stands in the store
+//! already is found by its place and key and left alone, so that importing again, or importing a file that grew, writes only what is new. Ids are derived from the
 //! file and its records alone, and every decision from the records before it, so that what is written for a prefix of a
 //! file is a prefix of what is written for the whole.
 //!
 //! * [`Writer`] turns steps into entries: turns, settings, usage, branches, compactions.
+//! * `branch` stands where the next entry stands; `state` lets a later run go on where this one ends.
 //! * `log` is the writer's own segments: entries on their way, what stands there already, what differs.
 //! * `copies` finds the conversation that a record is a copy of; `origin` the point that a file continues by reference.
 //! * `history` makes the history of a compaction of references.
 //! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
 
+mod branch;
 mod copies;
 mod finish;
 mod history;
 mod log;
 mod origin;
+mod pending;
+mod places;
+mod state;
 
-use std::collections::HashMap;
-
+use serde::{Deserialize, Serialize};
 use store_core::{
     ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
     Store, TimestampMs, TurnEnd,
 };
 
-use super::record::{FileHead, HistoryPart, Parent, Step};
-use super::walk::{self, Folds, Place};
+use super::memory::Memory;
+use super::record::{FileHead, Parent, Step};
+use super::walk::{Folds, Place};
 use crate::error::Result;
 use crate::fold::usage_size;
 use crate::index::Index;
 use copies::{Copied, Copies};
-use log::{Log, Pending};
+use log::Log;
+use pending::Pending;
 
 pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
@@ -63,6 +69,7 @@ impl Tally {
 }
 
 /// What a writer is told about its file.
+#[derive(Clone)]
 pub(super) struct Target<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) index: &'a Index,
@@ -101,7 +108,7 @@ impl Target<'_> {
 }
 
 /// What the agent says about the conversation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Said {
     title: Option<(TimestampMs, String)>,
     own_title: Option<(TimestampMs, String)>,
@@ -110,7 +117,7 @@ struct Said {
 }
 
 /// Numbers the entries that one record gives.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Keys {
     record: String,
     next: u64,
@@ -152,7 +159,10 @@ pub(super) struct Writer<'a> {
     folds: Folds,
     keys: Keys,
     /// The largest usage that was written of each request.
-    usage: HashMap<String, (u64, u64)>,
+    usage: Memory<(u64, u64)>,
+    /// What the branch amounts to at places along the own segments, so that a branch that leaves there need not be read from its
+    /// root.
+    marks: Memory<Folds>,
     said: Said,
     /// The last line whose record is a copy.
     copied_line: Option<u64>,
@@ -178,7 +188,8 @@ impl<'a> Writer<'a> {
             at,
             folds,
             keys: Keys::default(),
-            usage: HashMap::new(),
+            usage: Memory::default(),
+            marks: Memory::default(),
             said: Said::default(),
             copied_line: None,
             tally: Tally::default(),
@@ -213,7 +224,7 @@ impl<'a> Writer<'a> {
     /// A record whose entries stand in another conversation: the branch goes on behind them.
     fn is_copy(&mut self, record: &str, line: u64, at: Place) -> Result<()> {
         self.copied_line = Some(line);
-        self.log.name(record, Some(at));
+        self.log.places().name(record, Some(at));
         self.go_to(at, line)
     }
 
@@ -223,26 +234,26 @@ impl<'a> Writer<'a> {
                 let reading = Reading { record: &record, line, ts };
                 self.go_behind(&parent, line)?;
                 self.entries(reading, entries)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::EndTurn { record, line, ts } => self.end_turn(Reading { record: &record, line, ts }),
             Step::Fail { record, line, ts, message, interrupted } => {
                 let reading = Reading { record: &record, line, ts };
                 self.write(reading, LogEntry::RunErrored(RunErrored { ts, message, interrupted }))?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::Compact { record, line, ts, behind, history } => {
                 let reading = Reading { record: &record, line, ts };
                 self.go_behind(&behind.map_or(Parent::Previous, Parent::Record), line)?;
                 self.compact(reading, history)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::RollBack { record, line, ts, turns } => {
                 self.roll_back(Reading { record: &record, line, ts }, turns)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::Title { ts, text, by_person: true } => {
@@ -274,52 +285,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Stands where the next record stands.
-    fn go_behind(&mut self, parent: &Parent, line: u64) -> Result<()> {
-        match parent {
-            Parent::Previous => Ok(()),
-            Parent::Root => {
-                self.flush(Durability::Synced)?;
-                self.log.close();
-                self.at = None;
-                self.folds = Folds::default();
-                Ok(())
-            }
-            Parent::Record(record) => match self.log.place_of(record) {
-                Some(Some(at)) => self.go_to(at, line),
-                // It gave nothing and nothing stood before it.
-                Some(None) => self.go_behind(&Parent::Root, line),
-                None => {
-                    let told = format!("the record {record} is not known; the next one is read behind the one before");
-                    self.tally.warn(line, told);
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Stands behind an entry. At the end of an own segment that segment goes on; elsewhere the next entry begins a branch.
-    fn go_to(&mut self, at: Place, line: u64) -> Result<()> {
-        if self.at == Some(at) || self.log.is_end(at) {
-            return Ok(());
-        }
-        self.flush(Durability::Synced)?;
-        // What was written may have turned out to belong into a branch, which moves the place.
-        let at = self.log.moved(at);
-        let at = self.log.reopen(at);
-        let folds = Folds::read(self.target.store, at);
-        self.folds = match folds {
-            Err(error) if at.session != self.session => {
-                // The other conversation cannot be read; what follows still can.
-                self.tally.warn(line, format!("the conversation that this one continues cannot be read: {error}"));
-                Folds::default()
-            }
-            folds => folds?,
-        };
-        self.at = Some(at);
-        Ok(())
-    }
-
     fn entries(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
         let mut is_first_prompt = true;
         for entry in entries {
@@ -349,17 +314,11 @@ impl<'a> Writer<'a> {
     fn is_larger(&mut self, usage: &LlmUsage) -> bool {
         let Some(id) = &usage.request_id else { return true };
         let size = usage_size(usage);
-        match self.usage.get_mut(id) {
-            Some(known) if *known >= size => false,
-            Some(known) => {
-                *known = size;
-                true
-            }
-            None => {
-                self.usage.insert(id.clone(), size);
-                true
-            }
+        let is_larger = self.usage.get(id).is_none_or(|known| known < size);
+        if is_larger {
+            self.usage.insert(id, size);
         }
+        is_larger
     }
 
     /// A new prompt ends an answered turn; one that nothing answered, or with an open call, was interrupted.
@@ -385,7 +344,7 @@ impl<'a> Writer<'a> {
         let turn_count = self.folds.turns.turn_count();
         self.write(reading, LogEntry::TurnEnd(TurnEnd { ts: reading.ts, turn_count }))?;
         if self.log.place_of(reading.record).is_none() {
-            self.log.name(reading.record, self.at);
+            self.log.places().name(reading.record, self.at);
         }
         Ok(())
     }
@@ -397,6 +356,7 @@ impl<'a> Writer<'a> {
         let standing = self.log.begin(start, key, reading.line, reading.ts)?;
         self.folds.apply(&LogEntry::SegmentStart(Box::new(standing)));
         self.at = self.log.end();
+        self.mark();
         Ok(())
     }
 
@@ -437,6 +397,7 @@ impl<'a> Writer<'a> {
         }
         self.log.push(pending);
         self.at = self.log.end();
+        self.mark();
         if self.log.is_full() {
             self.flush(Durability::Buffered)?;
         }
@@ -452,38 +413,6 @@ impl<'a> Writer<'a> {
             self.at = self.log.end();
         }
         Ok(())
-    }
-
-    fn compact(&mut self, reading: Reading<'_>, history: Vec<HistoryPart>) -> Result<()> {
-        self.flush(Durability::Synced)?;
-        let mut start = self.target.start(self.session, reading.ts);
-        match self.at {
-            Some(at) => start.compacted_from = Some(at.origin(self.folds.turns.turn_count())),
-            None => {
-                start.config = self.target.head.config.clone();
-                start.system_prompt.clone_from(&self.target.head.system_prompt);
-            }
-        }
-        start.history = history::resolve(self.target.store, &self.log, self.at, history, |message| {
-            self.tally.warn(reading.line, message);
-        })?;
-        self.said.leaf = None;
-        self.begin(reading, start)
-    }
-
-    fn roll_back(&mut self, reading: Reading<'_>, turns: u64) -> Result<()> {
-        self.flush(Durability::Synced)?;
-        let Some(at) = self.at else { return Ok(()) };
-        let Some(back) = walk::before_turns(self.target.store, at, turns)?.filter(|back| *back != at) else {
-            return Ok(());
-        };
-        self.log.close();
-        self.folds = Folds::read(self.target.store, back)?;
-        self.at = Some(back);
-        let mut start = self.target.start(self.session, reading.ts);
-        start.forked_from = Some(back.origin(self.folds.turns.turn_count()));
-        self.said.leaf = None;
-        self.begin(reading, start)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use session_store::import::ImportReport;
 use tempfile::TempDir;
 
 use super::world::{Told, World, complaints, files, sample};
@@ -78,6 +79,34 @@ fn each_cut_alone(folder: &str) {
             let report = world.import(std::slice::from_ref(&path));
             let when = format!("{} cut at {cut}: {:?}", path.display(), complaints(&report));
             assert_told(&world.told(), &whole, &when);
+        }
+    }
+}
+
+/// Each file alone, cut at every line, then whole, once by a reader that goes on there and once by one that knows nothing of it:
+/// the same logs. What is read is what the file grew by.
+fn each_cut_goes_on(folder: &str) {
+    let copied = Copied::new(folder);
+    for path in copied.files() {
+        let text = fs::read(&path).unwrap();
+        let records_of = |report: &ImportReport| report.sessions[0].records;
+        let all = records_of(&World::memory().import(std::slice::from_ref(&path)));
+        for cut in line_ends(&text) {
+            fs::write(&path, &text[..cut]).unwrap();
+            let mut worlds = [World::memory(), World::memory()];
+            let before = worlds.each_ref().map(|world| records_of(&world.import(std::slice::from_ref(&path))))[0];
+            let has_begun = !worlds[0].store.list_sessions().unwrap().is_empty();
+            worlds[1].forget_the_index();
+            fs::write(&path, &text).unwrap();
+            let reports = worlds.each_ref().map(|world| world.import(std::slice::from_ref(&path)));
+            let when = format!("{} cut at {cut}: {:?}", path.display(), complaints(&reports[0]));
+            if has_begun {
+                assert_eq!(records_of(&reports[0]), all - before, "{when}");
+                assert_eq!(reports[0].entries, reports[1].entries, "{when}");
+            }
+            assert_eq!(records_of(&reports[1]), all, "{when}");
+            assert!(worlds[0].logs() == worlds[1].logs(), "{when}");
+            assert_eq!(worlds[0].told(), worlds[1].told(), "{when}");
         }
     }
 }
@@ -201,6 +230,11 @@ macro_rules! agents {
             #[test]
             fn a_file_cut_at_any_line_and_then_whole_is_the_whole() {
                 super::each_cut_alone($folder);
+            }
+
+            #[test]
+            fn a_file_that_grew_is_read_where_it_was_left() {
+                super::each_cut_goes_on($folder);
             }
 
             #[test]
