@@ -77,12 +77,7 @@ impl<'p> Feed<'p> {
         Ok(self.source.cursor(self.path).with_end_ordinal(self.end_ordinal))
     }
 
-    fn read(
-        &mut self,
-        bytes: u64,
-        writer: &mut Writer<'_>,
-        is_enough: impl Fn(&Writer<'_>) -> bool,
-    ) -> Result<()> {
+    fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, is_enough: impl Fn(&Writer<'_>) -> bool) -> Result<()> {
         let mut lines = Lines::new((&mut self.source.input).take(bytes), detect::is_record).behind(self.lines);
         let mut steps: Vec<Step> = Vec::new();
         while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {

@@ -27,7 +27,7 @@ mod testing;
 mod walk;
 mod writer;
 
+pub use find::Conversations;
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
-pub use find::Conversations;
 pub use run::{ImportOptions, Importer, Progress};

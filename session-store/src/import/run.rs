@@ -9,9 +9,9 @@ use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreEr
 use super::codex;
 use super::feed::failure;
 use super::find::{Conversations, Job};
+use super::passage;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{ImportReport, ImportStatus, ImportedFile};
-use super::passage;
 use super::source;
 use super::walk::Place;
 use super::writer::{self, Cursor, Outcome, Target};
@@ -278,11 +278,22 @@ impl<'a> Run<'a> {
         }
         let facts = SessionFacts::read(self.importer.store, session)?;
         let Some(before) = Cursor::read(&facts, &job.head.native_id) else { return Ok(None) };
-        let now = source::cursor_of(&job.path).map_err(|error| failure(&job.path, error))?;
-        if !before.is_of(&now.with_head(job.head.archived, continues)) {
+        let stamp = source::stamp_of(&job.path).map_err(|error| failure(&job.path, error))?;
+        let stamp = stamp.with_head(job.head.archived, continues);
+        if before.is_outgrown_by(&stamp) {
             return Ok(None);
         }
-        let current = leaf::current_leaf(self.importer.store, session)?;
+        if !before.has_stamp(&stamp) {
+            let now = source::cursor_of(&job.path).map_err(|error| failure(&job.path, error))?;
+            if !before.is_of(&now.with_head(job.head.archived, continues)) {
+                return Ok(None);
+            }
+        }
+        let row = self.importer.index.summary(session)?.filter(|row| !row.damaged);
+        let current = match row {
+            Some(row) => row.segment_id,
+            None => leaf::current_leaf(self.importer.store, session)?,
+        };
         Ok(Some(ImportedFile {
             session_id: Some(session),
             segment_id: Some(current),
@@ -313,7 +324,6 @@ fn with_sources(error: &SessionError) -> String {
     }
     text
 }
-
 
 /// The sessions of the run's conversations.
 fn births(jobs: &[Job]) -> HashMap<(Agent, String), SessionId> {

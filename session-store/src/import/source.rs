@@ -110,6 +110,11 @@ fn whole_lines(file: &mut std::fs::File, bytes: u64) -> io::Result<u64> {
     Ok(found)
 }
 
+/// What tells that a file was touched, as a cursor of which nothing was read.
+pub(super) fn stamp_of(path: &Path) -> io::Result<Cursor> {
+    Ok(Cursor::new(path, 0, String::new(), &std::fs::metadata(path)?))
+}
+
 /// What the file's cursor would be, without reading records.
 pub(super) fn cursor_of(path: &Path) -> io::Result<Cursor> {
     let mut source = Source::open(path)?;

@@ -193,7 +193,13 @@ impl Index {
     ///
     /// # Errors
     /// `Index`.
-    pub(crate) fn put_bookmark_notes(&self, session: SessionId, native_id: &str, number: u64, notes: &[u8]) -> Result<()> {
+    pub(crate) fn put_bookmark_notes(
+        &self,
+        session: SessionId,
+        native_id: &str,
+        number: u64,
+        notes: &[u8],
+    ) -> Result<()> {
         self.ask(|db| bookmark::put_notes(db, session, native_id, number, notes))
     }
 

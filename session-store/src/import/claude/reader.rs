@@ -11,8 +11,8 @@ use store_core::{
 
 use super::content::{self, SYNTHETIC, UserContent};
 use super::{output, typed};
-use crate::import::fields::{filled, owned, storable, take, text, time_ms};
 use crate::import::bookmark::{self, Resume};
+use crate::import::fields::{filled, owned, storable, take, text, time_ms};
 use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 

@@ -12,8 +12,8 @@ use super::history::Remembered;
 use super::item::{self, Origin, Response};
 use super::place::{Ordinals, Place, assistant, config_changed, extension, system, tool_result};
 use super::usage::UsageReader;
-use crate::import::fields::{filled, owned, take, text, time_ms};
 use crate::import::bookmark::{self, Resume};
+use crate::import::fields::{filled, owned, take, text, time_ms};
 use crate::import::memory::Notes;
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};
 

@@ -7,8 +7,8 @@ use store_core::{
 };
 
 use super::message;
-use crate::import::fields::{filled, owned, storable, take, text, time_ms};
 use crate::import::bookmark::{self, Resume};
+use crate::import::fields::{filled, owned, storable, take, text, time_ms};
 use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 

@@ -72,6 +72,20 @@ impl Cursor {
         Self { end_ordinal, ..self }
     }
 
+    /// Whether the file is larger than it was.
+    pub(in crate::import) const fn is_outgrown_by(&self, stamp: &Self) -> bool {
+        stamp.size > self.size
+    }
+
+    /// Whether the file lies where it lay and nobody touched it since: agents append, which changes size and time. What its
+    /// head tells has to be the same too.
+    pub(in crate::import) fn has_stamp(&self, stamp: &Self) -> bool {
+        (&self.source, self.size, self.mtime_ms) == (&stamp.source, stamp.size, stamp.mtime_ms)
+            && self.mtime_ms.is_some()
+            && self.continues == stamp.continues
+            && self.archived == stamp.archived
+    }
+
     /// Whether the same bytes were read from wherever they were, with the same point before them.
     pub(in crate::import) fn is_of(&self, other: &Self) -> bool {
         (self.bytes, self.size, &self.sha256) == (other.bytes, other.size, &other.sha256)

@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 use store_core::{
-    AppendOptions, CreateOptions, Durability, Expected, LogEntry, Position, SegmentId, SegmentStart, Seq, SessionId, Store,
-    StoreError, TimestampMs,
+    AppendOptions, CreateOptions, Durability, Expected, LogEntry, Position, SegmentId, SegmentStart, Seq, SessionId,
+    Store, StoreError, TimestampMs,
 };
 
 use super::Tally;

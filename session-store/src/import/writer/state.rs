@@ -45,7 +45,8 @@ impl<'a> Writer<'a> {
 
     /// A writer that goes on where another one ended; `None` if the store, or what the file continues, is not as it was then.
     pub(in crate::import) fn resume(target: Target<'a>, state: Value) -> Result<Option<Self>> {
-        let Some(state) = bookmark::read::<WriterState>(state).filter(|state| state.continues == target.continues) else {
+        let Some(state) = bookmark::read::<WriterState>(state).filter(|state| state.continues == target.continues)
+        else {
             return Ok(None);
         };
         let mut writer = Self::new(target)?;
