@@ -12,6 +12,7 @@
 //! * `history` makes the history of a compaction of references.
 //! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
 
+mod beginning;
 mod branch;
 mod copies;
 mod finish;
@@ -21,11 +22,10 @@ mod origin;
 mod pending;
 mod places;
 mod state;
+mod target;
 
-use serde::{Deserialize, Serialize};
 use store_core::{
-    ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig, SessionId,
-    Store, TimestampMs, TurnEnd,
+    ConfigChanged, Durability, LlmUsage, LogEntry, RunErrored, SegmentStart, SessionConfig, SessionId, TurnEnd,
 };
 
 use super::memory::Memory;
@@ -33,120 +33,18 @@ use super::record::{FileHead, Parent, Step};
 use super::walk::{Folds, Place};
 use crate::error::Result;
 use crate::fold::usage_size;
-use crate::index::Index;
 use copies::{Copied, Copies};
 use log::Log;
 use pending::Pending;
+use target::{Keys, Reading, Said};
 
 pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
+pub use target::ImportWarning;
+pub(super) use target::{Tally, Target};
 
 /// What is said of a turn that nothing ended before the next prompt.
 const INTERRUPTED: &str = "interrupted";
-
-/// A warning about a line of the file, 1-based; about the file as a whole if there is none.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct ImportWarning {
-    /// The line.
-    pub line: Option<u64>,
-    /// What a person should know.
-    pub message: String,
-}
-
-/// How much was read and written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) records: u64,
-    pub(super) skipped: u64,
-    pub(super) warnings: Vec<ImportWarning>,
-}
-
-impl Tally {
-    /// Notes a warning about a 0-based line.
-    pub(super) fn warn(&mut self, line: u64, message: impl Into<String>) {
-        self.warnings.push(ImportWarning { line: Some(line + 1), message: message.into() });
-    }
-}
-
-/// What a writer is told about its file.
-#[derive(Clone)]
-pub(super) struct Target<'a> {
-    pub(super) store: &'a dyn Store,
-    pub(super) index: &'a Index,
-    pub(super) head: &'a FileHead,
-    pub(super) source: String,
-    /// The session that a sub-agent was started in.
-    pub(super) parent: Option<SessionId>,
-    /// The call that started it there.
-    pub(super) parent_call: Option<String>,
-    /// The point that the file continues by reference.
-    pub(super) continues: Option<Place>,
-    pub(super) now: TimestampMs,
-}
-
-impl Target<'_> {
-    /// What each of the conversation's segments begins with.
-    fn start(&self, session: SessionId, ts: TimestampMs) -> SegmentStart {
-        let head = self.head;
-        let meta = SegmentMeta {
-            agent: Some(head.agent.name().to_owned()),
-            native_id: Some(head.native_id.clone()),
-            kind: head.kind,
-            parent_session_id: self.parent,
-            parent_call_id: self.parent_call.clone(),
-            source: Some(self.source.clone()),
-            other: head.other.iter().map(|(name, value)| (self.meta_name(name), value.clone())).collect(),
-        };
-        SegmentStart { meta, ..SegmentStart::new(session, ts) }
-    }
-
-    /// The name under which something of a head is kept: not one that means something else there.
-    fn meta_name(&self, name: &str) -> String {
-        const TAKEN: [&str; 6] = ["agent", "native_id", "kind", "parent_session_id", "parent_call_id", "source"];
-        if TAKEN.contains(&name) { format!("{}_{name}", self.head.agent) } else { name.to_owned() }
-    }
-}
-
-/// What the agent says about the conversation.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Said {
-    title: Option<(TimestampMs, String)>,
-    own_title: Option<(TimestampMs, String)>,
-    tags: Option<(TimestampMs, Vec<String>)>,
-    leaf: Option<String>,
-}
-
-/// Numbers the entries that one record gives.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Keys {
-    record: String,
-    next: u64,
-}
-
-impl Keys {
-    /// The key of the record's next entry.
-    fn take(&mut self, record: &str) -> String {
-        self.skip(record);
-        format!("{record}#{}", self.next - 1)
-    }
-
-    /// Passes over an entry that is not written.
-    fn skip(&mut self, record: &str) {
-        if self.record != record {
-            record.clone_into(&mut self.record);
-            self.next = 0;
-        }
-        self.next += 1;
-    }
-}
-
-/// A record that is being read.
-#[derive(Clone, Copy, Debug)]
-struct Reading<'r> {
-    record: &'r str,
-    line: u64,
-    ts: TimestampMs,
-}
 
 /// Writes one conversation.
 pub(super) struct Writer<'a> {
