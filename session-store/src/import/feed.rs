@@ -13,11 +13,21 @@ use super::claude::ClaudeReader;
 use super::codex::CodexReader;
 use super::detect;
 use super::lines::{Found, Lines};
+use super::memory;
 use super::pi::PiReader;
 use super::record::{Agent, FileHead, RawRecord, Step};
 use super::source::Source;
 use super::writer::{Cursor, Writer};
 use crate::error::{Result, SessionError};
+
+/// How far a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until something of it is to be written.
+    Begun,
+    /// To its end.
+    End,
+}
 
 /// A file that is being read.
 pub(super) struct Feed<'p> {
@@ -59,25 +69,21 @@ impl<'p> Feed<'p> {
         FilePlace { bytes, sha256, lines: self.lines, end_ordinal: self.end_ordinal }
     }
 
-    /// Reads the whole lines, or until the writer has come as far as it should.
-    pub(super) fn whole_lines(
-        &mut self,
-        writer: &mut Writer<'_>,
-        is_enough: impl Fn(&Writer<'_>) -> bool,
-    ) -> Result<()> {
-        self.read(self.source.whole_lines_left(), writer, is_enough)
+    /// Reads the whole lines, as far as is asked for.
+    pub(super) fn whole_lines(&mut self, writer: &mut Writer<'_>, until: Until) -> Result<()> {
+        self.read(self.source.whole_lines_left(), writer, until)
     }
 
     /// Reads what is left.
     pub(super) fn rest(mut self, writer: &mut Writer<'_>) -> Result<Cursor> {
-        self.read(u64::MAX, writer, |_| false)?;
+        self.read(u64::MAX, writer, Until::End)?;
         let mut steps = Vec::new();
         self.reader.finish(&mut steps);
         steps.drain(..).try_for_each(|step| writer.take(step))?;
         Ok(self.source.cursor(self.path).with_end_ordinal(self.end_ordinal))
     }
 
-    fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, is_enough: impl Fn(&Writer<'_>) -> bool) -> Result<()> {
+    fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, until: Until) -> Result<()> {
         let mut lines = Lines::new((&mut self.source.input).take(bytes), detect::is_record).behind(self.lines);
         let mut steps: Vec<Step> = Vec::new();
         while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {
@@ -90,12 +96,10 @@ impl<'p> Feed<'p> {
                     self.reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
                 }
             }
-            if let Some(trouble) = self.reader.memories().into_iter().find_map(|memory| memory.trouble()) {
-                return Err(trouble);
-            }
+            memory::check(self.reader.memories())?;
             steps.drain(..).try_for_each(|step| writer.take(step))?;
             writer.check()?;
-            if is_enough(writer) {
+            if until == Until::Begun && writer.has_begun() {
                 break;
             }
         }

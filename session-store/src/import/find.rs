@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use store_core::{MemoryStore, TimestampMs};
 
 use super::detect::{self, Detected, FoundFile};
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::writer::{Target, Writer};
@@ -80,7 +80,7 @@ impl Conversations {
             let target = Target { store, index, head, source, parent, parent_call, continues, now: head.birth_ms };
             let mut writer = Writer::new(target)?;
             let Ok(mut feed) = Feed::open(path, head) else { continue };
-            let mut read = feed.whole_lines(&mut writer, |writer| writer.has_begun());
+            let mut read = feed.whole_lines(&mut writer, feed::Until::Begun);
             if read.is_ok() && !writer.has_begun() {
                 read = feed.rest(&mut writer).map(drop);
             }

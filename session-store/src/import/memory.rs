@@ -59,6 +59,11 @@ pub(super) trait Notes {
     fn trouble(&mut self) -> Option<SessionError>;
 }
 
+/// Fails if anything that was remembered is lost.
+pub(super) fn check(memories: Vec<&mut dyn Notes>) -> Result<()> {
+    memories.into_iter().find_map(Notes::trouble).map_or(Ok(()), Err)
+}
+
 /// Values by the ids of records.
 pub(super) struct Memory<V> {
     /// `None`: forgotten.

@@ -3,7 +3,7 @@
 use store_core::SessionId;
 
 use super::bookmark::Bookmark;
-use super::feed::Feed;
+use super::feed::{Feed, Until};
 use super::find::Job;
 use super::memory::Notes;
 use super::record::{FileHead, ForkHint};
@@ -16,10 +16,10 @@ use crate::index::Index;
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
 /// Imports a file that has something new.
-pub(super) fn import(job: &Job, target: Target<'_>) -> Result<Outcome> {
+pub(super) fn import(job: &Job, target: &Target<'_>) -> Result<Outcome> {
     let (index, session) = (target.index, writer::session_id(target.head));
     let mut shelf = Shelf { index, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
-    let (mut feed, mut writer) = match shelf.resume(job, &target)? {
+    let (mut feed, mut writer) = match shelf.resume(job, target)? {
         Some(resumed) => resumed,
         None => {
             shelf.notes = 0;
@@ -32,7 +32,7 @@ pub(super) fn import(job: &Job, target: Target<'_>) -> Result<Outcome> {
         let message = format!("the conversation {native_id}, which this one continues, is not there, or not as far");
         writer.tally().warnings.push(ImportWarning { line: None, message });
     }
-    feed.whole_lines(&mut writer, |_| false)?;
+    feed.whole_lines(&mut writer, Until::End)?;
     let bookmark = shelf.put_in(&job.head, &mut feed, &mut writer)?;
     let cursor = feed.rest(&mut writer)?;
     let outcome = writer.finish(cursor.with_head(job.head.archived, target.continues))?;

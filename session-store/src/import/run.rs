@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
         let source = job.path.display().to_string();
         let now = self.importer.now;
         let target = Target { store, index, head, source, parent, parent_call, continues, now };
-        let outcome = passage::import(job, target)?;
+        let outcome = passage::import(job, &target)?;
         self.touch(&outcome);
         let status = match outcome.leaf {
             Some(_) if !outcome.existed => ImportStatus::Imported,

@@ -8,7 +8,7 @@ use super::log::LogState;
 use super::{Keys, Said, Target, Writer};
 use crate::error::Result;
 use crate::import::bookmark;
-use crate::import::memory::Notes;
+use crate::import::memory::{self, Notes};
 use crate::import::walk::{Folds, Place};
 
 /// All but what is remembered of single records.
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
 
     /// Fails if anything that was remembered is lost.
     pub(in crate::import) fn check(&mut self) -> Result<()> {
-        self.memories().into_iter().find_map(|memory| memory.trouble()).map_or(Ok(()), Err)
+        memory::check(self.memories())
     }
 
     /// What is remembered of single records, always in the same order.
