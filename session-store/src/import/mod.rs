@@ -5,6 +5,7 @@
 //!
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
+//! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
 mod bookmark;

@@ -8,7 +8,8 @@
 //! * [`Writer`] turns steps into entries: turns, settings, usage, branches, compactions.
 //! * `branch` stands where the next entry stands; `state` lets a later run go on where this one ends.
 //! * `log` is the writer's own segments: entries on their way, what stands there already, what differs.
-//! * `copies` finds the conversation that a record is a copy of; `origin` the point that a file continues by reference.
+//! * `pending` is an entry on its way, `places` where each record's entries end, `target` what a writer is told and counts.
+//! * `copies` and `beginning` find the conversation that a record is a copy of; `origin` the point that a file continues by reference.
 //! * `history` makes the history of a compaction of references.
 //! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
 
