@@ -11,7 +11,9 @@
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
+//! * `bookmark` keeps for importers where they left their files.
 
+mod bookmark;
 mod branch;
 mod decimal;
 mod ending;

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// How long a process waits for another one that refreshes the same file.
 const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -90,6 +90,12 @@ CREATE TABLE usage (
   PRIMARY KEY (segment, seq)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX usage_request ON usage (request);
+
+-- Where importers left the files that they read, and what they remember of single records; with a SHA-256 of each.
+CREATE TABLE bookmark (session TEXT NOT NULL, native_id TEXT NOT NULL, state TEXT NOT NULL, sum BLOB NOT NULL,
+  PRIMARY KEY (session, native_id)) STRICT;
+CREATE TABLE bookmark_notes (session TEXT NOT NULL, native_id TEXT NOT NULL, no INTEGER NOT NULL, notes BLOB NOT NULL,
+  sum BLOB NOT NULL, PRIMARY KEY (session, native_id, no)) STRICT;
 ";
 
 /// An open index, and the file it is in.
