@@ -6,6 +6,7 @@
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `rehearsal` is the store of an import that writes nothing.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
@@ -22,6 +23,7 @@ mod memory;
 mod passage;
 mod pi;
 mod record;
+mod rehearsal;
 mod report;
 mod run;
 mod source;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use store_core::{Backend, FactScope, MemoryStore, Seq, SessionId, Store, StoreError, TimestampMs};
+use store_core::{Backend, FactScope, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
 use super::feed::failure;
@@ -12,6 +12,7 @@ use super::find::{Conversations, Job};
 use super::inner::Inner;
 use super::passage;
 use super::record::{Agent, FileHead, ForkHint};
+use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
 use super::walk::Place;
@@ -30,7 +31,7 @@ const BATCH_RECORDS: usize = 256;
 pub struct ImportOptions {
     /// Whose files they are; `None`: what they hold tells.
     pub from: Option<Agent>,
-    /// Say what would be written, write nothing.
+    /// Say what would be written, write nothing but temporary files, which go with the process.
     pub dry_run: bool,
 }
 
@@ -89,11 +90,14 @@ impl Importer<'_> {
         dry_run: bool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
+        if dry_run {
+            let store = Rehearsal::on(self.store)?;
+            let index = self.index.copy()?;
+            let importer = Importer { store: &store, index: &index, now: self.now };
+            return importer.run_found(conversations, false, progress);
+        }
         let Conversations { jobs, mut report } = conversations;
         let removed = self.tombstones()?;
-        if dry_run {
-            return self.rehearse(&jobs, removed, report, progress);
-        }
         self.index.refresh(self.store)?;
         let run = Run::new(*self, &jobs, removed);
         for (done, job) in jobs.iter().enumerate() {
@@ -114,56 +118,6 @@ impl Importer<'_> {
                 StoreFact::Source { .. } => None,
             })
             .collect())
-    }
-
-    /// Imports into a store that is thrown away, and tells what would be new in this one.
-    fn rehearse(
-        &self,
-        jobs: &[Job],
-        removed: BTreeSet<String>,
-        mut report: ImportReport,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<ImportReport> {
-        let store = MemoryStore::new();
-        let index = Index::open(&store)?;
-        let rehearsal = Run::new(Importer { store: &store, index: &index, now: self.now }, jobs, removed);
-        let own = Run::new(*self, jobs, BTreeSet::new());
-        for (done, job) in jobs.iter().enumerate() {
-            progress(Progress { done, files: jobs.len(), path: &job.path });
-            let mut is_same = false;
-            for (at, mut file) in rehearsal.file(job).into_iter().enumerate() {
-                if let Some(session) = file.session_id
-                    && self.store.exists(session)?
-                {
-                    // The first is the file's own conversation.
-                    let continues = writer::reference_origin(self.store, self.index, &job.head)?;
-                    is_same = at == 0 && own.unchanged(job, session, continues)?.is_some();
-                    file.entries = if is_same { 0 } else { self.missing(&store, session)? };
-                    let is_new = !is_same && (at == 0 || file.entries > 0);
-                    file.status = if is_new { ImportStatus::Updated } else { ImportStatus::Unchanged };
-                    file.segment_id = Some(leaf::current_leaf(self.store, session)?);
-                }
-                report.add(file);
-                if is_same {
-                    break;
-                }
-            }
-        }
-        Ok(report)
-    }
-
-    /// How many entries of a session of another store are not in this one.
-    fn missing(&self, other: &dyn Store, session: SessionId) -> Result<u64> {
-        let mut missing = 0;
-        for segment in other.list_segments(session)? {
-            let count = other.read_entry_count(session, segment)?;
-            let known = match self.store.lookup_session_of(segment)? {
-                Some(session) => self.store.read_entry_count(session, segment)?,
-                None => 0,
-            };
-            missing += count.saturating_sub(known);
-        }
-        Ok(missing)
     }
 }
 

@@ -57,6 +57,17 @@ impl Index {
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
+    /// A copy of it that is thrown away, to be fed with what will not be kept.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn copy(&self) -> Result<Self> {
+        let inner = self.lock();
+        let opened = schema::copy(&inner.opened.db).map_err(Fault::from)?;
+        let Inner { compared, lost, .. } = *inner;
+        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost }) })
+    }
+
     /// Whether it is kept in a file and need not be made anew by the next process.
     pub fn is_kept(&self) -> bool {
         self.lock().opened.path.is_some()

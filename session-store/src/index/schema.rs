@@ -3,10 +3,12 @@
 //! The file is a projection: whatever is wrong with it (damage, another version, another store's) it is made anew,
 //! and where no file can be written the same tables live in memory.
 
+use std::ffi::c_int;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// "podI": marks the file as an index.
@@ -18,6 +20,9 @@ const VERSION: i32 = 2;
 
 /// How long a process waits for another one that refreshes the same file.
 const BUSY_WAIT: Duration = Duration::from_secs(15);
+
+/// How long to wait before a copy is tried again that another process kept from being made.
+const BACKUP_WAIT: Duration = Duration::from_millis(5);
 
 /// Files up to this size are checked page by page when they are opened.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
@@ -129,6 +134,14 @@ pub(super) fn in_memory(identity: &str) -> rusqlite::Result<Opened> {
     let db = Connection::open_in_memory()?;
     create(&db, identity)?;
     Ok(Opened { db, path: None })
+}
+
+/// A copy of the tables without a name: in memory as long as it is small, then in a file that goes with the process.
+pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
+    let mut copied = Connection::open("")?;
+    Backup::new(db, &mut copied)?.run_to_completion(c_int::MAX, BACKUP_WAIT, None)?;
+    copied.pragma_update(None, "synchronous", "OFF")?;
+    Ok(Opened { db: copied, path: None })
 }
 
 /// Removes the file and what SQLite keeps beside it.

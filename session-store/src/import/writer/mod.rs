@@ -315,19 +315,25 @@ impl<'a> Writer<'a> {
 
     /// Adds an entry behind those that wait, which are written before if they are enough.
     fn push(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
-        if self.log.is_full() {
-            self.flush(Durability::Buffered)?;
-        }
-        self.push_along(reading, entry)
+        self.add(reading, entry, self.log.is_full())
     }
 
     /// Adds an entry that is written together with the one before it.
     fn push_along(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        self.add(reading, entry, false)
+    }
+
+    fn add(&mut self, reading: Reading<'_>, entry: LogEntry, writes_before: bool) -> Result<()> {
         let key = self.keys.take(reading.record);
         let pending = Pending::new(self.target.store, entry, key, reading.line, reading.ts)?;
         if let Some(problem) = pending.problem() {
             self.tally.warn(reading.line, problem);
             return Ok(());
+        }
+        if writes_before {
+            // Without a sync, because one more waits behind them: what is written last of a segment is synced, and all before it
+            // with it.
+            self.flush(Durability::Buffered)?;
         }
         self.folds.apply(pending.entry());
         if is_said(pending.entry()) {
@@ -342,7 +348,7 @@ impl<'a> Writer<'a> {
 
     /// Writes what waits, so that it is not kept longer.
     pub(super) fn settle(&mut self) -> Result<()> {
-        self.flush(Durability::Buffered)
+        self.flush(Durability::Synced)
     }
 
     /// Writes what waits.

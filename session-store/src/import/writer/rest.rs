@@ -41,7 +41,7 @@ impl Writer<'_> {
     /// there, so it is settled first.
     fn ends_old(&mut self) -> Result<bool> {
         if self.log.ends_old() {
-            self.flush(Durability::Buffered)?;
+            self.flush(Durability::Synced)?;
         }
         Ok(self.log.ends_old())
     }

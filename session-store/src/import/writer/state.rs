@@ -27,9 +27,9 @@ struct WriterState {
 }
 
 impl<'a> Writer<'a> {
-    /// Writes what waits, and tells what another writer can go on with; nothing where that depends on what was not decided yet.
+    /// Writes what waits and syncs it, and tells what another writer can go on with; nothing where that depends on what was not decided yet.
     pub(in crate::import) fn pause(&mut self) -> Result<Option<Value>> {
-        self.flush(Durability::Buffered)?;
+        self.flush(Durability::Synced)?;
         let Some(last_copy) = self.copies.last() else { return Ok(None) };
         let state = WriterState {
             log: self.log.state(),
