@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use store_core::call::{CALL_BYTES_MAX, ENTRY_BYTES_MAX};
-use store_core::{Backend, MemoryStore};
+use store_core::{Backend, MemoryStore, SegmentId, Seq, SessionId};
 
 use crate::CHECKS;
 
@@ -38,6 +38,13 @@ pub trait Harness: Send + Sync {
     /// them may ever answer otherwise because of it. What a backend does not say here, the model test cannot try.
     fn leave_behind(&mut self, _dice: u64) {}
 
+    /// Damages what stands at a seq of a segment, so that its stored bytes are not what was written any more, and answers whether it
+    /// did: a bit of the line or the row is flipped behind the backs of all handles. A backend whose bytes the harness cannot reach says so by
+    /// [`Capability::Damage`] in [`not_offered`](Self::not_offered).
+    fn damage(&mut self, _session: SessionId, _segment: SegmentId, _seq: Seq) -> bool {
+        false
+    }
+
     /// How large the largest entries and calls are. Not for backends to choose: there is only [`Limits::CONTRACT`].
     fn limits(&self) -> Limits {
         Limits::CONTRACT
@@ -50,12 +57,19 @@ pub trait Harness: Send + Sync {
 pub enum Capability {
     /// [`store_core::Watch`]: tails and leases.
     Watch,
+    /// [`store_core::Integrity`]: verifying, checkpoints, rollbacks, repairs, collection.
+    Integrity,
+    /// [`Harness::damage`]: the harness can damage stored bytes.
+    Damage,
 }
 
 impl Capability {
     fn is_offered_by(self, store: &dyn Backend) -> bool {
         match self {
             Self::Watch => store.watch().is_some(),
+            Self::Integrity => store.integrity().is_some(),
+            // Nobody can see whether a harness that says no could have.
+            Self::Damage => false,
         }
     }
 }
@@ -126,9 +140,17 @@ impl Check {
         Self { group, name, run }
     }
 
-    /// What a backend has to offer for this check to say anything about it; `None`: it is about every backend.
-    pub fn needs(&self) -> Option<Capability> {
-        (self.group == "watch").then_some(Capability::Watch)
+    /// What a backend has to offer for this check to say anything about it; nothing: it is about every backend.
+    pub fn needs(&self) -> &'static [Capability] {
+        let leases = self.name.contains("lease") || self.name.contains("tail");
+        match self.group {
+            "watch" => &[Capability::Watch],
+            "integrity" if leases => &[Capability::Integrity, Capability::Watch],
+            "integrity" => &[Capability::Integrity],
+            "damage" if leases => &[Capability::Integrity, Capability::Damage, Capability::Watch],
+            "damage" => &[Capability::Integrity, Capability::Damage],
+            _ => &[],
+        }
     }
 
     /// Runs the check on a fresh store. A store that panics has failed it.
@@ -141,7 +163,7 @@ impl Check {
     }
 }
 
-fn words_of(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn words_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
@@ -156,7 +178,7 @@ pub fn assert_conforms<H: Harness>(group: &str, name: &str) {
     let check = CHECKS.iter().find(|check| check.group == group && check.name == name);
     let Some(check) = check else { panic!("the list has no check {group}::{name}") };
     let mut harness = H::fresh();
-    if let Some(capability) = check.needs().filter(|capability| harness.not_offered().contains(capability)) {
+    if let Some(capability) = check.needs().iter().find(|needed| harness.not_offered().contains(needed)) {
         let offered = capability.is_offered_by(harness.store());
         assert!(!offered, "the harness says that the backend does not offer {capability:?}, which it does");
         // Where nobody can be told the test still says what it is by its name.
@@ -188,5 +210,9 @@ impl Harness for MemoryHarness {
     /// A store in memory is gone with its last handle: what is opened again is a clone.
     fn reopen(&mut self) {
         self.0 = self.0.clone();
+    }
+
+    fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+        self.0.damage(session, segment, seq).is_ok()
     }
 }

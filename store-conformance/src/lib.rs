@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use store_conformance::Harness;
-//! use store_core::{Backend, MemoryStore};
+//! use store_core::{Backend, MemoryStore, SegmentId, Seq, SessionId};
 //!
 //! struct Mine(MemoryStore);
 //!
@@ -23,6 +23,9 @@
 //!     fn reopen(&mut self) {
 //!         self.0 = self.0.clone();
 //!     }
+//!     fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+//!         self.0.damage(session, segment, seq).is_ok()
+//!     }
 //! }
 //!
 //! store_conformance::conformance_tests!(Mine);
@@ -32,6 +35,9 @@
 //!
 //! What the checks can catch is proved, not assumed: [`faulty`] holds stores that each break one rule, and [`Matrix`]
 //! says which check fails on which of them.
+//!
+//! Sets of snapshots, which are no part of a store, have a suite of their own of the same form:
+//! [`snapshot_set_conformance_tests!`], [`SNAPSHOT_SET_CHECKS`].
 //!
 //! [`model_test`] compares any sequence of calls, on several handles, with the reference.
 //!
@@ -43,10 +49,15 @@ pub mod faulty;
 mod harness;
 mod matrix;
 mod model;
+mod snapshot_sets;
 
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use matrix::Matrix;
 pub use model::{model_test, run_model};
+pub use snapshot_sets::{
+    MemorySnapshotSetHarness, SNAPSHOT_SET_CHECKS, SnapshotSetCheck, SnapshotSetHarness, assert_snapshot_set_conforms,
+    run_snapshot_set_model, snapshot_set_model_test,
+};
 
 /// Hands the one list of checks to a macro: `for_each_check!([path::of::callback] [arguments])`.
 ///
@@ -327,6 +338,107 @@ macro_rules! for_each_check {
                 a_session_is_deleted_when_its_lease_is_given_up,
                 of_a_lease_and_a_deletion_at_once_one_wins,
                 a_lease_is_taken_again_after_a_reopen,
+            }
+            integrity {
+                a_new_store_verifies,
+                a_store_with_something_of_everything_verifies,
+                an_examination_of_whole_sessions_finds_nothing,
+                a_scan_hands_over_every_entry_in_order,
+                a_scan_can_be_broken_off,
+                a_scan_of_an_unknown_segment_is_not_found,
+                a_scan_of_another_sessions_segment_is_not_found,
+                the_head_of_known_texts_is_the_documented_one,
+                heads_depend_on_texts_alone,
+                an_expected_head_is_found_at_the_end,
+                an_expected_head_of_an_earlier_moment_is_found,
+                verifying_a_fork_verifies_what_it_continues,
+                a_blob_that_is_missing_is_told,
+                a_manifest_tells_what_is_stored,
+                a_checkpoint_remembers_where_the_segment_ends,
+                checkpoints_are_numbered_from_one_upward,
+                checkpoints_are_listed_as_they_were_made,
+                a_segment_has_no_checkpoints_at_first,
+                a_checkpoint_disturbs_no_log,
+                checkpoints_are_there_after_a_reopen,
+                checkpoints_of_another_handle_are_seen,
+                checkpoints_belong_to_their_segment,
+                checkpoints_go_with_their_session,
+                a_checkpoint_of_an_unknown_segment_is_not_found,
+                the_checkpoints_of_an_unknown_segment_are_not_found,
+                a_checkpoints_name_is_neither_empty_nor_a_number,
+                a_checkpoints_name_has_256_bytes_and_no_more,
+                numbers_of_void_checkpoints_are_not_used_again,
+                a_checkpoint_ignores_leases,
+                a_rollback_leaves_exactly_the_entries_of_the_checkpoint,
+                a_rollback_is_seen_by_another_handle,
+                a_rollback_holds_after_a_reopen,
+                a_segment_goes_on_after_a_rollback,
+                the_keys_of_removed_entries_are_free_again,
+                another_handle_forgets_the_keys_of_removed_entries,
+                the_keys_of_kept_entries_stand_after_a_rollback,
+                a_tail_of_a_segment_that_is_rolled_back_has_diverged,
+                a_rollback_is_named_by_changes,
+                checkpoints_behind_a_rollback_are_void,
+                a_rollback_to_the_end_removes_nothing,
+                a_rollback_to_an_unknown_checkpoint_is_not_found,
+                a_rollback_of_an_unknown_segment_is_not_found,
+                a_rollback_behind_a_fork_of_the_same_session_is_refused,
+                a_rollback_behind_a_fork_of_another_session_is_refused,
+                a_rollback_behind_a_compaction_is_refused,
+                a_refused_rollback_changes_nothing,
+                a_rollback_up_to_what_forks_continue_succeeds,
+                other_segments_stay_in_a_rollback,
+                a_rollback_of_a_leased_segment_is_refused,
+                a_rolled_back_segment_can_be_leased,
+                a_dry_rollback_changes_nothing,
+                a_dry_rollback_is_refused_where_a_real_one_is,
+                a_rollback_answers_with_what_it_did,
+                a_rollback_is_recorded,
+                a_refused_rollback_is_recorded,
+                a_rollback_and_appends_at_once_leave_a_whole_log,
+                a_repair_of_a_whole_segment_changes_nothing,
+                a_repair_of_an_unknown_segment_is_not_found,
+                a_new_store_has_no_events,
+                recorded_events_come_back_in_order,
+                events_are_there_after_a_reopen,
+                events_of_another_handle_are_seen,
+                a_hole_is_told_until_it_is_acknowledged,
+                a_blob_that_nothing_refers_to_is_collected,
+                a_blob_that_an_entry_refers_to_is_kept,
+                a_blob_that_is_referred_to_deep_within_an_entry_is_kept,
+                a_blob_whose_reference_is_spelt_with_escapes_is_kept,
+                a_blob_that_a_fact_refers_to_is_kept,
+                a_blob_that_a_fact_about_the_store_refers_to_is_kept,
+                a_blob_of_entries_that_were_rolled_back_is_kept,
+                a_blob_of_a_deleted_session_is_collected,
+                nothing_is_collected_while_a_guard_lives,
+                a_guard_of_another_handle_keeps_blobs,
+                a_dry_collection_removes_nothing,
+                a_blob_that_was_collected_can_be_put_again,
+                collections_and_puts_at_once_lose_nothing,
+            }
+            damage {
+                a_damaged_entry_is_told_where_it_stands,
+                a_scan_goes_on_behind_damage,
+                damage_is_never_read_over,
+                nothing_is_appended_behind_a_damaged_end,
+                salvage_gives_every_valid_entry,
+                a_damaged_segment_gets_no_checkpoint,
+                damage_behind_a_checkpoint_is_rolled_back,
+                damage_before_a_checkpoint_refuses_the_rollback,
+                a_repair_keeps_every_valid_entry_at_its_seq,
+                a_repaired_segment_says_what_is_lost,
+                a_repaired_segment_verifies,
+                a_repair_of_a_lost_start_makes_one_that_says_so,
+                the_seq_of_a_lost_last_entry_is_not_given_again,
+                a_repair_keeps_what_forks_continue,
+                a_repair_makes_void_what_does_not_hold_any_more,
+                keys_of_kept_entries_stand_after_a_repair,
+                a_repair_is_seen_by_another_handle,
+                a_dry_repair_changes_nothing,
+                a_repair_is_recorded,
+                a_repair_of_a_leased_segment_is_refused,
+                nothing_is_collected_beside_damage,
             }
             limits {
                 an_entry_nested_128_deep_comes_back,

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use crate::integrity::Integrity;
 use crate::store::Store;
 use crate::watch::Watch;
 
@@ -30,6 +31,11 @@ pub trait Backend: Store {
 
     /// Following segments and leasing them; `None` if this backend does not offer it.
     fn watch(&self) -> Option<&dyn Watch> {
+        None
+    }
+
+    /// Proving, setting back and repairing what is stored; `None` if this backend does not offer it.
+    fn integrity(&self) -> Option<&dyn Integrity> {
         None
     }
 }

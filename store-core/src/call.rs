@@ -178,19 +178,31 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
         NewBody::Text(text) => text.clone(),
     };
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
+    let key = entry.key.clone();
+    if let NewBody::Typed(typed) = &entry.body
+        && reads_back_as_it_is(typed)
+    {
+        // Only what callers nest in it can still make the text unreadable.
+        refuse_deep(index, &text)?;
+        return Ok(Prepared { text, key, kind: typed.kind().to_owned(), ts: typed.ts(), start: None });
+    }
     let head = check_object(index, &text)?;
     let (Some(kind), Some(ts)) = (head.kind, head.ts) else {
         return Err(invalid(index, "an entry has a text `kind` and a whole number `ts`"));
     };
-    let start = match &entry.body {
-        NewBody::Typed(typed) if reads_back_as_it_is(typed) => None,
-        _ => match LogEntry::known_from_text(&kind, &text) {
-            Some(Err(error)) => return Err(invalid(index, format!("{kind} in a wrong shape: {error}"))),
-            Some(Ok(LogEntry::SegmentStart(start))) => Some(start),
-            _ => None,
-        },
+    let start = match LogEntry::known_from_text(&kind, &text) {
+        Some(Err(error)) => return Err(invalid(index, format!("{kind} in a wrong shape: {error}"))),
+        Some(Ok(LogEntry::SegmentStart(start))) => Some(start),
+        _ => None,
     };
-    Ok(Prepared { text, key: entry.key.clone(), kind, ts, start })
+    Ok(Prepared { text, key, kind, ts, start })
+}
+
+fn refuse_deep(index: usize, text: &str) -> Result<()> {
+    match json::depth(text) {
+        depth if depth > json::DEPTH_MAX => Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a typed entry's text surely gives the entry back. Settings and meta hold names that the caller chose: one
@@ -274,9 +286,7 @@ pub fn prepare_trace(trace: &TraceEntry) -> Result<String> {
 fn prepare_side_text(text: serde_json::Result<String>) -> Result<String> {
     let text = text.map_err(|error| invalid(0, error.to_string()))?;
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
-    if json::depth(&text) > json::DEPTH_MAX {
-        return Err(invalid(0, format!("nested deeper than {}", json::DEPTH_MAX)));
-    }
+    refuse_deep(0, &text)?;
     Ok(text)
 }
 

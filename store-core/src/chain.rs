@@ -2,13 +2,22 @@
 //!
 //! c(0) is 32 zero bytes; c(n) = SHA-256(c(n-1) ‖ SHA-256(text of entry n)). The text is the entry's own, braces
 //! included, without the line's fields, so that the heads of two backends are equal after a migration.
+//!
+//! A head proves what the segment itself holds, from its first entry to its last. Of what the segment continues it
+//! proves the name only: the first entry says which entry of which segment, not what stands there. Whoever wants to
+//! prove a whole branch holds a head for each segment of its lineage, which is what a
+//! [`Manifest`](crate::integrity::Manifest) lists.
 
 use std::fmt;
+use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest, Sha256};
 
+use crate::id::Seq;
+
 /// The head of a chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainHead(pub [u8; 32]);
 
 impl ChainHead {
@@ -22,6 +31,62 @@ impl ChainHead {
         hasher.update(self.0);
         hasher.update(Sha256::digest(text.as_bytes()));
         Self(hasher.finalize().into())
+    }
+}
+
+/// A text that is not a chain head.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a chain head is 64 hex digits")]
+pub struct ParseHeadError;
+
+impl FromStr for ChainHead {
+    type Err = ParseHeadError;
+
+    /// Reads 64 hex digits of either case.
+    fn from_str(text: &str) -> Result<Self, ParseHeadError> {
+        let text = text.to_ascii_lowercase();
+        if !is_sha256_hex(&text) {
+            return Err(ParseHeadError);
+        }
+        let mut head = [0; 32];
+        for (byte, digits) in head.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| ParseHeadError)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| ParseHeadError)?;
+        }
+        Ok(Self(head))
+    }
+}
+
+impl Serialize for ChainHead {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChainHead {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A chain that is made entry by entry: where it is, and its head there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The last entry that it holds.
+    pub seq: Seq,
+    /// The head behind that entry.
+    pub head: ChainHead,
+}
+
+impl Chain {
+    /// The chain before the first entry.
+    pub const START: Self = Self { seq: Seq::START, head: ChainHead::ROOT };
+
+    /// Goes on with the next entry's text.
+    pub fn push(&mut self, text: &str) {
+        self.head = self.head.next(text);
+        self.seq = self.seq.next();
     }
 }
 
@@ -55,6 +120,18 @@ pub fn is_sha256_hex(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_is_written() {
+        let head = ChainHead::ROOT.next("{}");
+        assert_eq!(head.to_string().parse(), Ok(head));
+        assert_eq!(head.to_string().to_uppercase().parse(), Ok(head));
+        assert_eq!(serde_json::from_str::<ChainHead>(&serde_json::to_string(&head).unwrap()).unwrap(), head);
+        let text = head.to_string();
+        for bad in ["", &text[1..], &format!("{text}0"), &text.replace('a', "g"), &format!("+{}", &text[1..])] {
+            assert_eq!(bad.parse::<ChainHead>(), Err(ParseHeadError), "{bad:?}");
+        }
+    }
 
     #[test]
     fn heads_are_the_documented_ones() {

@@ -25,6 +25,8 @@ pub enum Missing {
     Segment(SegmentId),
     /// No bytes with this content address.
     Blob(String),
+    /// The segment has no such checkpoint, or the checkpoint is void.
+    Checkpoint(SegmentId, u64),
 }
 
 impl fmt::Display for Missing {
@@ -33,6 +35,7 @@ impl fmt::Display for Missing {
             Self::Session(id) => write!(f, "session {id}"),
             Self::Segment(id) => write!(f, "segment {id}"),
             Self::Blob(id) => write!(f, "blob {id}"),
+            Self::Checkpoint(segment, number) => write!(f, "checkpoint {number} of segment {segment}"),
         }
     }
 }
@@ -143,8 +146,9 @@ pub enum StoreError {
     #[error("damaged: {0}")]
     Corrupt(Damage),
 
-    /// Segments of other sessions continue a segment of this one. Nothing was deleted.
-    #[error("{} segment(s) of other sessions refer to it", by.len())]
+    /// Other segments continue what was to go: a session that is to be deleted, entries that are to be rolled back. Nothing
+    /// was changed.
+    #[error("{} other segment(s) refer to it", by.len())]
     Referenced {
         /// The segments that refer to it.
         by: Vec<SegmentId>,
@@ -228,6 +232,32 @@ fn agreed_text(agreed: Position) -> String {
 }
 
 impl StoreError {
+    /// The kind of error in one word, as events and JSON name it.
+    // Persisted in events: never rename.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::AlreadyExists { .. } => "already_exists",
+            Self::Conflict { .. } => "conflict",
+            Self::Diverged { .. } => "diverged",
+            Self::KeyReused { .. } => "key_reused",
+            Self::InvalidEntry { .. } => "invalid_entry",
+            Self::InvalidOrigin { .. } => "invalid_origin",
+            Self::TooLarge { .. } => "too_large",
+            Self::Corrupt(_) => "corrupt",
+            Self::Referenced { .. } => "referenced",
+            Self::Locked { .. } => "locked",
+            Self::Busy { .. } => "busy",
+            Self::ReadOnly => "read_only",
+            Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::NotAStore { .. } => "not_a_store",
+            Self::Unsupported { .. } => "unsupported",
+            Self::NoSpace { .. } => "no_space",
+            Self::Io { .. } => "io",
+            Self::Backend { .. } => "backend",
+        }
+    }
+
     /// An I/O error with its path; a full medium becomes [`StoreError::NoSpace`].
     pub fn io(op: &'static str, path: &Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};

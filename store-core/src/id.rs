@@ -128,6 +128,11 @@ id_type! {
     SegmentId
 }
 
+id_type! {
+    /// One thing that was done to a store's bytes on purpose: a rollback, a repair, a migration.
+    MigrationId
+}
+
 /// An entry's place in its segment: 1-based and consecutive. 0 stands for "before the first entry".
 ///
 /// Order is told by `Seq`, never by a timestamp.
@@ -171,14 +176,14 @@ impl fmt::Display for Position {
     }
 }
 
-mod crc_hex {
+pub(crate) mod crc_hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(crc: &u32, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(crc: &u32, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(&format_args!("{crc:08X}"))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
         u32::from_str_radix(&text, 16).map_err(D::Error::custom)
     }

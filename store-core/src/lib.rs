@@ -4,7 +4,9 @@
 //! * [`Store`] is the contract of a log store; [`Backend`] adds the capabilities a store may have beside it.
 //! * [`LogEntry`] is one state transition of a conversation; a conversation's state is the fold of its entries.
 //! * [`codec`] turns an entry's text into a checksummed line and back; [`chain`] names a history by one hash.
+//! * [`Integrity`] is the contract of proving, setting back and repairing; [`integrity`] is what every backend has in common there.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
+//! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -19,9 +21,11 @@ mod error;
 pub mod follow;
 pub mod group_commit;
 mod id;
+pub mod integrity;
 pub mod json;
 mod memory;
 pub mod origin;
+pub mod snapshot_set;
 mod store;
 mod trace;
 mod watch;
@@ -34,7 +38,8 @@ pub use entry::{
     TurnEnd, UnknownEntry, UserInput,
 };
 pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
-pub use id::{Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use integrity::Integrity;
 pub use memory::MemoryStore;
 pub use store::{
     AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope, Record,

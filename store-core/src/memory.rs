@@ -3,6 +3,7 @@
 //! It does what the contract says in the most obvious way, under one lock, and is what the other backends are
 //! compared with. A clone is another handle on the same store. Everything is gone with the last handle.
 
+mod integrity;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,10 +13,11 @@ use crate::backend::{Backend, BackendInfo};
 use crate::call::{self, NewEntry, Prepared, Slot};
 use crate::chain;
 use crate::codec::LogContext;
-use crate::entry::{BlobRef, LogEntry, SegmentOrigin};
-use crate::error::{Missing, Result, StoreError};
+use crate::entry::{BlobRef, HistoryItem, HistoryRef, LogEntry, SegmentOrigin};
+use crate::error::{Damage, Missing, Result, StoreError};
 use crate::follow::Signal;
 use crate::id::{Position, SegmentId, Seq, SessionId};
+use crate::integrity::{CheckpointLine, Event, Integrity};
 use crate::origin::{self, SegmentFacts};
 use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
 use crate::trace::TraceEntry;
@@ -33,6 +35,9 @@ struct State {
     session_of: HashMap<SegmentId, SessionId>,
     facts: Vec<Fact>,
     blobs: HashMap<String, Vec<u8>>,
+    /// Every guard of a blob has a clone of it.
+    blob_hold: Arc<()>,
+    events: Vec<Event>,
     changes: Vec<Change>,
     leases: HashMap<SegmentId, LeaseHolder>,
     /// The tails of each segment, which are woken while the store is locked for the change.
@@ -51,13 +56,20 @@ struct Segment {
     keys: HashMap<String, usize>,
     traces: Vec<TraceEntry>,
     origin: Option<SegmentOrigin>,
+    /// What the segment's history refers to.
+    references: Vec<HistoryRef>,
+    checkpoints: Vec<CheckpointLine>,
+    /// The texts of entries that were taken out.
+    quarantine: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     position: Position,
     key: Option<String>,
     text: String,
+    /// Somebody said that this is not what was written.
+    damaged: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +78,22 @@ enum Change {
     Segment(SessionId, SegmentId),
 }
 
+impl Stored {
+    fn check(&self, segment: SegmentId) -> Result<()> {
+        if !self.damaged {
+            return Ok(());
+        }
+        let (offset, seq) = (self.position.seq.0, Some(self.position.seq));
+        let detail = "the entry is not what was written".to_owned();
+        Err(StoreError::Corrupt(Damage { segment: Some(segment), part: 1, offset, seq, detail }))
+    }
+}
+
 impl Segment {
+    fn check_end(&self, id: SegmentId) -> Result<()> {
+        self.records.last().map_or(Ok(()), |last| last.check(id))
+    }
+
     fn end(&self) -> Position {
         self.records.last().map_or(Position { seq: Seq::START, crc32c: 0 }, |last| last.position)
     }
@@ -80,7 +107,8 @@ impl Segment {
             if let Some(key) = &entry.key {
                 self.keys.insert(key.clone(), self.records.len());
             }
-            self.records.push(Stored { position, key: entry.key.clone(), text: entry.text.clone() });
+            let (key, text) = (entry.key.clone(), entry.text.clone());
+            self.records.push(Stored { position, key, text, damaged: false });
             written.push(position);
         }
         written
@@ -125,6 +153,20 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Makes the entry at a seq unreadable, as if its bytes were not those that were written: for tests of whoever has to live with
+    /// damage.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such segment; a seq beyond its end damages nothing.
+    pub fn damage(&self, session: SessionId, segment: SegmentId, seq: Seq) -> Result<()> {
+        let mut state = self.write();
+        let records = &mut state.segment_mut(session, segment)?.records;
+        for stored in records.iter_mut().filter(|stored| stored.position.seq == seq) {
+            stored.damaged = true;
+        }
+        Ok(())
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,7 +176,8 @@ impl MemoryStore {
     }
 }
 
-fn to_record(stored: &Stored) -> Result<Record> {
+fn to_record(segment: SegmentId, stored: &Stored) -> Result<Record> {
+    stored.check(segment)?;
     let entry = LogEntry::from_text(&stored.text).map_err(StoreError::backend)?;
     Ok(Record { position: stored.position, key: stored.key.clone(), text: stored.text.clone(), entry })
 }
@@ -158,6 +201,7 @@ impl Store for MemoryStore {
         if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
             origin::check_origin(segment, start, |id| Ok(state.facts_of(id)))?;
             new.origin = start.origin().copied();
+            new.references = start.history.iter().filter_map(HistoryItem::as_reference).copied().collect();
         }
         let written = new.write(segment, &call::entries_to_write(&prepared, &slots));
         state.sessions.entry(session).or_default().segments.insert(segment, new);
@@ -181,6 +225,7 @@ impl Store for MemoryStore {
         if writes.is_empty() {
             return Ok(call::answer(&slots, &[]));
         }
+        found.check_end(segment)?;
         let actual = found.end();
         if let Some(expected) = options.expected
             && !expected.holds_at(actual)
@@ -197,17 +242,21 @@ impl Store for MemoryStore {
         let state = self.read();
         let records = &state.segment(session, segment)?.records;
         let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
-        records.iter().skip(skip).take(limit).map(to_record).collect()
+        records.iter().skip(skip).take(limit).map(|stored| to_record(segment, stored)).collect()
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
         let state = self.read();
         let records = &state.segment(session, segment)?.records;
-        records.iter().skip(records.len().saturating_sub(count)).map(to_record).collect()
+        let tail = records.iter().skip(records.len().saturating_sub(count));
+        tail.map(|stored| to_record(segment, stored)).collect()
     }
 
     fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
-        Ok(self.read().segment(session, segment)?.end().seq.0)
+        let state = self.read();
+        let found = state.segment(session, segment)?;
+        found.check_end(segment)?;
+        Ok(found.end().seq.0)
     }
 
     fn exists(&self, session: SessionId) -> Result<bool> {
@@ -266,8 +315,10 @@ impl Store for MemoryStore {
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
         call::check_size(bytes.len() as u64, call::BLOB_BYTES_MAX)?;
         let sha256 = chain::sha256_hex(bytes);
-        self.write().blobs.entry(sha256.clone()).or_insert_with(|| bytes.to_vec());
-        Ok(BlobGuard::new(BlobRef { sha256, bytes: bytes.len() as u64 }, None))
+        let mut state = self.write();
+        state.blobs.entry(sha256.clone()).or_insert_with(|| bytes.to_vec());
+        let hold = Arc::clone(&state.blob_hold);
+        Ok(BlobGuard::new(BlobRef { sha256, bytes: bytes.len() as u64 }, Some(Box::new(hold))))
     }
 
     fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
@@ -343,6 +394,10 @@ impl Backend for MemoryStore {
     }
 
     fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+
+    fn integrity(&self) -> Option<&dyn Integrity> {
         Some(self)
     }
 }

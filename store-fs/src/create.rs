@@ -4,6 +4,7 @@
 //! are on stable storage before the log has its name. A crash in between leaves entries without a log, which say
 //! nothing and which the next creation takes over; it never leaves a log that nobody finds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
@@ -71,6 +72,7 @@ impl FsStore {
     ) -> Result<Vec<Position>> {
         let slots = call::resolve_keys(prepared, |_| Ok(None))?;
         let writes = call::entries_to_write(prepared, &slots);
+        self.before_first_write();
         let _create = self.lock_create()?;
         if let Some(session) = self.holder_of(session, segment)? {
             return Err(StoreError::AlreadyExists { session, segment });
@@ -101,8 +103,10 @@ impl FsStore {
     }
 
     pub(crate) fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
-        let path = self.layout.log(session, segment);
-        Ok(found(self.disk.stat(&path)).at("stat", &path)?.is_some())
+        let first = self.layout.log_name(session, segment);
+        let has = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path).map(|stat| stat.is_some());
+        // A log that has lost its first part is damaged, and is not a log that never was.
+        Ok(has(&first)? || has(&first.of_part(2))?)
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
@@ -111,7 +115,12 @@ impl FsStore {
         self.ensure_lasting_folder(&folder)?;
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
-        found(self.disk.remove_file(&path)).at("remove", &path)?;
+        if found(self.disk.stat(&path)).at("stat", &path)?.is_some() {
+            // Whoever deleted its log may have died before that was on stable storage: it must not come back without this.
+            let root = self.layout.root();
+            self.disk.sync_folder(root).at("sync", root)?;
+            self.disk.remove_file(&path).at("remove", &path)?;
+        }
         let file = self.disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let text = format!("{session}\n");
         crate::record_log::append_all_or_nothing(&*file, 0, text.as_bytes()).at("write", &path)?;
@@ -132,10 +141,7 @@ impl FsStore {
     /// What a segment continues must not be lost while the segment stays.
     fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
         let key = LogKey::Segment(origin.session_id, origin.segment_id);
-        self.logs.on(key, Purpose::Append, |log| {
-            let Some(seq) = log.with_lock(|log| Ok(log.seq()))? else { return Ok(None) };
-            log.sync_through(seq).map(Some)
-        })?;
+        self.logs.on(key, Purpose::Append, RecordLog::sync)?;
         Ok(())
     }
 
@@ -182,7 +188,8 @@ impl FsStore {
     /// Writes a log under a name of its own and returns when its bytes are on stable storage.
     fn write_log(&self, path: &Path, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<(Vec<Position>, RecordLog)> {
         let file = self.disk.open(path, OpenMode::CreateNew).at("create", path)?;
-        let log = RecordLog::new(Arc::clone(&self.disk), Self::new_log_name(path, segment), file, None)?;
+        let name = Self::new_log_name(path, segment);
+        let log = RecordLog::new(Arc::clone(&self.disk), name, file, Some(Seq::START), None)?;
         let written = log.with_lock(|log| log.write(lines))?;
         let positions = written.ok_or_else(|| StoreError::backend("a log that was being made is gone"))?;
         log.finish_new()?;
@@ -192,7 +199,7 @@ impl FsStore {
     fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
         let context = store_core::codec::LogContext::segment(segment);
         let root = path.parent().unwrap_or(path).to_owned();
-        LogName { path: path.to_owned(), context, segment: None, quarantine: PathBuf::new(), root }
+        LogName { path: path.to_owned(), context, segment: None, part: 1, quarantine: PathBuf::new(), root }
     }
 
     /// The session of a segment that has a log.
@@ -250,6 +257,8 @@ impl FsStore {
             return Ok(());
         }
         let _create = CreateLock(file);
+        // Whoever renamed them may have died before that was on stable storage; what led to them must not go first.
+        self.disk.sync_folder(root).at("sync", root)?;
         leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))
     }
 
@@ -264,11 +273,10 @@ impl FsStore {
 
     fn clear_folder(&self, folder: &Path) -> Result<()> {
         let names = self.disk.list(folder).at("list", folder)?;
-        for (segment, part) in names.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_log)
-        {
-            if part == 1 {
-                self.forget_segment(&Layout::log_in(folder, segment), segment)?;
-            }
+        let logs = names.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_log);
+        let segments: BTreeSet<SegmentId> = logs.map(|(segment, _)| segment).collect();
+        for segment in segments {
+            self.forget_segment(&Layout::log_in(folder, segment), segment)?;
         }
         for listed in &names {
             self.clear_away(&Layout::listed(folder, listed))?;
@@ -323,10 +331,10 @@ fn read_origin(view: &View<'_>) -> Result<Option<SegmentOrigin>> {
     if end.seq == Seq::START {
         return Ok(None);
     }
-    view.forward(&end, 0, Seq(1), |offset, line| {
+    view.read_from(&end, Seq(1), |place, line| {
         match LogEntry::from_text(&line.text()) {
             Ok(LogEntry::SegmentStart(start)) => origin = start.origin().copied(),
-            _ => return Err(view.corrupt(offset, Some(Seq(1)), "the first entry is not segment_start")),
+            _ => return Err(view.corrupt(place.offset, Some(Seq(1)), "the first entry is not segment_start")),
         }
         Ok(std::ops::ControlFlow::Break(()))
     })?;

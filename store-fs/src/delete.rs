@@ -12,6 +12,7 @@ use crate::store::FsStore;
 
 impl FsStore {
     pub(crate) fn delete_whole_session(&self, session: SessionId) -> Result<()> {
+        self.before_first_write();
         let _create = self.lock_create()?;
         if !self.exists(session)? {
             return Err(StoreError::no_session(session));
@@ -24,6 +25,8 @@ impl FsStore {
         if !by.is_empty() {
             return Err(StoreError::Referenced { by });
         }
+        // Whoever deleted a session that continued this one may not have come to syncing that: it must not come back alone.
+        self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         self.touch(Touched::session(session))?;
         let (folder, gone) = (self.layout.session(session), self.layout.new_name());
         self.disk.rename(&folder, &gone).at("rename", &folder)?;

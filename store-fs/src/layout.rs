@@ -3,12 +3,15 @@
 //! `docs/FORMAT.md` describes the same tree for people. Names are made of typed ids, of content addresses that
 //! were checked, and of fixed words; no text of a caller becomes part of a path.
 
+mod snapshot_set;
+
 use std::path::{Path, PathBuf};
 
 use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
+pub(crate) use self::snapshot_set::{SetName, SnapshotLayout};
 use crate::disk::{FileKind, Listed};
 
 /// The version of the format that this crate writes.
@@ -32,13 +35,15 @@ const NEW: &str = ".new-";
 const FAILED: &str = ".failed";
 const REPLACEMENT: &str = ".new";
 
-/// A log's place, and what its checksums are taken over.
+/// The place of a log, or of one part of a segment's log, and what its checksums are taken over.
 #[derive(Clone, Debug)]
 pub(crate) struct LogName {
     pub(crate) path: PathBuf,
     pub(crate) context: LogContext,
-    /// Whose log it is; `None` for the logs beside the segments.
+    /// Whose log it is; `None` for the logs beside the segments, which have one part.
     pub(crate) segment: Option<SegmentId>,
+    /// Which part of the log, from 1.
+    pub(crate) part: u32,
     /// Where the bytes go that recovery takes out.
     pub(crate) quarantine: PathBuf,
     /// The store's root.
@@ -54,6 +59,12 @@ impl LogName {
     /// The folders that the log is in, from its own to the root.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
         self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.root))
+    }
+
+    /// Another part of the same segment's log.
+    pub(crate) fn of_part(&self, part: u32) -> Self {
+        let Some(segment) = self.segment else { return self.clone() };
+        Self { path: self.folder().join(part_name(segment, part)), part, ..self.clone() }
     }
 
     /// The mark that a sync of the log failed.
@@ -87,6 +98,11 @@ impl LogName {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         self.quarantine.join(format!("{name}.{offset}.{attempt}"))
     }
+}
+
+/// The file name of a part of a segment's log.
+fn part_name(segment: SegmentId, part: u32) -> String {
+    if part == 1 { format!("{segment}.jsonl") } else { format!("{segment}.{part}.jsonl") }
 }
 
 /// The paths of one store.
@@ -127,7 +143,7 @@ impl Layout {
 
     /// The log inside a session folder that is being made.
     pub(crate) fn log_in(folder: &Path, segment: SegmentId) -> PathBuf {
-        folder.join(format!("{segment}.jsonl"))
+        folder.join(part_name(segment, 1))
     }
 
     /// The lock of whoever maintains a session: made when it is first needed.
@@ -184,16 +200,13 @@ impl Layout {
         Self::log_in(&self.session(session), segment)
     }
 
-    /// A later part of a log; a log of one part has none.
-    pub(crate) fn second_part(&self, session: SessionId, segment: SegmentId) -> PathBuf {
-        self.session(session).join(format!("{segment}.2.jsonl"))
-    }
-
+    /// The first part of a segment's log.
     pub(crate) fn log_name(&self, session: SessionId, segment: SegmentId) -> LogName {
         LogName {
             path: self.log(session, segment),
             context: LogContext::segment(segment),
             segment: Some(segment),
+            part: 1,
             quarantine: self.session(session).join(QUARANTINE),
             root: self.root.clone(),
         }
@@ -213,6 +226,7 @@ impl Layout {
             path: folder.join(name),
             context: LogContext::path(&format!("{session}/{name}")),
             segment: None,
+            part: 1,
             quarantine: folder.join(QUARANTINE),
             root: self.root.clone(),
         }
@@ -235,6 +249,7 @@ impl Layout {
             path: self.root.join(name),
             context: LogContext::path(name),
             segment: None,
+            part: 1,
             quarantine: self.root.join(QUARANTINE),
             root: self.root.clone(),
         }
@@ -281,6 +296,11 @@ impl Layout {
     /// instead of a regular file is damage of that segment, and not nothing.
     pub(crate) fn parse_log(listed: &Listed) -> Option<(SegmentId, u32)> {
         Self::parse_log_name(listed.name.to_str()?)
+    }
+
+    /// What was listed in a session's folder, if it is the mark that a sync of a part failed.
+    pub(crate) fn parse_failed(listed: &Listed) -> Option<(SegmentId, u32)> {
+        Self::parse_log_name(listed.name.to_str()?.strip_suffix(FAILED)?)
     }
 
     fn parse_log_name(name: &str) -> Option<(SegmentId, u32)> {

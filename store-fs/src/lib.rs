@@ -2,11 +2,13 @@
 //! or proven from those lines.
 //!
 //! * [`FsStore`] keeps the contract of [`store_core::Store`] on a folder whose bytes `docs/FORMAT.md` describes.
+//! * [`FileSnapshotSet`] keeps that of [`store_core::snapshot_set::SnapshotSet`].
 //! * [`disk`] is the only door to the operating system, small enough to put a lying disk behind it.
 //!
 //! The decision that shapes the rest: a line carries its own number and checksum, so the log needs no index, no
 //! header and no footer, and a reader needs no lock. The price is that finding an entry costs a few reads.
 
+mod append;
 mod blobs;
 mod create;
 mod delete;
@@ -19,7 +21,11 @@ mod lease;
 mod live;
 mod logs;
 mod open;
+mod read;
 mod record_log;
+#[cfg(feature = "simulate")]
+pub mod simulate;
+mod snapshot_set;
 mod store;
 mod traces;
 mod watch;
@@ -27,4 +33,5 @@ mod watch;
 pub use events::{Event, EventKind, Hole, Outcome};
 pub use layout::FORMAT_VERSION;
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
+pub use snapshot_set::FileSnapshotSet;
 pub use store::FsStore;

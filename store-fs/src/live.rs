@@ -11,14 +11,16 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use store_core::codec::{LineFields, LogContext, encode_line};
-use store_core::{ChangeCursor, Changes, Position, Result, SegmentId, Seq, SessionId, Store as _, StoreError};
+use store_core::{
+    ChangeCursor, Changes, FactScope, Position, Result, SegmentId, Seq, SessionId, Store as _, StoreError,
+};
 use uuid::Uuid;
 
 use crate::disk::{Disk, DiskFile, LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::logs::{LogKey, Logs, Purpose};
-use crate::record_log::{NewLine, View, append_all_or_nothing, lock_mutex};
+use crate::record_log::{NewLine, RecordLog, View, append_all_or_nothing, lock_mutex};
 use crate::store::{FsStore, ensure_folder};
 
 /// Something that a handle writes to.
@@ -97,7 +99,7 @@ impl Live {
     pub(crate) fn close(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
         let Some(entry) = lock_mutex(&self.entry).take() else { return Ok(()) };
         let touched: BTreeSet<Touched> = entry.touched.into_iter().collect();
-        publish(logs, &touched)?;
+        publish(disk, layout, logs, &touched)?;
         remove(disk, layout, entry.id)
     }
 }
@@ -128,11 +130,35 @@ fn remove(disk: &dyn Disk, layout: &Layout, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Appends a list to `changes.jsonl` and returns when it is on stable storage.
-fn publish(logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
+/// Makes what was done to a list of segments and sessions last. When the list has moved, it tells nobody any more who asks from
+/// where it stands: a power loss must not take anything of that back.
+fn sync_touched(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
+    let mut is_gone = false;
+    for touched in touched {
+        let key = match touched.segment {
+            Some(segment) => LogKey::Segment(touched.session, segment),
+            None => LogKey::Facts(FactScope::Session(touched.session)),
+        };
+        match logs.on(key, Purpose::Append, RecordLog::sync) {
+            Ok(synced) => is_gone |= synced.is_none(),
+            // Nobody of this version has written to it.
+            Err(StoreError::Unsupported { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if is_gone {
+        // Whoever deleted it may have died before that was on stable storage.
+        disk.sync_folder(layout.root()).at("sync", layout.root())?;
+    }
+    Ok(())
+}
+
+/// Appends a list to `changes.jsonl` and returns when it is on stable storage, and all that it tells of. The caller holds no log's lock.
+fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
     if touched.is_empty() {
         return Ok(());
     }
+    sync_touched(disk, layout, logs, touched)?;
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
     let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text }).collect();
@@ -153,7 +179,7 @@ fn read_entry(file: &dyn DiskFile, name: &LogName) -> Result<BTreeSet<Touched>> 
     let view = View::new(file, name, bytes).confirmed();
     let end = view.end()?;
     let mut touched = BTreeSet::new();
-    view.forward(&end, 0, Seq(1), |_, line| {
+    view.read_from(&end, Seq(1), |_, line| {
         touched.insert(parse(&line.text())?);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -169,6 +195,7 @@ fn live_name(layout: &Layout, id: Uuid) -> LogName {
         path: layout.live(id),
         context: Layout::live_context(id),
         segment: None,
+        part: 1,
         quarantine: layout.live_root(),
         root: layout.root().to_owned(),
     }
@@ -181,16 +208,23 @@ fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
 }
 
 impl FsStore {
-    pub(crate) fn touch(&self, touched: Touched) -> Result<()> {
+    /// Looks after the lists of dead handles before this handle writes for the first time. The caller holds no log's lock, which
+    /// moving a list may take.
+    pub(crate) fn before_first_write(&self) {
         if !self.live.is_begun() {
             // What cannot be moved now is read where it is.
             let _ = self.collect_dead();
         }
+    }
+
+    /// Lists what is about to be written to, and returns when that is on stable storage.
+    pub(crate) fn touch(&self, touched: Touched) -> Result<()> {
         self.live.touch(&*self.disk, &self.layout, touched)
     }
 
     /// Moves the lists of dead handles to `changes.jsonl`.
     pub(crate) fn collect_dead(&self) -> Result<()> {
+        let mut first = None;
         for id in list_live(&*self.disk, &self.layout)? {
             let name = live_name(&self.layout, id);
             let Some(file) = found(self.disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? else {
@@ -202,10 +236,15 @@ impl FsStore {
             if found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_none() {
                 continue;
             }
-            publish(&self.logs, &read_entry(&*file, &name)?)?;
-            remove(&*self.disk, &self.layout, id)?;
+            let moved = read_entry(&*file, &name)
+                .and_then(|touched| publish(&*self.disk, &self.layout, &self.logs, &touched))
+                .and_then(|()| remove(&*self.disk, &self.layout, id));
+            // What cannot be moved stays, and is told to whoever asks. It keeps no other there.
+            if let Err(error) = moved {
+                first.get_or_insert(error);
+            }
         }
-        Ok(())
+        first.map_or(Ok(()), Err)
     }
 
     pub(crate) fn changes_since(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
@@ -220,9 +259,30 @@ impl FsStore {
         match known {
             Ok(Some((touched, end))) => Ok(to_changes(touched, write_cursor(end))),
             // What is damaged here was only ever derived, so it costs time and nothing else.
-            Ok(None) | Err(StoreError::Corrupt(_)) => self.everything(),
+            Ok(None) | Err(StoreError::Corrupt(_)) => self.everything(cursor.is_some()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Every name in `live/` and `changes.jsonl` that can be read.
+    fn everything_named(&self) -> Result<BTreeSet<Touched>> {
+        let named = Mutex::new(BTreeSet::new());
+        let note = |view: &View<'_>| {
+            view.read_from(&view.end()?, Seq(1), |_, line| {
+                lock_mutex(&named).insert(parse(&line.text())?);
+                Ok(ControlFlow::Continue(()))
+            })
+        };
+        for id in list_live(&*self.disk, &self.layout)? {
+            let name = live_name(&self.layout, id);
+            let Some(file) = found(self.disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? else {
+                continue;
+            };
+            let bytes = file.stat().at("stat", &name.path)?.bytes;
+            unless_damaged(note(&View::new(&*file, &name, bytes).confirmed()).map(Some))?;
+        }
+        unless_damaged(self.logs.on(LogKey::Changes, Purpose::Read, |log| log.read(note)))?;
+        Ok(named.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn changes_after(&self, cursor: Position) -> Result<Option<(BTreeSet<Touched>, Position)>> {
@@ -243,7 +303,8 @@ impl FsStore {
         Ok(Some((touched, end)))
     }
 
-    fn everything(&self) -> Result<Changes> {
+    /// All that there is; and to whoever has been here before also what there was, as far as it can be read: deleted sessions.
+    fn everything(&self, and_what_was: bool) -> Result<Changes> {
         // The cursor is taken first: what happens while the store is listed is then told again.
         let end = self.logs.on(LogKey::Changes, Purpose::Read, |log| log.read(|view| Ok(view.end()?.position())));
         let cursor = match end {
@@ -251,12 +312,20 @@ impl FsStore {
             Err(StoreError::Corrupt(_)) => ChangeCursor(String::new()),
             Err(error) => return Err(error),
         };
-        let mut touched = BTreeSet::new();
+        let mut touched = if and_what_was { self.everything_named()? } else { BTreeSet::new() };
         for session in self.list_sessions()? {
             touched.insert(Touched::session(session));
             touched.extend(self.list_segments(session)?.into_iter().map(|segment| Touched::segment(session, segment)));
         }
         Ok(to_changes(touched, cursor))
+    }
+}
+
+/// Damage stops the reading of what was only ever derived, and nothing else.
+fn unless_damaged(read: Result<Option<()>>) -> Result<()> {
+    match read {
+        Ok(_) | Err(StoreError::Corrupt(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -272,8 +341,7 @@ fn read_changes(view: &View<'_>, cursor: Position) -> Result<Option<(BTreeSet<To
     if end.seq < first {
         return Ok(genuine.then_some((touched, end.position())));
     }
-    let offset = view.locate(&end, first)?;
-    view.forward(&end, offset, first, |_, line| {
+    view.read_from(&end, first, |_, line| {
         if line.seq > cursor.seq {
             touched.insert(parse(&line.text())?);
         } else {

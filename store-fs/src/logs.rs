@@ -1,6 +1,6 @@
 //! The logs that a handle has open: a bounded number of descriptors, the least recently used closed first.
 //!
-//! Closing one loses nothing but what the handle remembered of the log. Two descriptors of one log exclude each
+//! Of a log of several parts the newest is kept open. Closing one loses nothing but what the handle remembered of the log. Two descriptors of one log exclude each
 //! other like two processes do, so a log that is closed while a thread still works on it is no danger.
 
 use std::collections::HashMap;
@@ -8,16 +8,16 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use store_core::{FactScope, Result, SegmentId, SessionId, StoreError};
+use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreError};
 
 use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
-use crate::error::{At as _, corrupt, found};
+use crate::error::{At as _, found};
 use crate::events::Events;
 use crate::layout::{Layout, LogName};
-use crate::record_log::{RecordLog, lock_mutex};
+use crate::record_log::{RecordLog, find_parts, lock_mutex, seq_before};
 
-/// How often a log is opened again whose name stands for another file than the one that was opened. Nobody replaces
-/// a log that often at once; a filesystem that gives a file two numbers would do it for ever.
+/// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
+/// that gives a file two numbers would go on for ever.
 const REOPEN_TRIES: usize = 32;
 
 /// Which log of the store.
@@ -63,6 +63,14 @@ pub(crate) enum Purpose {
     Create,
 }
 
+/// What opening a log came to.
+enum Opened<T> {
+    Log(T),
+    Missing,
+    /// What was the newest part is that no more: look again.
+    Outdated,
+}
+
 #[derive(Debug)]
 struct Slot {
     log: Arc<RecordLog>,
@@ -105,11 +113,25 @@ impl Logs {
         purpose: Purpose,
         mut work: impl FnMut(&RecordLog) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        for _ in 0..REOPEN_TRIES {
-            let Some(log) = self.get(key, purpose)? else { return Ok(None) };
+        let mut left: Option<Arc<RecordLog>> = None;
+        let mut tries = REOPEN_TRIES;
+        while tries > 0 {
+            let log = match self.get(key, purpose)? {
+                Opened::Log(log) => log,
+                Opened::Missing => return Ok(None),
+                Opened::Outdated => continue,
+            };
+            if let Some(older) = left.take() {
+                log.inherit(&older)?;
+                // A log that went on in a later part has been written to, however often that happens.
+                tries = if log.part() > older.part() { REOPEN_TRIES } else { tries - 1 };
+            }
             match work(&log) {
                 Ok(Some(done)) => return Ok(Some(done)),
-                Ok(None) => self.forget(key, &log),
+                Ok(None) => {
+                    self.forget(key, &log);
+                    left = Some(log);
+                }
                 Err(error) => {
                     if matches!(error, StoreError::Io { .. }) && !log.is_poisoned() {
                         self.forget(key, &log);
@@ -118,28 +140,30 @@ impl Logs {
                 }
             }
         }
-        Err(StoreError::backend(format!(
-            "{} is another file whenever it is opened",
-            key.name(&self.layout).path.display()
-        )))
+        let holder = format!("whoever replaces {}", key.name(&self.layout).relative());
+        Err(StoreError::Busy { holder, host: None, since: None })
     }
 
-    fn get(&self, key: LogKey, purpose: Purpose) -> Result<Option<Arc<RecordLog>>> {
+    fn get(&self, key: LogKey, purpose: Purpose) -> Result<Opened<Arc<RecordLog>>> {
         {
             let mut slots = lock_mutex(&self.slots);
             slots.clock += 1;
             let now = slots.clock;
             if let Some(slot) = slots.open.get_mut(&key) {
                 slot.used = now;
-                return Ok(Some(Arc::clone(&slot.log)));
+                return Ok(Opened::Log(Arc::clone(&slot.log)));
             }
         }
-        let Some((log, keep)) = self.open(key, purpose)? else { return Ok(None) };
+        let (log, keep) = match self.open(key, purpose)? {
+            Opened::Log(opened) => opened,
+            Opened::Missing => return Ok(Opened::Missing),
+            Opened::Outdated => return Ok(Opened::Outdated),
+        };
         let log = Arc::new(log);
         if keep {
             self.keep(key, &log);
         }
-        Ok(Some(log))
+        Ok(Opened::Log(log))
     }
 
     fn keep(&self, key: LogKey, log: &Arc<RecordLog>) {
@@ -171,22 +195,60 @@ impl Logs {
     }
 
     /// Opens a log; and whether it serves every purpose, so that it may be kept.
-    fn open(&self, key: LogKey, purpose: Purpose) -> Result<Option<(RecordLog, bool)>> {
+    fn open(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
         if !self.is_session_folder(key)? {
-            return Ok(None);
+            return Ok(Opened::Missing);
         }
-        let name = key.name(&self.layout);
+        let (name, may_keep) = self.newest_part(key, purpose)?;
         let opened = match self.open_file(&name, purpose) {
-            Err(error) => return Err(self.another_kind(key, &name).unwrap_or(error)),
+            Err(error) => return Err(self.another_kind(&name).unwrap_or(error)),
             opened => opened?,
         };
-        let Some((file, keep)) = opened else { return Ok(None) };
-        self.refuse_parts(key)?;
-        self.record_log(name, file).map(|log| Some((log, keep)))
+        match opened {
+            Some((file, keep)) => match self.record_log(&name, file) {
+                // The parts before it may have gone away with it.
+                Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
+                log => Ok(Opened::Log((log?, keep && may_keep))),
+            },
+            None if self.newest_part(key, purpose)?.0.part == name.part => Ok(Opened::Missing),
+            None => Ok(Opened::Outdated),
+        }
     }
 
-    fn record_log(&self, name: LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
-        RecordLog::new(Arc::clone(&self.disk), name, file, self.events.clone())
+    /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs two looks for names.
+    fn newest_part(&self, key: LogKey, purpose: Purpose) -> Result<(LogName, bool)> {
+        let first = key.name(&self.layout);
+        if first.segment.is_none() {
+            return Ok((first, true));
+        }
+        let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
+        // A part without write bits has another one behind it, even if that is not the next.
+        if stat(&first.of_part(2))?.is_none() && stat(&first)?.is_none_or(|stat| stat.writable) {
+            return Ok((first, true));
+        }
+        let parts = find_parts(&*self.disk, &first)?;
+        let failed = parts.failed.iter().filter(|part| **part < parts.newest);
+        let is_mended = purpose != Purpose::Read || !self.writable;
+        if is_mended && self.writable {
+            failed.clone().try_for_each(|part| self.mend(&first.of_part(*part)))?;
+        }
+        // Who only reads leaves what is to be mended to the next opening.
+        Ok((first.of_part(parts.newest), is_mended || failed.count() == 0))
+    }
+
+    /// Writes a sealed part anew whose sync failed.
+    fn mend(&self, name: &LogName) -> Result<()> {
+        let Some((file, _)) = self.open_to_read(&name.path)? else { return Ok(()) };
+        RecordLog::new(Arc::clone(&self.disk), name.clone(), file, None, self.events.clone())?.sealed().mend_sealed()
+    }
+
+    fn record_log(&self, name: &LogName, file: Box<dyn DiskFile>) -> Result<RecordLog> {
+        let before = if name.part == 1 { Seq::START } else { seq_before(&*self.disk, &*file, name)? };
+        RecordLog::new(Arc::clone(&self.disk), name.clone(), file, Some(before), self.events.clone())
+    }
+
+    fn is_gone(&self, name: &LogName) -> Result<bool> {
+        Ok(found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_none())
     }
 
     /// The log's file; and whether it serves every purpose.
@@ -214,13 +276,17 @@ impl Logs {
         Ok(file.map(|file| (file, !self.writable)))
     }
 
-    /// Opens a log for appending that has no write bits: somebody is replacing it, or died while he did.
+    /// Opens a log for appending that has no write bits: somebody is replacing it, or died while he did. `None` also if it
+    /// goes on in a later part.
     fn open_protected(&self, name: &LogName) -> Result<Option<Box<dyn DiskFile>>> {
         let path = &name.path;
         let mut tries = 1;
         loop {
             let Some((file, _)) = self.open_to_read(path)? else { return Ok(None) };
-            self.record_log(name.clone(), file)?.settle_if_protected()?;
+            let log = RecordLog::new(Arc::clone(&self.disk), name.clone(), file, None, self.events.clone())?;
+            if !log.settle_if_protected()? {
+                return Ok(None);
+            }
             match found(self.disk.open(path, OpenMode::Append)) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && tries < REOPEN_TRIES => tries += 1,
                 opened => return opened.at("open", path),
@@ -228,7 +294,8 @@ impl Logs {
         }
     }
 
-    /// Whoever writes the first line of a log beside the segments sees to it that the log keeps its name.
+    /// Whoever writes the first line of a log beside the segments, or of a later part, sees to it that the file keeps its name;
+    /// whoever opens an empty one to read does not keep it open. `None` if the folder went away.
     fn sync_names(
         &self,
         name: &LogName,
@@ -236,12 +303,17 @@ impl Logs {
         file: Option<Box<dyn DiskFile>>,
     ) -> Result<Option<(Box<dyn DiskFile>, bool)>> {
         let Some(file) = file else { return Ok(None) };
-        if purpose == Purpose::Create && file.stat().at("stat", &name.path)?.bytes == 0 {
+        let is_empty = file.stat().at("stat", &name.path)?.bytes == 0;
+        let writes = purpose != Purpose::Read;
+        if is_empty && writes {
             for folder in name.folders() {
-                self.disk.sync_folder(folder).at("sync", folder)?;
+                let synced = found(self.disk.sync_folder(folder)).at("sync", folder)?;
+                if synced.is_none() {
+                    return Ok(None);
+                }
             }
         }
-        Ok(Some((file, true)))
+        Ok(Some((file, !is_empty || writes)))
     }
 
     /// A session's folder is a folder of its own: a link to one elsewhere is as little trusted as a link to a log.
@@ -252,19 +324,10 @@ impl Logs {
     }
 
     /// The damage of a segment that has something else than a file in its log's place, which no opening takes for one.
-    fn another_kind(&self, key: LogKey, name: &LogName) -> Option<StoreError> {
-        let LogKey::Segment(_, segment) = key else { return None };
-        let stat = self.disk.stat(&name.path).ok().filter(|stat| stat.kind != FileKind::File);
-        stat.map(|_| corrupt(Some(segment), 0, None, "what stands in the log's place is not a regular file"))
-    }
-
-    /// Answering from the first part alone would be a shorter answer than the log's.
-    fn refuse_parts(&self, key: LogKey) -> Result<()> {
-        let LogKey::Segment(session, segment) = key else { return Ok(()) };
-        let second = self.layout.second_part(session, segment);
-        match found(self.disk.stat(&second)).at("stat", &second)? {
-            Some(_) => Err(StoreError::Unsupported { what: "a log of more than one part" }),
-            None => Ok(()),
-        }
+    fn another_kind(&self, name: &LogName) -> Option<StoreError> {
+        let segment = Some(name.segment?);
+        self.disk.stat(&name.path).ok().filter(|stat| stat.kind != FileKind::File)?;
+        let detail = "what stands in the log's place is not a regular file".to_owned();
+        Some(StoreError::Corrupt(Damage { segment, part: name.part, offset: 0, seq: None, detail }))
     }
 }

@@ -58,12 +58,24 @@ pub struct FsOptions {
     pub remote: RemoteMedium,
     /// How many logs are kept open at most.
     pub open_logs_max: usize,
+    /// How many bytes a part of a segment's log may have. A call that would make it longer starts a new part; a call that is longer by
+    /// itself has a part of its own.
+    pub max_part_bytes: u64,
 }
+
+/// Large enough that few logs ever have two, small enough to be copied, checked and replaced at once.
+const PART_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl FsOptions {
     /// The defaults, at the given time.
     pub const fn at(now: TimestampMs) -> Self {
-        Self { now, durability: DurabilityPolicy::Turn, remote: RemoteMedium::ReadOnly, open_logs_max: 128 }
+        Self {
+            now,
+            durability: DurabilityPolicy::Turn,
+            remote: RemoteMedium::ReadOnly,
+            open_logs_max: 128,
+            max_part_bytes: PART_BYTES_MAX,
+        }
     }
 }
 
@@ -180,7 +192,7 @@ fn not_a_store(root: &Path, detail: impl Into<String>) -> StoreError {
     StoreError::NotAStore { path: root.to_owned(), detail: detail.into() }
 }
 
-fn is_remote(disk: &dyn Disk, root: &Path) -> Result<bool> {
+pub(crate) fn is_remote(disk: &dyn Disk, root: &Path) -> Result<bool> {
     let mut folder = root;
     loop {
         let existing = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -252,7 +264,7 @@ fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     }
 }
 
-fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
+pub(crate) fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
     let mut missing: Vec<PathBuf> = Vec::new();
     let mut next = Some(folder);
     while let Some(folder) = next.filter(|folder| !folder.as_os_str().is_empty()) {
@@ -261,7 +273,6 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => break,
             made => {
                 made.at("create", folder)?;
-                sync_parent(disk, folder)?;
                 break;
             }
         }
@@ -272,16 +283,21 @@ fn create_folders(disk: &dyn Disk, folder: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.at("create", folder)?,
         }
-        sync_parent(disk, folder)?;
     }
     Ok(())
 }
 
-fn sync_parent(disk: &dyn Disk, folder: &Path) -> Result<()> {
-    match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => disk.sync_folder(parent).at("sync", parent),
-        None => Ok(()),
+/// Makes the folder's name last, and those of all folders that it stands in, as far as this user may.
+pub(crate) fn sync_ancestors(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    for ancestor in folder.ancestors().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match disk.sync_folder(ancestor) {
+            Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported) => {}
+            done => done.at("sync", ancestor)?,
+        }
     }
+    Ok(())
 }
 
 /// The header that is there, or a new one.
@@ -295,6 +311,8 @@ fn create_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<H
     if let Some(header) = read_header(disk, layout)? {
         return Ok(header);
     }
+    // Whoever made these folders may not have come to syncing them; a header says that the store can be built on.
+    sync_ancestors(disk, layout.root())?;
     let header = Header::new(now);
     let mut text = serde_json::to_vec(&header).map_err(StoreError::backend)?;
     text.push(b'\n');

@@ -8,22 +8,21 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
-use store_core::call::{self, Prepared, Slot};
-use store_core::codec::Line;
+use store_core::call;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
-    Watch,
+    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
-use crate::error::{At as _, corrupt, found};
+use crate::error::{At as _, found};
 use crate::events::Events;
 use crate::layout::{FORMAT_VERSION, Layout};
-use crate::live::{Live, Touched};
+use crate::live::Live;
 use crate::logs::{LogKey, Logs, Purpose};
 use crate::open::{DurabilityPolicy, FsOptions};
-use crate::record_log::{Locked, NewLine, View, lock_mutex};
+use crate::read::{read_behind, read_last};
+use crate::record_log::{NewLine, View, lock_mutex};
 
 /// What a handle may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,9 @@ pub struct FsStore {
     lasting: Mutex<HashSet<PathBuf>>,
     access: Access,
     format: u32,
-    durability: DurabilityPolicy,
+    pub(crate) durability: DurabilityPolicy,
+    /// How long a part of a log may become.
+    pub(crate) max_part_bytes: u64,
     /// The lock on the store, which goes with the handle.
     _lock: Option<Box<dyn DiskFile>>,
 }
@@ -107,6 +108,7 @@ impl FsStore {
             access,
             format,
             durability: options.durability,
+            max_part_bytes: options.max_part_bytes,
             _lock: lock,
         }
     }
@@ -127,14 +129,6 @@ impl FsStore {
             Access::Write => Ok(()),
             Access::ReadOnly => Err(StoreError::ReadOnly),
             Access::TooNew { found } => Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION }),
-        }
-    }
-
-    fn durability_of(&self, asked: Option<Durability>, entries: &[Prepared]) -> Durability {
-        match (asked, self.durability) {
-            (Some(asked), _) => asked,
-            (None, DurabilityPolicy::Turn) => call::durability_by_policy(entries),
-            (None, DurabilityPolicy::Always(durability)) => durability,
         }
     }
 
@@ -163,7 +157,7 @@ impl FsStore {
             log.read(|view| {
                 let end = view.end()?;
                 let mut texts = Vec::new();
-                view.forward(&end, 0, Seq(1), |_, line| {
+                view.read_from(&end, Seq(1), |_, line| {
                     texts.push(line.text());
                     Ok(ControlFlow::Continue(()))
                 })?;
@@ -183,76 +177,6 @@ impl FsStore {
         let key = LogKey::Segment(session, segment);
         self.logs.on(key, Purpose::Read, |log| log.read(&read))?.ok_or(StoreError::no_segment(segment))
     }
-
-    fn append_locked(
-        &self,
-        (session, segment): (SessionId, SegmentId),
-        prepared: &[Prepared],
-        options: &AppendOptions,
-        log: &mut Locked<'_>,
-    ) -> Result<(Vec<Position>, Seq)> {
-        let slots = if prepared.iter().any(|entry| entry.key.is_some()) {
-            call::resolve_keys(prepared, |key| log.find_key(key))?
-        } else {
-            (0..prepared.len()).map(Slot::Write).collect()
-        };
-        let writes = call::entries_to_write(prepared, &slots);
-        if writes.is_empty() {
-            return Ok((call::answer(&slots, &[]), log.seq()));
-        }
-        let actual = log.end();
-        if let Some(expected) = options.expected
-            && !expected.holds_at(actual)
-        {
-            return Err(StoreError::Conflict { expected, actual });
-        }
-        self.touch(Touched::segment(session, segment))?;
-        let lines: Vec<NewLine<'_>> =
-            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
-        let written = log.write(&lines)?;
-        Ok((call::answer(&slots, &written), log.seq()))
-    }
-}
-
-/// A line as a record.
-fn to_record(segment: SegmentId, offset: u64, line: &Line<'_>) -> Result<Record> {
-    let text = line.text();
-    let entry = LogEntry::from_text(&text)
-        .map_err(|error| corrupt(Some(segment), offset, Some(line.seq), format!("not an entry: {error}")))?;
-    let position = Position { seq: line.seq, crc32c: line.crc32c };
-    Ok(Record { position, key: line.key.as_deref().map(str::to_owned), text, entry })
-}
-
-/// At most `limit` records from `first`, whose line stands at or a little behind `offset`.
-fn read_records(
-    view: &View<'_>,
-    end: &crate::record_log::End,
-    segment: SegmentId,
-    (offset, first): (u64, Seq),
-    limit: usize,
-) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
-    view.forward(end, offset, first, |offset, line| {
-        records.push(to_record(segment, offset, line)?);
-        Ok(if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    Ok(records)
-}
-
-/// At most `limit` records behind `after`.
-pub(crate) fn read_behind(
-    view: &View<'_>,
-    end: &crate::record_log::End,
-    segment: SegmentId,
-    after: Seq,
-    limit: usize,
-) -> Result<Vec<Record>> {
-    if limit == 0 || after >= end.seq {
-        return Ok(Vec::new());
-    }
-    let first = after.next();
-    let offset = if after == Seq::START { 0 } else { view.locate(end, first)? };
-    read_records(view, end, segment, (offset, first), limit)
 }
 
 impl Store for FsStore {
@@ -275,18 +199,7 @@ impl Store for FsStore {
         entries: &[NewEntry],
         options: &AppendOptions,
     ) -> Result<Vec<Position>> {
-        self.check_writable()?;
-        let prepared = call::prepare_append(entries)?;
-        let durability = self.durability_of(options.durability, &prepared);
-        let appended = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
-            let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
-            let Some((positions, seq)) = done else { return Ok(None) };
-            if durability == Durability::Synced {
-                log.sync_through(seq)?;
-            }
-            Ok(Some(positions))
-        })?;
-        appended.ok_or(StoreError::no_segment(segment))
+        self.append_entries(session, segment, entries, options)
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
@@ -294,16 +207,7 @@ impl Store for FsStore {
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
-        self.read_segment(session, segment, |view| {
-            let end = view.end()?;
-            let count = u64::try_from(count).unwrap_or(u64::MAX).min(end.seq.0);
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            let first = Seq(end.seq.0 - count + 1);
-            let offset = if count == end.seq.0 { 0 } else { view.tail_start(&end, count)? };
-            read_records(view, &end, segment, (offset, first), usize::MAX)
-        })
+        self.read_segment(session, segment, |view| read_last(view, &view.end()?, segment, count))
     }
 
     fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {

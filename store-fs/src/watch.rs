@@ -15,19 +15,20 @@ use store_core::{
 
 use crate::disk::{Disk, FileStat};
 use crate::error::{At as _, found};
-use crate::layout::Layout;
+use crate::layout::LogName;
 use crate::logs::{LogKey, Logs, Purpose};
+use crate::read::read_behind;
 use crate::record_log::{End, Look, View};
-use crate::store::{FsStore, read_behind};
+use crate::store::FsStore;
 
 /// How long a writer is given to take back what it could not write whole.
 const SECOND_LOOK: Duration = Duration::from_millis(2);
 
 impl Watch for FsStore {
     fn tail(&self, session: SessionId, segment: SegmentId, from: TailFrom) -> Result<Box<dyn Tail>> {
-        let (disk, layout) = (Arc::clone(&self.disk), self.layout.clone());
-        let logs = Logs::new(Arc::clone(&disk), layout.clone(), false, 1, None);
-        let followed = Followed { disk, layout, logs, session, segment, read_to: None };
+        let disk = Arc::clone(&self.disk);
+        let logs = Logs::new(Arc::clone(&disk), self.layout.clone(), false, 1, None);
+        let followed = Followed { disk, logs, session, segment, read_to: None };
         Ok(Box::new(Follower::start(followed, segment, from, POLL)?))
     }
 
@@ -43,14 +44,13 @@ impl Watch for FsStore {
 /// A segment's log as a tail reads it.
 struct Followed {
     disk: Arc<dyn Disk>,
-    layout: Layout,
     /// The one log, kept open so that its file's number is given to no other file.
     logs: Logs,
     session: SessionId,
     segment: SegmentId,
-    /// The file as it was read last; `None` where it did not end with a whole line, so that its length says nothing: a torn
+    /// The newest part as it was read last; `None` where it did not end with a whole line, so that its length says nothing: a torn
     /// one may be replaced by as many bytes.
-    read_to: Option<FileStat>,
+    read_to: Option<(LogName, FileStat)>,
 }
 
 impl Followed {
@@ -68,22 +68,26 @@ impl Followed {
         self.read_to = None;
         let key = LogKey::Segment(self.session, self.segment);
         let looked = self.logs.on(key, Purpose::Read, |log| {
-            log.peek(look, |view| {
+            let looked = log.peek(look, |view| {
                 let end = view.end()?;
                 Ok((read(view, &end)?, end))
-            })
+            })?;
+            Ok(looked.map(|(done, stat)| (done, (log.name().clone(), stat))))
         })?;
-        let ((done, end), stat) = looked.ok_or(StoreError::no_segment(self.segment))?;
-        self.read_to = Some(stat).filter(|stat| end.bytes == stat.bytes && end.missing.is_empty());
+        let ((done, end), (name, stat)) = looked.ok_or(StoreError::no_segment(self.segment))?;
+        let is_whole = end.bytes == stat.bytes && end.missing.is_empty();
+        self.read_to = is_whole.then_some((name, stat));
         Ok(done)
     }
 }
 
 impl TailSource for Followed {
     fn is_unchanged(&mut self) -> Result<bool> {
-        let Some(read_to) = self.read_to else { return Ok(false) };
-        let path = self.layout.log(self.session, self.segment);
-        Ok(found(self.disk.stat(&path)).at("stat", &path)? == Some(read_to))
+        let Some((name, read_to)) = &self.read_to else { return Ok(false) };
+        let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
+        // A part that is sealed has lost its write bits; who read it without them asks whether it is the last one still.
+        let is_last = read_to.writable || stat(&name.of_part(name.part + 1))?.is_none();
+        Ok(is_last && stat(name)? == Some(*read_to))
     }
 
     fn read(&mut self, after: Seq, limit: usize) -> Result<Vec<Record>> {

@@ -1,6 +1,6 @@
 //! What the checks are written with: ids, entries, calls, and expectations that say in words what went wrong.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
 use serde_json::{Value, json};
 use store_core::{
@@ -157,7 +157,7 @@ pub(super) trait Works<T> {
     fn works(self, what: &str) -> Result<T, Failure>;
 }
 
-impl<T> Works<T> for store_core::Result<T> {
+impl<T, E: Display> Works<T> for Result<T, E> {
     fn works(self, what: &str) -> Result<T, Failure> {
         self.map_err(|error| Failure::new(format!("{what} must succeed, it answered: {error}")))
     }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use store_core::integrity::{
+    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair, Rollback,
+    Visit,
+};
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Lease, LeaseHolder, LogEntry, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store,
-    StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
+    Integrity, Lease, LeaseHolder, LogEntry, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId,
+    Store, StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use super::reference::Reference;
@@ -34,6 +38,16 @@ type Delete = fn(&Handle, SessionId) -> Result<()>;
 type Follow = fn(&Handle, SessionId, SegmentId, TailFrom) -> Result<Box<dyn Tail>>;
 type TakeLease = fn(&Handle, SessionId, SegmentId, &str, TimestampMs) -> Result<Lease>;
 type Leased = fn(&Handle, SessionId, SegmentId) -> Result<Option<LeaseHolder>>;
+type ScanLog = fn(&Handle, SessionId, SegmentId, &mut Visit<'_>) -> Result<()>;
+type Examine = fn(&Handle, Option<SessionId>) -> Result<Vec<Finding>>;
+type CheckBlob = fn(&Handle, &BlobRef) -> Result<()>;
+type MakeCheckpoint = fn(&Handle, SessionId, SegmentId, &NewCheckpoint) -> Result<Checkpoint>;
+type ListCheckpoints = fn(&Handle, SessionId, SegmentId) -> Result<Vec<ListedCheckpoint>>;
+type RollBack = fn(&Handle, SessionId, SegmentId, u64, &MaintenanceOptions) -> Result<Rollback>;
+type RepairLog = fn(&Handle, SessionId, SegmentId, &MaintenanceOptions) -> Result<Repair>;
+type Collect = fn(&Handle, bool) -> Result<Collection>;
+type Events = fn(&Handle) -> Result<Vec<Event>>;
+type RecordEvent = fn(&Handle, &Event) -> Result<()>;
 
 /// What replaces the calls of the reference; `None` keeps the reference's own.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +74,16 @@ pub(super) struct Rules {
     pub(super) follow: Option<Follow>,
     pub(super) lease: Option<TakeLease>,
     pub(super) leased: Option<Leased>,
+    pub(super) scan: Option<ScanLog>,
+    pub(super) examine: Option<Examine>,
+    pub(super) check_blob: Option<CheckBlob>,
+    pub(super) checkpoint: Option<MakeCheckpoint>,
+    pub(super) checkpoints: Option<ListCheckpoints>,
+    pub(super) rollback: Option<RollBack>,
+    pub(super) repair: Option<RepairLog>,
+    pub(super) collect: Option<Collect>,
+    pub(super) events: Option<Events>,
+    pub(super) record: Option<RecordEvent>,
 }
 
 impl Rules {
@@ -87,6 +111,16 @@ impl Rules {
         follow: None,
         lease: None,
         leased: None,
+        scan: None,
+        examine: None,
+        check_blob: None,
+        checkpoint: None,
+        checkpoints: None,
+        rollback: None,
+        repair: None,
+        collect: None,
+        events: None,
+        record: None,
     };
 }
 
@@ -310,6 +344,61 @@ impl Backend for Handle {
     fn watch(&self) -> Option<&dyn Watch> {
         Some(self)
     }
+
+    fn integrity(&self) -> Option<&dyn Integrity> {
+        Some(self)
+    }
+}
+
+impl Integrity for Handle {
+    fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {
+        call!(self, scan, scan(session, segment, visit))
+    }
+
+    fn examine(&self, session: Option<SessionId>) -> Result<Vec<Finding>> {
+        call!(self, examine, examine(session))
+    }
+
+    fn check_blob(&self, reference: &BlobRef) -> Result<()> {
+        match self.rules.check_blob {
+            Some(replacement) => replacement(self, reference),
+            None => self.get_blob(reference).map(drop),
+        }
+    }
+
+    fn checkpoint(&self, session: SessionId, segment: SegmentId, new: &NewCheckpoint) -> Result<Checkpoint> {
+        call!(self, checkpoint, checkpoint(session, segment, new))
+    }
+
+    fn checkpoints(&self, session: SessionId, segment: SegmentId) -> Result<Vec<ListedCheckpoint>> {
+        call!(self, checkpoints, checkpoints(session, segment))
+    }
+
+    fn rollback(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        checkpoint: u64,
+        options: &MaintenanceOptions,
+    ) -> Result<Rollback> {
+        call!(self, rollback, rollback(session, segment, checkpoint, options))
+    }
+
+    fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
+        call!(self, repair, repair(session, segment, options))
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<Collection> {
+        call!(self, collect, collect(dry_run))
+    }
+
+    fn events(&self) -> Result<Vec<Event>> {
+        call!(self, events, events())
+    }
+
+    fn record(&self, event: &Event) -> Result<()> {
+        call!(self, record, record(event))
+    }
 }
 
 impl Watch for Handle {
@@ -353,6 +442,10 @@ impl Harness for FaultyHarness {
 
     fn reopen(&mut self) {
         self.0 = self.0.another(true, false);
+    }
+
+    fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+        self.0.inner.damage(session, segment, seq).is_ok()
     }
 
     fn limits(&self) -> Limits {

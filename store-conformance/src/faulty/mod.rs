@@ -6,12 +6,14 @@
 mod append;
 mod blob;
 mod change;
+mod collect;
 mod concurrency;
 mod create;
 mod delete;
 mod expected;
 mod fact;
 mod handle;
+mod integrity;
 mod key;
 mod lease;
 mod list;
@@ -19,11 +21,15 @@ mod origin;
 mod read;
 mod reference;
 mod reopen;
+mod repair;
+mod rollback;
+mod snapshot_set;
 mod tail;
 mod text;
 mod trace;
 
 use self::handle::{FaultyHarness, Rules};
+pub use self::snapshot_set::{FaultySnapshotSet, SNAPSHOT_SETS};
 use crate::Harness;
 
 /// A store that breaks one rule.
@@ -50,7 +56,12 @@ impl FaultyStore {
 
 /// Every faulty store, in the order of the contract.
 pub fn all() -> impl Iterator<Item = &'static FaultyStore> {
-    of_the_log().chain(of_watching())
+    of_the_log().chain(of_watching()).chain(of_integrity())
+}
+
+/// The stores that break a rule of verifying, checkpoints, rollbacks, repairs or collection.
+pub fn of_integrity() -> impl Iterator<Item = &'static FaultyStore> {
+    [integrity::STORES, rollback::STORES, repair::STORES, collect::STORES].into_iter().flatten()
 }
 
 /// The stores that break a rule of tails or leases.

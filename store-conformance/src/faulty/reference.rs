@@ -1,10 +1,14 @@
 //! What the faulty stores stand on: the reference in memory, with limits that are small enough to be reached quickly.
 
 use store_core::call::check_size;
+use store_core::integrity::{
+    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair, Rollback,
+    Visit,
+};
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store,
-    Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
+    Integrity, Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId,
+    Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
 };
 
 use crate::Limits;
@@ -127,8 +131,56 @@ impl Reference {
         self.0.lease(session, segment, holder, now)
     }
 
+    pub(super) fn damage(&self, session: SessionId, segment: SegmentId, seq: Seq) -> Result<()> {
+        self.0.damage(session, segment, seq)
+    }
+
     pub(super) fn leased(&self, session: SessionId, segment: SegmentId) -> Result<Option<LeaseHolder>> {
         self.0.leased(session, segment)
+    }
+}
+
+impl Integrity for Reference {
+    fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {
+        self.0.scan(session, segment, visit)
+    }
+
+    fn examine(&self, session: Option<SessionId>) -> Result<Vec<Finding>> {
+        self.0.examine(session)
+    }
+
+    fn checkpoint(&self, session: SessionId, segment: SegmentId, new: &NewCheckpoint) -> Result<Checkpoint> {
+        self.0.checkpoint(session, segment, new)
+    }
+
+    fn checkpoints(&self, session: SessionId, segment: SegmentId) -> Result<Vec<ListedCheckpoint>> {
+        self.0.checkpoints(session, segment)
+    }
+
+    fn rollback(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        checkpoint: u64,
+        options: &MaintenanceOptions,
+    ) -> Result<Rollback> {
+        self.0.rollback(session, segment, checkpoint, options)
+    }
+
+    fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
+        self.0.repair(session, segment, options)
+    }
+
+    fn collect(&self, dry_run: bool) -> Result<Collection> {
+        self.0.collect(dry_run)
+    }
+
+    fn events(&self) -> Result<Vec<Event>> {
+        self.0.events()
+    }
+
+    fn record(&self, event: &Event) -> Result<()> {
+        self.0.record(event)
     }
 }
 

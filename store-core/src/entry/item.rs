@@ -20,7 +20,7 @@ pub enum Role {
 }
 
 /// A reference to bytes that are kept beside the log, by content: `{"$blob":"<sha256>","bytes":n}`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlobRef {
     /// SHA-256 of the bytes, 64 lower-case hex digits.
     #[serde(rename = "$blob")]

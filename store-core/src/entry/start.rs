@@ -129,6 +129,16 @@ pub enum HistoryItem {
     Item(Item),
 }
 
+impl HistoryItem {
+    /// The reference, if it is one.
+    pub const fn as_reference(&self) -> Option<&HistoryRef> {
+        match self {
+            Self::Reference(reference) => Some(reference),
+            Self::Item(_) => None,
+        }
+    }
+}
+
 /// The first entry of every segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SegmentStart {

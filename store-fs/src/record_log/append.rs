@@ -3,7 +3,6 @@
 //! One write takes the whole call. If the medium takes only a part, the part is taken back before the lock is given
 //! up; if the process dies in between, `more` and the checksum tell the next reader, and the next writer cleans up.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -13,7 +12,7 @@ use store_core::group_commit::Poisoned;
 use store_core::{Position, Result, Seq, StoreError};
 
 use super::read::View;
-use super::{End, FileLock, KeyAt, Known, RecordLog, Writer, lock_mutex};
+use super::{End, FileLock, KeyAt, Keys, Known, Place, RecordLog, Writer, lock_mutex};
 use crate::disk::{DiskFile, FileStat, LockKind};
 use crate::error::At as _;
 
@@ -29,9 +28,9 @@ pub(crate) struct NewLine<'a> {
 
 /// A log whose lock is held: what may be done with it then.
 pub(crate) struct Locked<'a> {
-    log: &'a RecordLog,
-    writer: &'a mut Writer,
-    known: Known,
+    pub(super) log: &'a RecordLog,
+    pub(super) writer: &'a mut Writer,
+    pub(super) known: Known,
 }
 
 impl RecordLog {
@@ -44,8 +43,8 @@ impl RecordLog {
         if !self.is_fit(&stat)? {
             return Ok(None);
         }
-        let known = self.refresh(&mut writer, stat.bytes)?;
-        work(&mut Locked { log: self, writer: &mut writer, known }).map(Some)
+        let done = self.refresh(&mut writer, stat.bytes);
+        self.unless_gone(done.and_then(|known| work(&mut Locked { log: self, writer: &mut writer, known })))
     }
 
     /// Whether the file under the lock may be written to; where it may not, another one has been put in its place.
@@ -58,7 +57,9 @@ impl RecordLog {
             return Ok(false);
         }
         if !stat.writable {
-            self.settle()?;
+            if !self.settle()? {
+                return Ok(false);
+            }
         } else if !self.cleared.load(Ordering::Acquire) {
             self.clear_leftover()?;
         }
@@ -66,7 +67,7 @@ impl RecordLog {
         Ok(true)
     }
 
-    fn failed_sync(&self, poisoned: &Poisoned) -> StoreError {
+    pub(super) fn failed_sync(&self, poisoned: &Poisoned) -> StoreError {
         StoreError::io("sync", &self.name.path, io::Error::other(poisoned.clone()))
     }
 
@@ -82,25 +83,30 @@ impl RecordLog {
         let view = self.view(bytes).confirmed();
         let end = view.end()?;
         match before {
-            Some(known) if known.end.missing.is_empty() && known.end.bytes <= end.bytes => {
-                let (from, first) = (known.end.bytes, known.end.next_seq());
-                // What others wrote is damaged, or is no continuation: whoever asks for a key reads it all and is told.
-                if let Some(keys) = &mut writer.keys
-                    && collect_keys(&view, &end, from, first, keys).is_err()
-                {
-                    writer.keys = None;
-                }
-            }
+            // The keys of what others wrote are looked for when one is asked for.
+            Some(known) if known.end.missing.is_empty() && known.end.bytes <= end.bytes => {}
             Some(_) => {
                 writer.keys = None;
                 self.shared.restart();
             }
-            None => writer.keys = None,
+            None => writer.keys = writer.inherited.take(),
         }
         let known = Known { bytes, end };
         self.shared.group().wrote(end.seq.0);
         writer.known = Some(known);
         Ok(known)
+    }
+
+    /// Returns when all that was written to the log is on stable storage; `None` if the log's name no longer stands for this
+    /// file. It takes the log's lock.
+    pub(crate) fn sync(&self) -> Result<Option<()>> {
+        match self.with_lock(|log| Ok(log.seq())) {
+            Ok(Some(seq)) => self.sync_through(seq).map(Some),
+            Ok(None) => Ok(None),
+            // What is damaged is written to the medium as it is, unless a failed sync has made that worthless.
+            Err(StoreError::Corrupt(_)) if !self.has_failed_mark()? => self.sync_or_poison().map(Some),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns when everything through `seq` is on stable storage. Callers that wait at the same time share one sync, also
@@ -137,57 +143,76 @@ impl Locked<'_> {
     pub(crate) fn find_key(&mut self, key: &str) -> Result<Option<(Position, String)>> {
         let view = self.log.view(self.known.bytes);
         let end = self.known.end;
-        if self.writer.keys.is_none() {
-            let mut keys = HashMap::new();
-            collect_keys(&view, &end, 0, Seq(1), &mut keys)?;
-            self.writer.keys = Some(keys);
-        }
-        let Some(at) = self.writer.keys.as_ref().and_then(|keys| keys.get(key)).copied() else { return Ok(None) };
+        // What cannot be read whole is read again from the start by the next who asks.
+        let mut keys = self.writer.keys.take().filter(|keys| keys.through <= end.seq).unwrap_or_default();
+        keys.collect(&view, &end)?;
+        let at = self.writer.keys.insert(keys).at.get(key).copied();
+        let Some(at) = at else { return Ok(None) };
         let mut text = String::new();
-        view.forward(&end, at.offset, at.position.seq, |_, line| {
+        view.read_on(&end, at.place, at.position.seq, &mut |_, line| {
             text = line.text();
             Ok(ControlFlow::Break(()))
         })?;
         Ok(Some((at.position, text)))
     }
 
-    /// Writes the lines of one call; there is at least one.
+    /// The lines of one call, of which there is at least one, as they follow the log's end.
+    pub(crate) fn encode<'l>(&self, lines: &'l [NewLine<'l>]) -> Call<'l> {
+        let first = self.known.end.next_seq();
+        encode_call(&self.log.name.context, first, self.log.shared.mark(first), lines)
+    }
+
+    /// Whether this part of the log holds entries and would have more than `bytes_max` bytes with the call.
+    pub(crate) fn is_full_for(&self, call: &Call<'_>, bytes_max: u64) -> bool {
+        let End { bytes, missing, .. } = self.known.end;
+        bytes > 0 && bytes + (missing.len() + call.buffer.len()) as u64 > bytes_max
+    }
+
+    /// Writes the lines of one call.
     pub(crate) fn write(&mut self, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
+        let call = self.encode(lines);
+        self.write_call(&call)
+    }
+
+    /// Writes a call that was encoded with this lock held.
+    pub(crate) fn write_call(&mut self, call: &Call<'_>) -> Result<Vec<Position>> {
         self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
         self.writer.known = Some(self.known);
-        let start = self.known.end.bytes;
-        let first = self.known.end.next_seq();
-        let mark = self.log.shared.mark(first);
-        let (buffer, written) = encode_call(&self.log.name.context, first, mark, lines);
-        let missing = append_call(&*self.log.file, start, &buffer)
+        let End { bytes: start, seq: before, .. } = self.known.end;
+        let missing = append_call(&*self.log.file, start, &call.buffer)
             .inspect_err(|_| {
                 self.writer.known = None;
                 // What was taken back must not come back in the middle of what is written next.
                 let _ = self.log.sync_or_poison();
             })
             .at("append to", &self.log.name.path)?;
-        if let Some(mark) = mark {
+        if let Some(mark) = call.mark {
             self.log.shared.said(mark);
         }
-        if let Some(keys) = &mut self.writer.keys {
-            for (line, at) in lines.iter().zip(&written) {
-                if let Some(key) = line.key {
-                    keys.insert(key.to_owned(), KeyAt { position: at.position, offset: start + at.offset });
-                }
-            }
-        }
-        let positions: Vec<Position> = written.iter().map(|at| at.position).collect();
-        let bytes = start + (buffer.len() - missing.len()) as u64;
+        let positions: Vec<Position> = call.written.iter().map(|(position, _)| *position).collect();
+        let bytes = start + (call.buffer.len() - missing.len()) as u64;
         let last = positions.last().copied().unwrap_or(self.known.end.position());
         self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing, hole: false } };
         self.writer.known = Some(self.known);
+        if let Some(keys) = self.writer.keys.as_mut().filter(|keys| keys.through == before) {
+            keys.add(call, Place { part: self.log.name.part, offset: start }, last.seq);
+        }
         self.log.shared.group().wrote(last.seq.0);
         Ok(positions)
     }
 }
 
-/// The bytes of one call, and where in them each line starts. The first line says how far the log is on stable storage.
-fn encode_call(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &[NewLine<'_>]) -> (Vec<u8>, Vec<KeyAt>) {
+/// The bytes of one call.
+pub(crate) struct Call<'l> {
+    lines: &'l [NewLine<'l>],
+    buffer: Vec<u8>,
+    /// Each line's position, and where in the buffer it starts.
+    written: Vec<(Position, u64)>,
+    /// How far the first line says that the log is on stable storage.
+    mark: Option<Seq>,
+}
+
+fn encode_call<'l>(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &'l [NewLine<'l>]) -> Call<'l> {
     let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 64).sum());
     let mut written = Vec::with_capacity(lines.len());
     let mut seq = first;
@@ -195,10 +220,10 @@ fn encode_call(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &[New
         let offset = buffer.len() as u64;
         let fields = LineFields { seq, more, key: line.key, synced: mark.filter(|_| seq == first) };
         let crc32c = encode_line(&mut buffer, context, &fields, line.text);
-        written.push(KeyAt { position: Position { seq, crc32c }, offset });
+        written.push((Position { seq, crc32c }, offset));
         seq = seq.next();
     }
-    (buffer, written)
+    Call { lines, buffer, written, mark }
 }
 
 /// Appends the lines of a call and answers with what the last one lacks to be a line.
@@ -239,13 +264,29 @@ fn append_some(file: &dyn DiskFile, bytes: &[u8]) -> Result<(), (usize, io::Erro
     Ok(())
 }
 
-/// Notes the keys of the lines from `offset` on.
-fn collect_keys(view: &View<'_>, end: &End, offset: u64, first: Seq, keys: &mut HashMap<String, KeyAt>) -> Result<()> {
-    view.forward(end, offset, first, |offset, line| {
-        if let Some(key) = &line.key {
-            let position = Position { seq: line.seq, crc32c: line.crc32c };
-            keys.insert(key.clone().into_owned(), KeyAt { position, offset });
+impl Keys {
+    /// Notes the keys of everything up to the end that was not looked at yet.
+    fn collect(&mut self, view: &View<'_>, end: &End) -> Result<()> {
+        let Self { at, through } = self;
+        view.read_from(end, through.next(), |place, line| {
+            if let Some(key) = &line.key {
+                let position = Position { seq: line.seq, crc32c: line.crc32c };
+                at.insert(key.clone().into_owned(), KeyAt { position, place });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        *through = end.seq;
+        Ok(())
+    }
+
+    /// Notes the keys of a call that was written at `start`.
+    fn add(&mut self, call: &Call<'_>, start: Place, last: Seq) {
+        for (line, (position, offset)) in call.lines.iter().zip(&call.written) {
+            if let Some(key) = line.key {
+                let place = Place { offset: start.offset + offset, ..start };
+                self.at.insert(key.to_owned(), KeyAt { position: *position, place });
+            }
         }
-        Ok(ControlFlow::Continue(()))
-    })
+        self.through = last;
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
-use store_core::codec::decode_line;
+use store_core::codec::{Tail, decode_line, decode_tail};
 use store_core::{Result, Seq};
 
 use super::End;
@@ -22,7 +22,8 @@ const MARK_BYTES_MAX: usize = 64;
 const MARK_OPEN: &[u8] = br#","synced":"#;
 
 impl View<'_> {
-    /// Where the first line starts that breaks into zeros beyond what is known to have been on stable storage.
+    /// Where the hole starts, if there is one: where the first line starts that breaks into zeros beyond what is known to have been
+    /// on stable storage, or where that line's zeros start if it lacks nothing but its closing bytes.
     pub(super) fn find_hole(&self) -> Result<Option<u64>> {
         let checked = self.checked.map_or(0, |checked| checked.load(Ordering::Acquire));
         let from = if checked <= self.bytes { checked } else { 0 };
@@ -61,10 +62,11 @@ impl View<'_> {
         decode_line(&self.name.context, line).ok().and_then(|line| line.synced).unwrap_or(Seq::START)
     }
 
-    /// The last seq of a segment's first call, which was on stable storage before the segment appeared.
+    /// The last seq of a segment's first call, which was on stable storage before the segment appeared; in a later part, of the
+    /// parts before it.
     fn first_call(&self) -> Result<Seq> {
-        if self.name.segment.is_none() {
-            return Ok(Seq::START);
+        if self.name.segment.is_none() || self.name.part > 1 {
+            return Ok(self.start());
         }
         let mut lines = Lines::new(self, &self.whole(), 0);
         let Some((_, bytes)) = lines.next_line()? else { return Ok(Seq::START) };
@@ -72,14 +74,29 @@ impl View<'_> {
         Ok(line.map_or(Seq::START, |line| Seq(line.more.saturating_add(1))))
     }
 
-    fn whole(&self) -> End {
+    fn start(&self) -> Seq {
+        self.before.unwrap_or(Seq::START)
+    }
+
+    /// The seq of a line whose checksum is complete and right, and that has zeros where its closing bytes should be; and how
+    /// many bytes it has without them. The line was written: what the power loss took is only what the next writer adds.
+    fn closed_by_zeros(&self, line: &[u8]) -> Option<(Seq, u64)> {
+        let length = line.iter().position(|byte| *byte == 0).filter(|length| *length > 0)?;
+        match decode_tail(&self.name.context, &line[..length]) {
+            Tail::Complete { line, .. } => Some((line.seq, length as u64)),
+            Tail::Torn | Tail::Damaged(_) => None,
+        }
+    }
+
+    /// The end of a part that is taken as it is.
+    pub(super) fn whole(&self) -> End {
         End { bytes: self.bytes, ..End::EMPTY }
     }
 
     /// Reads the whole log: its marks may stand behind the zeros.
     fn look_for_hole(&self) -> Result<Option<u64>> {
         let mut mark = self.first_call()?;
-        let mut last = Seq::START;
+        let mut last = self.start();
         let mut zeroed = Vec::new();
         let mut lines = Lines::new(self, &self.whole(), 0);
         while let Some((start, bytes)) = lines.next_line()? {
@@ -88,8 +105,14 @@ impl View<'_> {
                     mark = mark.max(line.synced.unwrap_or(Seq::START));
                     last = line.seq;
                 }
-                Err(_) if is_zeroed(bytes, start + bytes.len() as u64 == self.bytes) => zeroed.push((start, last)),
-                Err(_) => {}
+                Err(_) => {
+                    if let Some((line, length)) = self.closed_by_zeros(bytes) {
+                        last = line;
+                        zeroed.push((start + length, last));
+                    } else if is_zeroed(bytes, start + bytes.len() as u64 == self.bytes) {
+                        zeroed.push((start, last));
+                    }
+                }
             }
         }
         Ok(zeroed.into_iter().find(|(_, last)| *last >= mark).map(|(start, _)| start))

@@ -2,14 +2,16 @@
 //!
 //! Segments, facts, traces and changes are all kept this way. [`read`] finds entries in a file that others may be
 //! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point,
-//! [`append`] writes a call's lines so that they are all there or none, and [`replace`] puts another file in a log's
-//! place. Readers take no lock and change nothing.
+//! [`append`] writes a call's lines so that they are all there or none, [`replace`] puts another file in a log's
+//! place, and [`parts`] goes on in a new file when one has grown large. Readers take no lock and change nothing.
 //!
 //! A log is known by its name. Whoever holds the log's lock asks what the name stands for: another file means that
-//! the log was replaced or deleted, and the descriptor is dropped.
+//! the log was replaced or deleted, and the descriptor is dropped. A file without write bits may have been sealed: if a
+//! later part is there, the descriptor is dropped too.
 
 mod append;
 mod hole;
+mod parts;
 mod read;
 mod recover;
 mod replace;
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store_core::{Position, Result, Seq, StoreError};
 
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
+pub(crate) use parts::{Place, find_parts, seq_before};
 pub(crate) use read::View;
 pub(crate) use recover::End;
 use shared::Shared;
@@ -32,11 +35,15 @@ use crate::error::{At as _, found};
 use crate::events::{EventKind, Events};
 use crate::layout::LogName;
 
-/// An open log.
+/// An open log: the newest part of one that has several.
 #[derive(Debug)]
 pub(crate) struct RecordLog {
     disk: Arc<dyn Disk>,
     name: LogName,
+    /// The last seq of the parts before this one, where it is known.
+    before: Option<Seq>,
+    /// Whether another part follows; such a log is only ever opened to be replaced.
+    is_sealed: bool,
     /// What this process knows of the file's syncs. Let go of before the file is closed, whose number is then free for another.
     shared: Arc<Shared>,
     file: Box<dyn DiskFile>,
@@ -65,7 +72,17 @@ pub(crate) enum Look {
 #[derive(Debug, Default)]
 struct Writer {
     known: Option<Known>,
-    keys: Option<HashMap<String, KeyAt>>,
+    keys: Option<Keys>,
+    /// What a handle of an earlier part knew of keys.
+    inherited: Option<Keys>,
+}
+
+/// Where the entries of idempotency keys stand.
+#[derive(Debug, Default)]
+struct Keys {
+    at: HashMap<String, KeyAt>,
+    /// The last entry that was looked at.
+    through: Seq,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +96,7 @@ struct Known {
 #[derive(Clone, Copy, Debug)]
 struct KeyAt {
     position: Position,
-    offset: u64,
+    place: Place,
 }
 
 /// A lock on a file that is given back at the end of a scope.
@@ -97,11 +114,12 @@ pub(crate) fn lock_mutex<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RecordLog {
-    /// A log whose file is open.
+    /// A log whose file is open; `before` is the last seq of the parts before it.
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         name: LogName,
         file: Box<dyn DiskFile>,
+        before: Option<Seq>,
         events: Option<Arc<Events>>,
     ) -> Result<Self> {
         let id = file.stat().at("stat", &name.path)?.id;
@@ -109,6 +127,8 @@ impl RecordLog {
         Ok(Self {
             disk,
             name,
+            before,
+            is_sealed: false,
             file,
             id,
             writer: Mutex::default(),
@@ -118,6 +138,11 @@ impl RecordLog {
             cleared: AtomicBool::default(),
             events,
         })
+    }
+
+    /// The same, of a part that another one follows.
+    pub(crate) fn sealed(self) -> Self {
+        Self { is_sealed: true, ..self }
     }
 
     /// Whether a sync of the file failed, so that nothing is written to it any more.
@@ -143,12 +168,24 @@ impl RecordLog {
     }
 
     /// What the log's name stands for, if it is still this file.
-    fn stat(&self) -> Result<Option<FileStat>> {
+    fn stat_of_name(&self) -> Result<Option<FileStat>> {
         let stat = found(self.disk.stat(&self.name.path)).at("stat", &self.name.path)?;
         Ok(stat.filter(|stat| stat.kind == FileKind::File && stat.id == self.id))
     }
 
-    /// Reads without a lock; `None` if the log's name no longer stands for this file.
+    fn has_its_name(&self) -> Result<bool> {
+        self.stat_of_name().map(|stat| stat.is_some())
+    }
+
+    /// The same, if the log does not go on in a later part. Only a file without write bits is asked for that.
+    fn stat(&self) -> Result<Option<FileStat>> {
+        match self.stat_of_name()? {
+            Some(stat) if !stat.writable && self.has_successor()? => Ok(None),
+            stat => Ok(stat),
+        }
+    }
+
+    /// Reads without a lock; `None` if the log's name no longer stands for this file, or the log goes on in another.
     ///
     /// A writer that takes back a torn line can show a reader bytes of two times. So what looks damaged is read
     /// once more while writers are kept out, and only then believed.
@@ -162,7 +199,15 @@ impl RecordLog {
         // Where a medium gives no locks the second reading is as good as the first.
         let _lock = self.file.lock(LockKind::Shared).ok().map(|()| FileLock(&*self.file));
         let Some(stat) = self.stat()? else { return Ok(None) };
-        read(&self.view(stat.bytes).confirmed()).map(Some)
+        self.unless_gone(read(&self.view(stat.bytes).confirmed()))
+    }
+
+    /// What was damaged because everything of it went away meanwhile is no damage.
+    fn unless_gone<T>(&self, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Err(StoreError::Corrupt(_)) if !self.has_its_name()? => Ok(None),
+            done => done.map(Some),
+        }
     }
 
     /// Reads without any lock, also where something looks damaged, and says what the file was then.
@@ -173,11 +218,12 @@ impl RecordLog {
             Look::First => view,
             Look::Again => view.confirmed(),
         };
-        read(&view).map(|done| Some((done, stat)))
+        self.unless_gone(read(&view).map(|done| (done, stat)))
     }
 
     fn view(&self, bytes: u64) -> View<'_> {
-        View::new(&*self.file, &self.name, bytes).checked_by(&self.checked)
+        let view = View::new(&*self.file, &self.name, bytes).behind(&*self.disk, self.before);
+        if self.is_sealed { view.sealed() } else { view.checked_by(&self.checked) }
     }
 }
 

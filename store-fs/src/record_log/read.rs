@@ -10,8 +10,9 @@ use std::sync::atomic::AtomicU64;
 use store_core::codec::{Line, decode_line};
 use store_core::{Damage, Result, SegmentId, Seq, StoreError};
 
+use super::parts::Place;
 use super::recover::End;
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::error::At as _;
 use crate::layout::LogName;
 
@@ -32,12 +33,29 @@ pub(crate) struct View<'a> {
     pub(super) checked: Option<&'a AtomicU64>,
     /// Whether no writer can be changing the file's end while it is looked at.
     pub(super) confirmed: bool,
+    /// The last seq of the parts before this one, where it is known.
+    pub(super) before: Option<Seq>,
+    /// Whether another part follows.
+    pub(super) sealed: bool,
+    /// Where the parts before this one are.
+    pub(super) disk: Option<&'a dyn Disk>,
 }
 
 impl<'a> View<'a> {
     /// The first `bytes` bytes of a log's file.
     pub(crate) fn new(file: &'a dyn DiskFile, name: &'a LogName, bytes: u64) -> Self {
-        Self { file, name, bytes, checked: None, confirmed: false }
+        let before = (name.part == 1).then_some(Seq::START);
+        Self { file, name, bytes, checked: None, confirmed: false, before, sealed: false, disk: None }
+    }
+
+    /// The same, with the parts before it, whose last seq is `before`.
+    pub(super) fn behind(self, disk: &'a dyn Disk, before: Option<Seq>) -> Self {
+        Self { disk: Some(disk), before: before.or(self.before), ..self }
+    }
+
+    /// The same, of a part that another one follows.
+    pub(super) fn sealed(self) -> Self {
+        Self { sealed: true, confirmed: true, ..self }
     }
 
     /// The same, remembering how far the file was looked through.
@@ -61,7 +79,7 @@ impl<'a> View<'a> {
         if segment.is_none() {
             detail = format!("{}: {detail}", self.name.path.display());
         }
-        StoreError::Corrupt(Damage { segment, part: 1, offset, seq, detail })
+        StoreError::Corrupt(Damage { segment, part: self.name.part, offset, seq, detail })
     }
 
     /// The bytes from `from` up to `to`.
@@ -128,15 +146,21 @@ impl<'a> View<'a> {
         Ok(std::str::from_utf8(&rest[..comma]).ok().and_then(|digits| digits.parse().ok()).map(Seq))
     }
 
-    /// The offset of the line with this seq, which is not 0 and not beyond the end. Where the line is damaged: the offset at
-    /// which the damage starts that hides it.
-    pub(crate) fn locate(&self, end: &End, seq: Seq) -> Result<u64> {
-        if let Some(offset) = self.search(end, seq)?
-            && self.valid_line_at(end, offset, seq)?
-        {
-            return Ok(offset);
+    /// The offset of the line with this seq, which is in this part. Where the line is damaged: the offset at which the
+    /// damage starts that hides it.
+    pub(super) fn locate(&self, end: &End, seq: Seq) -> Result<u64> {
+        match self.find(end, seq)? {
+            Some(offset) => Ok(offset),
+            None => self.scan(end, seq).map(|(_, offset)| offset),
         }
-        self.scan(end, seq)
+    }
+
+    /// The offset of the line with this seq; `None` if it is not there or cannot be found without reading everything.
+    pub(super) fn find(&self, end: &End, seq: Seq) -> Result<Option<u64>> {
+        match self.search(end, seq)? {
+            Some(offset) if self.valid_line_at(end, offset, seq)? => Ok(Some(offset)),
+            _ => Ok(None),
+        }
     }
 
     /// Binary search; `None` if it was misled.
@@ -170,24 +194,24 @@ impl<'a> View<'a> {
         Ok(decode_line(&self.name.context, bytes).is_ok_and(|line| line.seq == seq))
     }
 
-    /// Reads from the start: the line's offset, or the offset behind the last valid line before it.
-    fn scan(&self, end: &End, seq: Seq) -> Result<u64> {
+    /// Reads from the start: whether the line was found and its offset, or the offset behind the last valid line before it.
+    pub(super) fn scan(&self, end: &End, seq: Seq) -> Result<(bool, u64)> {
         let mut lines = Lines::new(self, end, 0);
         let mut behind = 0;
         while let Some((start, bytes)) = lines.next_line()? {
             let Ok(line) = decode_line(&self.name.context, bytes) else { continue };
             if line.seq == seq {
-                return Ok(start);
+                return Ok((true, start));
             }
             if line.seq < seq {
                 behind = start + bytes.len() as u64 + 1;
             }
         }
-        Ok(behind)
+        Ok((false, behind))
     }
 
     /// The offset of the line that has `count` - 1 lines behind it up to the end, found from the end backward.
-    pub(crate) fn tail_start(&self, end: &End, count: u64) -> Result<u64> {
+    pub(super) fn tail_start(&self, end: &End, count: u64) -> Result<u64> {
         let behind_newline = end.missing.is_empty();
         let mut at = end.bytes;
         for _ in 0..count {
@@ -200,15 +224,15 @@ impl<'a> View<'a> {
         Ok(at)
     }
 
-    /// Hands each line from `offset` on to `each`, checked: the line at `offset` is `first`, or lines before `first`
-    /// are passed over.
-    pub(crate) fn forward(
+    /// Hands each line of this part from `offset` on to `each`, checked: the line at `offset` is `first`, or lines before
+    /// `first` are passed over. Answers with the seq that should follow.
+    pub(super) fn forward(
         &self,
         end: &End,
         offset: u64,
         first: Seq,
-        mut each: impl FnMut(u64, &Line<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
+        each: &mut impl FnMut(Place, &Line<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<(), Seq>> {
         let mut lines = Lines::new(self, end, offset);
         let mut expected = first;
         let mut following = None;
@@ -226,14 +250,14 @@ impl<'a> View<'a> {
             }
             following = Some(line.more);
             expected = expected.next();
-            if each(start, &line)?.is_break() {
-                return Ok(());
+            if each(Place { part: self.name.part, offset: start }, &line)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        if expected <= end.seq {
+        if expected <= end.seq || following.is_some_and(|more| more > 0) {
             return Err(self.corrupt(end.bytes, Some(expected), "the entry is not there"));
         }
-        Ok(())
+        Ok(ControlFlow::Continue(expected))
     }
 }
 

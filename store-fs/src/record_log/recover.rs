@@ -42,6 +42,9 @@ impl End {
 impl View<'_> {
     /// Finds the end of the last complete call.
     pub(crate) fn end(&self) -> Result<End> {
+        if self.sealed {
+            return self.sealed_end();
+        }
         let hole = self.find_hole()?;
         if let Some(offset) = hole.filter(|_| !self.confirmed) {
             // A writer that takes back a torn line may show zeros for a moment.
@@ -58,7 +61,7 @@ impl View<'_> {
         Ok(end)
     }
 
-    fn find_end(&self) -> Result<End> {
+    pub(super) fn find_end(&self) -> Result<End> {
         let tail_start = self.line_start_before(self.bytes)?;
         let mut follower = None;
         if tail_start < self.bytes {
@@ -87,14 +90,14 @@ impl View<'_> {
             follower = Some((line.seq, line.more));
             at = start;
         }
-        Ok(End::EMPTY)
+        self.end_before()
     }
 
     /// The last line is the count, so it has to be one more than the line before it says. A line of the same log that stands there a
     /// second time has a checksum that matches, and entries behind it would get seqs that are taken.
     fn check_follows(&self, start: u64, seq: Seq) -> Result<()> {
         let before = match start.checked_sub(1) {
-            None => Some(Seq::START),
+            None => self.before,
             Some(newline) => self.claimed_seq(self.line_start_before(newline)?, start)?,
         };
         match before {
@@ -121,19 +124,18 @@ impl RecordLog {
     /// Makes the file end where its last complete call ends. The caller holds the log's lock.
     pub(super) fn heal(&self, known: &Known) -> Result<Known> {
         let End { bytes, missing, .. } = known.end;
-        if !missing.is_empty() {
-            append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
-            // A power loss must leave zeros behind this line, not within it.
-            self.sync_or_poison()?;
-            let bytes = bytes + missing.len() as u64;
-            return Ok(Known { bytes, end: End { bytes, missing: b"", ..known.end } });
-        }
         if bytes < known.bytes {
             self.take_out(&known.end, known.bytes)?;
             self.file.truncate(bytes).at("truncate", &self.name.path)?;
             self.sync_or_poison()?;
         }
-        Ok(Known { bytes, end: End { hole: false, ..known.end } })
+        if !missing.is_empty() {
+            append_all_or_nothing(&*self.file, bytes, missing).at("append to", &self.name.path)?;
+            // A power loss must leave zeros behind this line, not within it.
+            self.sync_or_poison()?;
+        }
+        let bytes = bytes + missing.len() as u64;
+        Ok(Known { bytes, end: End { bytes, missing: b"", hole: false, ..known.end } })
     }
 
     /// Copies what stands behind the end of a file of `bytes` bytes to quarantine, and records it if a power loss left it.

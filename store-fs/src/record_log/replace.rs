@@ -7,6 +7,7 @@
 
 use store_core::{Result, StoreError};
 
+use super::parts::find_parts;
 use super::read::copy_range;
 use super::{FileLock, RecordLog};
 use crate::disk::{DiskFile, LockKind, OpenMode};
@@ -27,6 +28,9 @@ impl RecordLog {
         })?;
         let _lock = FileLock(&*file);
         self.sync_folders()?;
+        if self.is_sealed {
+            return Ok(());
+        }
         file.set_writable(true).at("unprotect", path)
     }
 
@@ -43,11 +47,18 @@ impl RecordLog {
         Ok(file)
     }
 
-    /// Gives a log its write bits back that stands under its name without them. The caller holds the log's lock.
-    pub(super) fn settle(&self) -> Result<()> {
+    /// Gives a log its write bits back that stands under its name without them, unless the log goes on in a later part. The
+    /// caller holds the log's lock. Answers with whether this is where the log goes on.
+    pub(super) fn settle(&self) -> Result<bool> {
+        if find_parts(&*self.disk, &self.name)?.newest > self.name.part {
+            return Ok(false);
+        }
         self.clear_leftover()?;
-        self.sync_folders()?;
-        self.unprotect()
+        if !self.sync_folders()? {
+            return Ok(false);
+        }
+        self.unprotect()?;
+        Ok(true)
     }
 
     /// Removes the file that was to take this one's place. The caller holds the log's lock, so nobody is writing it.
@@ -60,20 +71,23 @@ impl RecordLog {
     }
 
     /// As [`settle`](Self::settle), for a log that could only be opened for reading.
-    pub(crate) fn settle_if_protected(&self) -> Result<()> {
+    pub(crate) fn settle_if_protected(&self) -> Result<bool> {
         self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
         let _lock = FileLock(&*self.file);
-        match self.stat()? {
+        match self.stat_of_name()? {
             Some(stat) if !stat.writable => self.settle(),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
-    fn sync_folders(&self) -> Result<()> {
+    /// Whether the folders are there: what is deleted meanwhile is not there to be settled.
+    fn sync_folders(&self) -> Result<bool> {
         for folder in self.name.folders() {
-            self.disk.sync_folder(folder).at("sync", folder)?;
+            if found(self.disk.sync_folder(folder)).at("sync", folder)?.is_none() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Syncs the file. After a failure nobody knows what of it is on stable storage: a mark beside the log says so to
@@ -88,7 +102,7 @@ impl RecordLog {
 
     /// Leaves the mark of a failed sync, as far as a medium that fails can be made to keep it.
     pub(super) fn leave_failed_mark(&self) {
-        if self.stat().is_ok_and(|stat| stat.is_none()) {
+        if self.has_its_name().is_ok_and(|has| !has) {
             return;
         }
         if self.disk.open(&self.failed, OpenMode::AppendOrCreate).is_ok() {
@@ -115,7 +129,7 @@ impl RecordLog {
         self.record(EventKind::LogRewritten {
             log: self.name.relative(),
             segment: self.name.segment,
-            entries: end.seq.0,
+            entries: end.seq.0 - view.start_seq()?.0,
             bytes: end.bytes,
         })?;
         found(self.disk.remove_file(&self.failed)).at("remove", &self.failed)?;

@@ -35,7 +35,8 @@ fn the_first_line_behind_a_sync_says_how_far_the_log_is_on_stable_storage() {
     append(&store, 1, &[5]).unwrap();
     append_synced(&store, 1, &[6]).unwrap();
     append_synced(&store, 1, &[7]).unwrap();
-    // Another handle of this process knows the same; another process knows what it synced itself.
+    // Another handle of this process knows the same, and syncs what it wrote when it is closed; another process knows what it
+    // synced itself.
     append(&open_without_syncs(&folder), 1, &[8]).unwrap();
     let other = open(&folder, &Plan::in_process(2, u64::MAX));
     append(&other, 1, &[9]).unwrap();
@@ -44,7 +45,7 @@ fn the_first_line_behind_a_sync_says_how_far_the_log_is_on_stable_storage() {
     append(&other, 1, &[12]).unwrap();
     assert_eq!(
         marks(&folder),
-        [None, None, None, Some(3), None, None, None, Some(7), Some(8), None, None, None, Some(11)]
+        [None, None, None, Some(3), None, None, None, Some(7), Some(8), None, None, Some(9), Some(11)]
     );
 }
 
@@ -60,7 +61,11 @@ fn a_line_never_vouches_for_what_a_failed_sync_left_open() {
     plan.sync_fails.store(false, Ordering::Relaxed);
     drop(store);
     append(&open(&folder, &plan), 1, &[3]).unwrap();
-    assert_eq!(marks(&folder), [None, None, Some(2), None]);
+    // The next handle wrote the log anew, with what the failed sync left open in it, and synced that.
+    assert_eq!(marks(&folder), [None, None, Some(2), Some(3)]);
+    assert!(
+        open(&folder, &plan).events().unwrap().iter().any(|event| matches!(event.what, EventKind::LogRewritten { .. }))
+    );
 }
 
 /// A store whose segment 1 holds a note that is synced and one whose sync failed; and the disk.

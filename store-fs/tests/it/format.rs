@@ -8,10 +8,25 @@ use store_core::{
 };
 use store_fs::FsStore;
 
-use crate::support::{Folder, NOW, append, options, segment, session, tree};
+use crate::support::{Folder, NOW, append, create, in_parts, note_texts, options, segment, session, texts, tree};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+}
+
+/// How long a part of the shipped log of three parts may be: two calls of two notes, and not three.
+const PART_BYTES: u64 = 300;
+
+fn copy(fixture: &Path, folder: &Folder) {
+    for (name, bytes) in tree(fixture) {
+        let path = folder.root().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+fn shown(files: &[(String, Vec<u8>)]) -> Vec<(&str, String)> {
+    files.iter().map(|(name, bytes)| (name.as_str(), String::from_utf8_lossy(bytes).into_owned())).collect()
 }
 
 fn page() -> String {
@@ -45,6 +60,38 @@ fn write_example(store: &FsStore) {
     let fork = [NewEntry::typed(LogEntry::SegmentStart(Box::new(fork)))];
     store.create_segment(session(2), segment(2), &fork, &CreateOptions::default()).unwrap();
     store.put_blob(b"kept by content\n").unwrap();
+}
+
+/// The calls whose bytes the fixture of a log of three parts holds.
+fn write_parts(store: &FsStore) {
+    create(store, 1);
+    for n in 1..=4 {
+        append(store, 1, &[2 * n - 1, 2 * n]).unwrap();
+    }
+}
+
+fn parts_fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1-parts")
+}
+
+#[test]
+fn the_same_calls_write_the_bytes_of_a_log_of_three_parts() {
+    let folder = Folder::new();
+    write_parts(&FsStore::open(folder.root(), &in_parts(PART_BYTES)).unwrap());
+    assert_eq!(shown(&tree(&folder.root())), shown(&tree(&parts_fixture())));
+    assert!(folder.part(1, 3).exists() && !folder.part(1, 4).exists());
+}
+
+#[test]
+fn a_log_of_three_parts_as_it_was_shipped_is_read_and_written_on() {
+    let shipped = FsStore::open_read_only(parts_fixture(), &options()).unwrap();
+    let all = note_texts(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(texts(&shipped, 1).unwrap(), all);
+    assert_eq!(shipped.read_entry_count(session(1), segment(1)).unwrap(), 9);
+    let folder = Folder::new();
+    copy(&parts_fixture(), &folder);
+    assert_eq!(append(&folder.open(), 1, &[9]).unwrap()[0].seq, Seq(10));
+    assert_eq!(texts(&folder.open(), 1).unwrap(), [all, note_texts(&[9])].concat());
 }
 
 #[test]
@@ -90,11 +137,7 @@ fn a_store_of_version_1_says_what_was_put_into_it() {
 #[test]
 fn a_store_of_version_1_is_written_on() {
     let folder = Folder::new();
-    for (name, bytes) in tree(&fixture()) {
-        let path = folder.root().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
+    copy(&fixture(), &folder);
     let store = folder.open();
     assert_eq!(append(&store, 1, &[1]).unwrap()[0].seq, Seq(5));
     let again = [NewEntry::text(store.read_range(session(1), segment(1), Seq(2), 1).unwrap()[0].text.clone())
@@ -107,7 +150,9 @@ fn a_store_of_version_1_is_written_on() {
 #[test]
 fn the_page_shows_every_file_of_the_example_as_it_is() {
     let page = page();
-    for (name, bytes) in tree(&fixture()) {
+    // Of the second example the page shows the log.
+    let parts = tree(&parts_fixture()).into_iter().filter(|(name, _)| name.contains('/') && name.ends_with(".jsonl"));
+    for (name, bytes) in tree(&fixture()).into_iter().chain(parts) {
         let text = String::from_utf8(bytes).unwrap();
         assert!(page.contains(&name), "docs/FORMAT.md does not name {name}");
         if !text.is_empty() {

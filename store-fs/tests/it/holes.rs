@@ -42,7 +42,7 @@ fn readers_stop_before_a_hole_and_the_next_writer_takes_it_out() {
         assert_eq!(texts(&reader, 1).unwrap(), before);
         assert_eq!(reader.read_entry_count(session(1), segment(1)).unwrap(), kept + 1);
         assert_eq!(reader.read_tail(session(1), segment(1), 1).unwrap()[0].text, note_text(kept));
-        let hole = Hole { after: Seq(kept + 1), offset: offset as u64, bytes: (whole.len() - offset) as u64 };
+        let hole = Hole { after: Seq(kept + 1), part: 1, offset: offset as u64, bytes: (whole.len() - offset) as u64 };
         assert_eq!(reader.hole(session(1), segment(1)).unwrap(), Some(hole));
         assert_eq!(fs::read(folder.log(1)).unwrap(), log, "a reader changed the log");
 
@@ -126,6 +126,29 @@ fn a_few_zeros_at_the_start_of_a_line_are_a_hole_and_elsewhere_they_are_not() {
             Err(StoreError::Corrupt(_)) => assert!(!is_hole, "{at}, {length}"),
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+/// A medium that ran full within a line's closing bytes took the call; whoever added them lost the power before they were synced. Once the
+/// whole line was taken for lost.
+#[test]
+fn a_line_that_has_zeros_for_its_closing_bytes_stays_and_is_closed() {
+    let (folder, whole, starts) = filled();
+    // With the rest of the log behind the zeros, and without.
+    for (missing, end) in
+        [(1, whole.len()), (2, whole.len()), (3, whole.len()), (1, starts[5]), (2, starts[5]), (3, starts[5])]
+    {
+        let mut log = whole[..end].to_vec();
+        log[starts[5] - missing..starts[5]].fill(0);
+        fs::write(folder.log(1), &log).unwrap();
+        let kept = note_texts(&[1, 2, 3, 4]);
+        assert_eq!(texts(&folder.open_read_only(), 1).unwrap(), kept, "{missing}");
+        let store = open_without_syncs(&folder);
+        let hole = store.hole(session(1), segment(1)).unwrap().unwrap();
+        assert_eq!((hole.after, hole.offset), (Seq(5), (starts[5] - missing) as u64));
+        append(&store, 1, &[9]).unwrap();
+        assert_eq!(texts(&store, 1).unwrap(), [kept, note_texts(&[9])].concat(), "{missing}");
+        assert_eq!(fs::read(folder.log(1)).unwrap()[..starts[5]], whole[..starts[5]]);
     }
 }
 

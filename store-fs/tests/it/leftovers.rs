@@ -66,6 +66,29 @@ fn the_entry_of_a_dead_handle_is_moved_and_that_of_a_living_one_is_not() {
     assert_eq!(names(&live), [entry]);
 }
 
+/// A damaged entry once kept all others in `live/`.
+#[test]
+fn a_damaged_entry_of_a_dead_handle_keeps_no_other_there_and_means_everything() {
+    let folder = Folder::new();
+    let store = open_without_syncs(&folder);
+    create(&store, 1);
+    let cursor = store.changes(None).unwrap().cursor;
+    drop(store);
+    let live = folder.root().join("live");
+    let (first, damaged, last) = (
+        "00000000-0000-4000-8000-000000000000",
+        "50000000-0000-4000-8000-000000000000",
+        "ffffffff-0000-4000-8000-000000000000",
+    );
+    for name in [first, last] {
+        fs::write(live.join(name), "").unwrap();
+    }
+    fs::write(live.join(damaged), "{\"seq\":1,\"session\":\"?\",\"crc32c\":\"00000000\"}\n").unwrap();
+    let changes = open_without_syncs(&folder).changes(Some(&cursor)).unwrap();
+    assert_eq!(changes.segments, [(session(1), segment(1))]);
+    assert_eq!(names(&live), [damaged]);
+}
+
 #[test]
 fn entries_that_lead_to_no_log_say_nothing_and_are_taken_over() {
     let folder = Folder::new();

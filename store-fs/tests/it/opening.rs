@@ -312,15 +312,6 @@ fn files_and_folders_are_their_owners_alone() {
 }
 
 #[test]
-fn a_log_of_parts_that_this_version_does_not_read_is_refused_rather_than_read_in_part() {
-    let folder = Folder::new();
-    create(&folder.open(), 1);
-    fs::write(folder.log(1).with_extension("2.jsonl"), b"").unwrap();
-    let refused = texts(&folder.open(), 1).unwrap_err();
-    assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused}");
-}
-
-#[test]
 fn a_blob_that_went_bad_is_corrupt_until_its_bytes_are_put_again() {
     let folder = Folder::new();
     let store = folder.open();

@@ -37,6 +37,11 @@ impl Folder {
         self.root().join(session(n).to_string()).join(format!("{}.jsonl", segment(n)))
     }
 
+    /// A part of segment `n`'s log.
+    pub(crate) fn part(&self, n: u64, part: u32) -> PathBuf {
+        if part == 1 { self.log(n) } else { self.log(n).with_extension(format!("{part}.jsonl")) }
+    }
+
     pub(crate) fn quarantine(&self, n: u64) -> PathBuf {
         self.root().join(session(n).to_string()).join("quarantine")
     }
@@ -44,6 +49,11 @@ impl Folder {
 
 pub(crate) fn options() -> FsOptions {
     FsOptions::at(NOW)
+}
+
+/// The options of a store whose logs go on in a new part after so many bytes.
+pub(crate) fn in_parts(max_part_bytes: u64) -> FsOptions {
+    FsOptions { max_part_bytes, ..options() }
 }
 
 pub(crate) fn session(n: u64) -> SessionId {

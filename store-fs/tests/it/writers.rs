@@ -11,13 +11,14 @@ use store_core::{
     AppendOptions, CreateOptions, Durability, Expected, NewEntry, Record, SegmentId, Seq, SessionId, Store as _,
     StoreError,
 };
-use store_fs::FsStore;
+use store_fs::{FsOptions, FsStore};
 
-use crate::support::{Folder, create, note, note_text, options, segment, session, start};
+use crate::support::{Folder, create, in_parts, note, note_text, options, segment, session, start};
 
 const ROOT: &str = "STORE_FS_WRITER_ROOT";
 const TASK: &str = "STORE_FS_WRITER_TASK";
 const WRITER: &str = "STORE_FS_WRITER_NUMBER";
+const PART_BYTES: &str = "STORE_FS_WRITER_PART_BYTES";
 /// The notes of one writer are numbered from its own number times this.
 const SHARE: u64 = 1_000_000;
 const SEGMENTS: u64 = 8;
@@ -104,10 +105,15 @@ const fn call_length(number: u64) -> u64 {
     1 + number % 3
 }
 
+/// The options that this process was told to use.
+fn own_options() -> FsOptions {
+    std::env::var(PART_BYTES).map_or_else(|_| options(), |bytes| in_parts(bytes.parse().unwrap()))
+}
+
 fn do_task(root: &Path, writer: u64, task: Task) {
     let notes = Notes::of(root, writer);
     let first = writer * SHARE;
-    let open = || FsStore::open(root, &options()).unwrap();
+    let open = || FsStore::open(root, &own_options()).unwrap();
     match task {
         Task::Append(count) => {
             let (store, mut notes) = (open(), notes.open());
@@ -199,9 +205,19 @@ fn a_process_does_its_task() {
 }
 
 fn spawn(folder: &Folder, writer: u64, task: Task) -> Child {
+    command(folder, writer, task).spawn().unwrap()
+}
+
+/// The same, where a log goes on in a new part after so many bytes.
+fn spawn_in_parts(folder: &Folder, writer: u64, task: Task, part_bytes: u64) -> Child {
+    command(folder, writer, task).env(PART_BYTES, part_bytes.to_string()).spawn().unwrap()
+}
+
+fn command(folder: &Folder, writer: u64, task: Task) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "writers::a_process_does_its_task", "--test-threads", "1"]).stdout(Stdio::null());
-    command.env(ROOT, folder.root()).env(TASK, task.to_env()).env(WRITER, writer.to_string()).spawn().unwrap()
+    command.env(ROOT, folder.root()).env(TASK, task.to_env()).env(WRITER, writer.to_string());
+    command
 }
 
 fn run_all(folder: &Folder, writers: u64, task: Task) {
@@ -273,14 +289,48 @@ impl Chance {
 
 #[test]
 fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice() {
-    const KILLS: usize = 200;
     let folder = Folder::new();
     create(&folder.open(), 1);
+    kill_writers(&folder, 200, |writer| spawn(&folder, writer, Task::AppendWithKeys));
+}
+
+#[test]
+fn processes_that_are_killed_while_they_go_on_in_new_parts_lose_and_double_nothing() {
+    const BYTES: u64 = 700;
+    let folder = Folder::new();
+    create(&folder.open(), 1);
+    kill_writers(&folder, 60, |writer| spawn_in_parts(&folder, writer, Task::AppendWithKeys, BYTES));
+    let lengths: Vec<u64> = (1..).map_while(|part| Some(fs::metadata(folder.part(1, part)).ok()?.len())).collect();
+    assert!(lengths.len() > 10 && lengths.iter().all(|length| *length <= BYTES), "{lengths:?}");
+}
+
+#[test]
+fn four_processes_write_one_segment_in_parts_of_a_few_calls() {
+    let folder = Folder::new();
+    create(&folder.open(), 1);
+    let mut children: Vec<Child> =
+        (1..=4).map(|writer| spawn_in_parts(&folder, writer, Task::Append(300), 900)).collect();
+    // A reader in this process meanwhile: what it counts it can read, and it never sees less than before.
+    let (reader, mut before) = (folder.open_read_only(), 0);
+    while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+        let count = reader.read_entry_count(session(1), segment(1)).unwrap();
+        let read = reader.read_all(session(1), segment(1)).unwrap().len() as u64;
+        assert!(before <= count && count <= read, "{before}, {count}, {read}");
+        before = count;
+    }
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(check_log(&folder, 4), (1..=4).map(|writer| (writer, 300)).collect());
+    check_calls(&folder, 300);
+}
+
+/// Kills four writers with keys so many times, each after some more notes, and holds the log against what they noted.
+fn kill_writers(folder: &Folder, kill_count: usize, spawn: impl Fn(u64) -> Child) {
     let mut chance = Chance(7);
-    let mut running: Vec<(u64, Child, u64)> =
-        (1..=4).map(|writer| (writer, spawn(&folder, writer, Task::AppendWithKeys), 200 * writer)).collect();
+    let mut running: Vec<(u64, Child, u64)> = (1..=4).map(|writer| (writer, spawn(writer), 200 * writer)).collect();
     let mut kills = 0;
-    while kills < KILLS {
+    while kills < kill_count {
         for (writer, child, until_bytes) in &mut running {
             let notes = Notes::of(&folder.root(), *writer);
             if notes.bytes() < *until_bytes {
@@ -291,7 +341,7 @@ fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice()
             child.wait().unwrap();
             kills += 1;
             *until_bytes = notes.bytes() + 1 + chance.below(500);
-            *child = spawn(&folder, *writer, Task::AppendWithKeys);
+            *child = spawn(*writer);
         }
         std::thread::yield_now();
     }
@@ -299,7 +349,7 @@ fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice()
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let counts = check_log(&folder, 4);
+    let counts = check_log(folder, 4);
     for writer in 1..=4 {
         let noted =
             Notes::of(&folder.root(), writer).read().last().map(|(number, _)| number % SHARE + call_length(*number));
@@ -308,7 +358,7 @@ fn killed_processes_lose_nothing_that_was_acknowledged_and_write_nothing_twice()
         // At most one call was written and not yet noted.
         assert!(written == noted || written == noted + call_length(writer * SHARE + noted), "{noted}, {written}");
     }
-    check_calls(&folder, u64::MAX);
+    check_calls(folder, u64::MAX);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use store_conformance::Harness;
+use store_conformance::{Capability, Harness};
 use store_core::Backend;
 use store_sqlite::SqliteStore;
 
@@ -26,6 +26,10 @@ impl Harness for SqliteHarness {
 
     fn second_handle(&self) -> Box<dyn Backend> {
         Box::new(self.folder.open())
+    }
+
+    fn not_offered(&self) -> &[Capability] {
+        &[Capability::Integrity, Capability::Damage]
     }
 
     fn reopen(&mut self) {

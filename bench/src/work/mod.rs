@@ -1,0 +1,8 @@
+//! The kinds of work that are measured, a file each.
+
+#[cfg(feature = "engines")]
+pub mod append;
+pub mod open;
+pub mod read;
+#[cfg(feature = "engines")]
+pub mod sync;
