@@ -40,11 +40,21 @@ impl Library {
         }
     }
 
-    /// Opens the store for a command that writes to it; `create`: makes it if there is none.
-    pub(crate) fn for_writing(app: &App, create: bool) -> Result<Self> {
+    /// Opens the store for a command that writes to it.
+    pub(crate) fn for_writing(app: &App) -> Result<Self> {
         let named = app.store_url()?;
-        match open(&named.url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create }) {
+        match open_to_write(app, &named.url, false) {
             Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
+            other => Self::with_index(other?),
+        }
+    }
+
+    /// Opens the store to bring conversations in. One that is not there is made if anything will come into it.
+    pub(crate) fn for_importing(app: &App, has_news: impl FnOnce() -> session_store::Result<bool>) -> Result<Self> {
+        let url = app.store_url()?.url;
+        match open_to_write(app, &url, false) {
+            Err(error) if is_missing(&error) && !has_news()? => Self::empty(app),
+            Err(error) if is_missing(&error) => Self::with_index(open_to_write(app, &url, true)?),
             other => Self::with_index(other?),
         }
     }
@@ -62,11 +72,7 @@ impl Library {
 
     /// What an id argument means.
     pub(crate) fn resolve(&self, app: &App, id: &str) -> Result<Target> {
-        let said = match (self.index.resolve(&*self.store, id, app.folder())?, usual_form(id)) {
-            (Resolution::NotFound, Some(usual)) => self.index.resolve(&*self.store, &usual, app.folder())?,
-            (said, _) => said,
-        };
-        match said {
+        match self.index.resolve(&*self.store, id, app.folder())? {
             Resolution::Found(target) => Ok(target),
             Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
             Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
@@ -88,6 +94,11 @@ pub(crate) fn usual_form(id: &str) -> Option<String> {
     let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
     let usual = groups.map(|group| &digits[group]).join("-");
     (usual != id).then_some(usual)
+}
+
+/// Opens a store for writing; `create`: makes it if there is none.
+fn open_to_write(app: &App, url: &str, create: bool) -> session_store::Result<Arc<dyn Backend>> {
+    open(url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create })
 }
 
 /// Opens a store that has to be there; for reading only where it cannot be written to.

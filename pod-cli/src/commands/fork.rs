@@ -27,7 +27,7 @@ struct Origin {
 
 /// Continues a conversation from an earlier point.
 pub(super) fn run(app: &App, arguments: &ForkArgs) -> Result<u8> {
-    let library = Library::for_writing(app, false)?;
+    let library = Library::for_writing(app)?;
     let target = library.resolve(app, &arguments.id)?;
     let from = SegmentLocation { session_id: target.session, segment_id: target.segment };
     let at = arguments.at.map_or(ForkPoint::End, ForkPoint::Turn);

@@ -92,7 +92,11 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 fn import(app: &App, arguments: &ImportArgs, found: Conversations) -> Result<ImportReport> {
-    let library = if arguments.dry_run { Library::for_trying(app)? } else { Library::for_writing(app, true)? };
+    let library = if arguments.dry_run {
+        Library::for_trying(app)?
+    } else {
+        Library::for_importing(app, || found.hold_anything())?
+    };
     let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
     let stderr = io::stderr();
     let to = stderr.is_terminal().then(|| stderr.lock());

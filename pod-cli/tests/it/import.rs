@@ -178,6 +178,27 @@ fn an_import_of_nothing_makes_no_store() {
     assert!(ignored.iter().all(|file| file["reason"].as_str().is_some_and(|reason| !reason.is_empty())), "{error}");
 }
 
+/// A conversation that was opened and in which nobody said anything.
+#[test]
+fn an_import_of_conversations_that_hold_nothing_makes_no_store() {
+    let world = World::new();
+    let header = r#"{"type":"session","version":3,"id":"e6b2f0d6-0001-4000-8000-000000000000","timestamp":"2026-11-21T10:00:00.000Z","cwd":"/w"}"#;
+    fs::create_dir(world.path().join("pi")).unwrap();
+    fs::write(world.path().join("pi/empty.jsonl"), format!("{header}\n")).unwrap();
+    for store in ["fs:new", "sqlite:new/pod.db", "sqlite:new.db"] {
+        let report = world.pod(&["import", "pi", "--json", "--store", store]).json();
+        assert_eq!((&report["unchanged"], &report["entries"]), (&1.into(), &0.into()), "{report}");
+        assert_eq!(report["sessions"][0]["session_id"], Value::Null, "{report}");
+        let names: Vec<_> = fs::read_dir(world.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["pi"], "{store}");
+    }
+    let said = r#"{"type":"message","id":"a0000001","parentId":null,"timestamp":"2026-11-21T10:00:01.000Z","message":{"role":"user","content":"Hello"}}"#;
+    fs::write(world.path().join("pi/more.jsonl"), format!("{header}\n{said}\n").replace("-0001-", "-0002-")).unwrap();
+    let report = world.pod(&["import", "pi", "--json", "--store", "fs:new"]).json();
+    assert_eq!((&report["imported"], &report["unchanged"]), (&1.into(), &1.into()), "{report}");
+    assert!(world.path().join("new/store.json").exists());
+}
+
 #[test]
 fn damage_that_an_import_meets_is_told_as_damage() {
     let world = world();

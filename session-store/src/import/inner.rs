@@ -9,13 +9,16 @@ use std::path::Path;
 
 use store_core::{SessionId, TimestampMs};
 
+use super::bookmark::Resume;
 use super::claude::{ClaudeReader, Threads, is_sidechain, may_be_sidechain};
 use super::detect;
+use super::feed::failure;
 use super::lines::{Found, Lines};
+use super::memory;
 use super::record::{FileHead, RawRecord, Reader, Step};
 use super::source::Source;
 use super::writer::{self, Cursor, Outcome, Target, Writer};
-use crate::error::{Result, SessionError};
+use crate::error::Result;
 use crate::index::Index;
 
 /// How much text is read before what waits of all sub-agents is written.
@@ -73,12 +76,12 @@ impl<'a> Inner<'a> {
     }
 
     fn read(&self, open: &mut [Option<Open<'a>>]) -> Result<Cursor> {
-        let mut source = Source::open(self.path).map_err(|error| self.failure(error))?;
+        let mut source = Source::open(self.path).map_err(|error| failure(self.path, error))?;
         let mut lines = Lines::new(&mut source.input, detect::is_record).only(may_be_sidechain);
         let mut threads = Threads::default();
         let mut steps: Vec<Step> = Vec::new();
         let mut bytes = 0;
-        while let Some(piece) = lines.next().map_err(|error| self.failure(error))? {
+        while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {
             // What is wrong with a line was told when the conversation was read.
             let Found::Record { value, text } = piece.found else { continue };
             if !is_sidechain(&value) {
@@ -89,11 +92,14 @@ impl<'a> Inner<'a> {
             let Some(Some(Open { reader, writer })) = open.get_mut(thread) else { continue };
             writer.tally().records += 1;
             reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
+            memory::check(vec![threads.memory()])?;
+            memory::check(reader.memories())?;
             steps.drain(..).try_for_each(|step| writer.take(step))?;
+            writer.check()?;
             bytes += text.len();
             if bytes > PAUSE_BYTES {
                 bytes = 0;
-                open.iter_mut().flatten().try_for_each(|open| open.writer.pause())?;
+                open.iter_mut().flatten().try_for_each(|open| open.writer.settle())?;
             }
         }
         for Open { reader, writer } in open.iter_mut().flatten() {
@@ -102,10 +108,5 @@ impl<'a> Inner<'a> {
         }
         drop(lines);
         Ok(source.cursor(self.path))
-    }
-
-    fn failure(&self, error: std::io::Error) -> SessionError {
-        let path = self.path.to_owned();
-        SessionError::Import { path, detail: error.to_string(), source: Some(Box::new(error)) }
     }
 }

@@ -84,6 +84,16 @@ impl<R: BufRead> Lines<R> {
         Self { is_wanted, ..self }
     }
 
+    /// The same where so many lines were read before.
+    pub(super) fn behind(self, lines: u64) -> Self {
+        Self { line: lines, ..self }
+    }
+
+    /// How many lines were read, with those before.
+    pub(super) const fn lines(&self) -> u64 {
+        self.line
+    }
+
     /// The next record or warning; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
         loop {

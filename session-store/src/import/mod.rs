@@ -5,17 +5,25 @@
 //!
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
+//! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `rehearsal` is the store of an import that writes nothing.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
+mod bookmark;
 mod claude;
 mod codex;
 mod detect;
+mod feed;
 mod fields;
+mod find;
 mod inner;
 mod lines;
+mod memory;
+mod passage;
 mod pi;
 mod record;
+mod rehearsal;
 mod report;
 mod run;
 mod source;
@@ -26,6 +34,7 @@ mod unpack;
 mod walk;
 mod writer;
 
+pub use find::Conversations;
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
-pub use run::{Conversations, ImportOptions, Importer, Progress};
+pub use run::{ImportOptions, Importer, Progress};

@@ -40,7 +40,7 @@ impl fmt::Display for Agent {
 }
 
 /// The call of another conversation that started this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentCall {
     /// The other conversation's native id.
     pub native_id: String,

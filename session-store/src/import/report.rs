@@ -1,10 +1,13 @@
 //! What an import did, as it is told.
 
+use std::path::Path;
+
 use serde::Serialize;
 use store_core::{SegmentId, SessionId};
 
-use super::record::Agent;
+use super::record::{Agent, FileHead};
 pub use super::writer::ImportWarning;
+use super::writer::Outcome;
 
 /// What came of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -69,6 +72,30 @@ impl ImportedFile {
             warnings: Vec::new(),
             error: None,
             met_damage: false,
+        }
+    }
+
+    /// A conversation that is in a file.
+    pub(super) fn of(path: &Path, head: &FileHead, status: ImportStatus) -> Self {
+        let (agent, native_id) = (Some(head.agent), Some(head.native_id.clone()));
+        Self { agent, native_id, ..Self::new(path.display().to_string(), status) }
+    }
+
+    /// A conversation that was read.
+    pub(super) fn came_of(path: &Path, head: &FileHead, outcome: Outcome) -> Self {
+        let status = match outcome.leaf {
+            Some(_) if !outcome.existed => ImportStatus::Imported,
+            Some(_) if outcome.entries > 0 || outcome.said => ImportStatus::Updated,
+            _ => ImportStatus::Unchanged,
+        };
+        Self {
+            session_id: outcome.leaf.map(|_| outcome.session),
+            segment_id: outcome.leaf,
+            entries: outcome.entries,
+            records: outcome.tally.records,
+            skipped: outcome.tally.skipped,
+            warnings: outcome.tally.warnings,
+            ..Self::of(path, head, status)
         }
     }
 

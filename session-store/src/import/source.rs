@@ -1,7 +1,7 @@
 //! One file on its way in: what was read of it, and that nothing was read twice.
 
 use std::fs::Metadata;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -13,20 +13,35 @@ use super::writer::Cursor;
 /// How much is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Reads and takes the sum of what was read.
+/// How much is looked through at once for the last line end.
+const STEP_BYTES: u64 = 64 << 10;
+
+/// Takes the sum of what is read.
 #[derive(Debug)]
 pub(super) struct Summed<R> {
-    input: R,
+    input: BufReader<R>,
     hash: Sha256,
     bytes: u64,
 }
 
 impl<R: Read> Read for Summed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.bytes += count as u64;
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
+    }
+}
+
+impl<R: Read> BufRead for Summed<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        let count = count.min(self.input.buffer().len());
+        self.hash.update(&self.input.buffer()[..count]);
+        self.bytes += count as u64;
+        self.input.consume(count);
     }
 }
 
@@ -34,31 +49,80 @@ impl<R: Read> Read for Summed<R> {
 /// is counted and summed is the text, also of a compressed file.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) input: BufReader<Summed<Unpacked>>,
+    pub(super) input: Summed<Unpacked>,
+    /// How many bytes there are up to the last line end; 0 of a compressed file, whose end nobody sees before it is read.
+    whole_lines_bytes: u64,
     meta: Metadata,
 }
 
 impl Source {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = detect::open(path)?;
+        let mut file = detect::open(path)?;
         let meta = file.metadata()?;
+        let whole_lines_bytes = whole_lines(&mut file, meta.len())?;
         let input = Unpacked::new(file, meta.len())?;
-        let summed = Summed { input, hash: Sha256::new(), bytes: 0 };
-        Ok(Self { input: BufReader::with_capacity(BUFFER_BYTES, summed), meta })
+        let whole_lines_bytes = if input.is_packed() { 0 } else { whole_lines_bytes };
+        let input = BufReader::with_capacity(BUFFER_BYTES, input);
+        Ok(Self { input: Summed { input, hash: Sha256::new(), bytes: 0 }, whole_lines_bytes, meta })
     }
 
     /// Why the text ends before the file does.
     pub(super) fn damage(&self) -> Option<&str> {
-        self.input.get_ref().input.damage()
+        self.input.input.get_ref().damage()
+    }
+
+    /// How many bytes were read.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.input.bytes
+    }
+
+    /// How many bytes of whole lines are still to be read. A last line without its end may go on when the file grows.
+    pub(super) const fn whole_lines_left(&self) -> u64 {
+        self.whole_lines_bytes.saturating_sub(self.input.bytes)
+    }
+
+    /// The sum of what was read.
+    pub(super) fn sha256(&self) -> String {
+        let sum = self.input.hash.clone().finalize();
+        sum.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads over a beginning of whole lines. False if the file has none of this length, or another one.
+    pub(super) fn skip(&mut self, bytes: u64, sha256: &str) -> io::Result<bool> {
+        if bytes > self.whole_lines_bytes {
+            return Ok(false);
+        }
+        io::copy(&mut (&mut self.input).take(bytes), &mut io::sink())?;
+        Ok(self.input.bytes == bytes && self.sha256() == sha256)
     }
 
     /// How far the file was read.
     pub(super) fn cursor(self, path: &Path) -> Cursor {
-        let Summed { input, hash, bytes } = self.input.into_inner();
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let cursor = Cursor::new(path, bytes, sha256, &self.meta);
-        if input.is_packed() { cursor.of_text() } else { cursor }
+        let sha256 = self.sha256();
+        let cursor = Cursor::new(path, self.input.bytes, sha256, &self.meta);
+        if self.input.input.get_ref().is_packed() { cursor.of_text() } else { cursor }
     }
+}
+
+/// How many bytes of a file there are up to its last line end.
+fn whole_lines(file: &mut std::fs::File, bytes: u64) -> io::Result<u64> {
+    let mut end = bytes;
+    let mut found = 0;
+    while end > 0 && found == 0 {
+        let start = end.saturating_sub(STEP_BYTES);
+        file.seek(SeekFrom::Start(start))?;
+        let mut step = Vec::new();
+        file.by_ref().take(end - start).read_to_end(&mut step)?;
+        found = step.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| start + at as u64 + 1);
+        end = start;
+    }
+    file.rewind()?;
+    Ok(found)
+}
+
+/// What tells that a file was touched, as a cursor of which nothing was read.
+pub(super) fn stamp_of(path: &Path) -> io::Result<Cursor> {
+    Ok(Cursor::new(path, 0, String::new(), &std::fs::metadata(path)?))
 }
 
 /// What the file's cursor would be, without reading records.

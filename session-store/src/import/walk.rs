@@ -1,5 +1,6 @@
 //! Reading branches of the store without holding them.
 
+use serde::{Deserialize, Serialize};
 use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store};
 
 use crate::error::Result;
@@ -10,7 +11,7 @@ use crate::lineage::{self, LineagePart};
 const BATCH_RECORDS: usize = 256;
 
 /// An entry of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Place {
     pub(super) session: SessionId,
     pub(super) segment: SegmentId,
@@ -54,7 +55,7 @@ pub(super) fn walk(store: &dyn Store, place: Place, mut visit: impl FnMut(Place,
 }
 
 /// What a branch amounts to at a place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Folds {
     pub(super) turns: TurnFold,
     pub(super) config: ConfigFold,
@@ -65,6 +66,19 @@ impl Folds {
     pub(super) fn apply(&mut self, entry: &LogEntry) {
         self.turns.apply(entry);
         self.config.apply(entry);
+    }
+
+    /// Reads on in a segment, from behind an entry of it through a later one.
+    pub(super) fn read_on(mut self, store: &dyn Store, from: Place, through: Seq) -> Result<Self> {
+        let mut after = from.seq;
+        while after < through {
+            let left = usize::try_from(through.0 - after.0).unwrap_or(usize::MAX);
+            let records = store.read_range(from.session, from.segment, after, left.min(BATCH_RECORDS))?;
+            let Some(last) = records.last().map(|record| record.position.seq) else { break };
+            records.iter().for_each(|record| self.apply(&record.entry));
+            after = last;
+        }
+        Ok(self)
     }
 
     /// Reads the branch that ends with `place`.

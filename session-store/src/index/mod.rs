@@ -12,7 +12,9 @@
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
 //! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
+//! * `bookmark` keeps for importers where they left their files.
 
+mod bookmark;
 mod branch;
 mod check;
 mod decimal;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use store_core::{Backend, BackendInfo, SessionId, Store};
 
+use super::bookmark;
 use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
@@ -54,6 +55,17 @@ impl Index {
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+    }
+
+    /// A copy of it that is thrown away, to be fed with what will not be kept.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn copy(&self) -> Result<Self> {
+        let inner = self.lock();
+        let opened = schema::copy(&inner.opened.db).map_err(Fault::from)?;
+        let Inner { compared, lost, .. } = *inner;
+        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost }) })
     }
 
     /// Whether it is kept in a file and need not be made anew by the next process.
@@ -120,7 +132,8 @@ impl Index {
     }
 
     /// What an id means: a session, a segment, an agent's own id, each in full or as a prefix or suffix of at least 4
-    /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins.
+    /// characters, an exact title (in `folder`, if it is there), or `@last`. An exact id of any kind wins. A UUID, and the
+    /// beginning or end of one, may be in upper case, and without hyphens from its beginning on.
     ///
     /// The index finds the session; which leaf it goes on from is asked of the store, so that the answer does not depend
     /// on when the index read what. A named segment is answered as it is, damaged or not.
@@ -178,6 +191,51 @@ impl Index {
     /// `Index`.
     pub fn records_of(&self, session: SessionId, record_id: &str) -> Result<Vec<RecordHome>> {
         self.ask(|db| lookup::records_of(db, session, record_id))
+    }
+
+    /// What an importer kept of where it left the file of a conversation.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn bookmark(&self, session: SessionId, native_id: &str) -> Result<Option<String>> {
+        self.ask(|db| bookmark::state(db, session, native_id))
+    }
+
+    /// One piece of the notes that belong to a bookmark.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn bookmark_notes(&self, session: SessionId, native_id: &str, number: u64) -> Result<Option<Vec<u8>>> {
+        self.ask(|db| bookmark::notes(db, session, native_id, number))
+    }
+
+    /// Keeps a piece of notes for the bookmark that follows.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn put_bookmark_notes(
+        &self,
+        session: SessionId,
+        native_id: &str,
+        number: u64,
+        notes: &[u8],
+    ) -> Result<()> {
+        self.ask(|db| bookmark::put_notes(db, session, native_id, number, notes))
+    }
+
+    /// Keeps a bookmark, with the last pieces of its notes.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn put_bookmark(
+        &self,
+        session: SessionId,
+        native_id: &str,
+        state: &str,
+        pieces: &[(u64, Vec<u8>)],
+    ) -> Result<()> {
+        let mut inner = self.lock();
+        Ok(bookmark::put(&mut inner.opened.db, session, native_id, state, pieces).map_err(Fault::from)?)
     }
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until

@@ -15,6 +15,9 @@ const LAST: &str = "@last";
 /// How much of an id must be given.
 pub(super) const PARTIAL_CHARS_MIN: usize = 4;
 
+/// How long a UUID is with its hyphens.
+const UUID_CHARS: usize = 36;
+
 /// What an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -57,7 +60,8 @@ pub enum Resolution {
     NotFound,
 }
 
-/// Looks an id up; a title counts in the folder first, then everywhere.
+/// Looks an id up; a title counts in the folder first, then everywhere. What is found as it stands wins over what it may be
+/// another way of writing.
 pub(super) fn resolve(db: &Connection, text: &str, folder: Option<&str>) -> rusqlite::Result<Resolution> {
     if text == LAST {
         return Ok(last(db)?.map_or(Resolution::NotFound, Resolution::Found));
@@ -65,13 +69,48 @@ pub(super) fn resolve(db: &Connection, text: &str, folder: Option<&str>) -> rusq
     let mut targets = by_id(db, "ids.name = ?1", text)?;
     if targets.is_empty() {
         targets = by_title(db, text, folder)?;
-        if text.chars().count() >= PARTIAL_CHARS_MIN {
-            // A range, so that a prefix is found by the tables' order; nothing sorts behind the last character.
-            targets.extend(by_id(db, "ids.name BETWEEN ?1 AND ?1 || char(0x10FFFF)", text)?);
-            targets.extend(by_id(db, "substr(ids.name, -length(?1)) = ?1", text)?);
+        targets.extend(by_part(db, text)?);
+    }
+    for usual in usual_forms(text) {
+        if targets.is_empty() {
+            targets = by_id(db, "ids.name = ?1", &usual)?;
+        }
+        if targets.is_empty() {
+            targets = by_part(db, &usual)?;
         }
     }
     decide(db, targets)
+}
+
+/// The forms in which ids are kept that a UUID, or the beginning or end of one, may be meant as: it was written in upper case, or
+/// without hyphens from its beginning on.
+fn usual_forms(text: &str) -> Vec<String> {
+    if !text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    let lower = text.to_ascii_lowercase();
+    let mut grouped = String::with_capacity(UUID_CHARS);
+    for digit in lower.chars().filter(|digit| *digit != '-') {
+        if matches!(grouped.len(), 8 | 13 | 18 | 23) {
+            grouped.push('-');
+        }
+        grouped.push(digit);
+    }
+    let mut forms = vec![lower, grouped];
+    forms.retain(|form| form != text && form.len() <= UUID_CHARS);
+    forms.dedup();
+    forms
+}
+
+/// What the beginning or the end of an id names.
+fn by_part(db: &Connection, text: &str) -> rusqlite::Result<Vec<Target>> {
+    if text.chars().count() < PARTIAL_CHARS_MIN {
+        return Ok(Vec::new());
+    }
+    // A range, so that a prefix is found by the tables' order; nothing sorts behind the last character.
+    let mut targets = by_id(db, "ids.name BETWEEN ?1 AND ?1 || char(0x10FFFF)", text)?;
+    targets.extend(by_id(db, "substr(ids.name, -length(?1)) = ?1", text)?);
+    Ok(targets)
 }
 
 fn decide(db: &Connection, targets: Vec<Target>) -> rusqlite::Result<Resolution> {

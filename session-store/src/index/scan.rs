@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::Connection;
 use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError};
 
+use super::bookmark;
 use super::branch::{Branch, prompt_title};
 use super::lookup::{put_record, record_of};
 use super::plan::Wanted;
@@ -345,6 +346,7 @@ impl<'a> Scan<'a> {
         for table in ["DELETE FROM folder WHERE session = ?1", "DELETE FROM session WHERE id = ?1"] {
             db.prepare_cached(table)?.execute([session.to_string()])?;
         }
+        bookmark::forget(db, session)?;
         Ok(())
     }
 

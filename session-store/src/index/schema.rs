@@ -3,10 +3,12 @@
 //! The file is a projection: whatever is wrong with it (damage, another version, another store's) it is made anew,
 //! and where no file can be written the same tables live in memory.
 
+use std::ffi::c_int;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// "podI": marks the file as an index.
@@ -14,10 +16,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
+
+/// How long to wait before a copy is tried again that another process kept from being made.
+const BACKUP_WAIT: Duration = Duration::from_millis(5);
 
 /// Files up to this size are checked page by page when they are opened.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
@@ -90,6 +95,12 @@ CREATE TABLE usage (
   PRIMARY KEY (segment, seq)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX usage_request ON usage (request);
+
+-- Where importers left the files that they read, and what they remember of single records; with a SHA-256 of each.
+CREATE TABLE bookmark (session TEXT NOT NULL, native_id TEXT NOT NULL, state TEXT NOT NULL, sum BLOB NOT NULL,
+  PRIMARY KEY (session, native_id)) STRICT;
+CREATE TABLE bookmark_notes (session TEXT NOT NULL, native_id TEXT NOT NULL, no INTEGER NOT NULL, notes BLOB NOT NULL,
+  sum BLOB NOT NULL, PRIMARY KEY (session, native_id, no)) STRICT;
 ";
 
 /// An open index, and the file it is in.
@@ -123,6 +134,14 @@ pub(super) fn in_memory(identity: &str) -> rusqlite::Result<Opened> {
     let db = Connection::open_in_memory()?;
     create(&db, identity)?;
     Ok(Opened { db, path: None })
+}
+
+/// A copy of the tables without a name: in memory as long as it is small, then in a file that goes with the process.
+pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
+    let mut copied = Connection::open("")?;
+    Backup::new(db, &mut copied)?.run_to_completion(c_int::MAX, BACKUP_WAIT, None)?;
+    copied.pragma_update(None, "synchronous", "OFF")?;
+    Ok(Opened { db: copied, path: None })
 }
 
 /// Removes the file and what SQLite keeps beside it.

@@ -1,6 +1,6 @@
 //! What the tests share: stores of every backend, a store that can be lied through, and short names for entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use session_store::{
     LineageEntries, NewSegment, OpenOptions, SegmentLocation, append_entry, create_segment, lineage, open,
 };
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Item, ItemEntry, LlmUsage, LogEntry, MemoryStore, NewEntry, Part, Position, Record, Result, Role, RunErrored,
-    SegmentId, SegmentStart, Seq, SessionId, Store, SystemItem, TraceEntry, TurnEnd, UserInput,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
+    FactScope, Item, ItemEntry, LlmUsage, LogEntry, MemoryStore, NewEntry, Part, Position, Record, Result, Role,
+    RunErrored, SegmentId, SegmentStart, Seq, SessionId, Store, SystemItem, TraceEntry, TurnEnd, UserInput,
 };
 
 /// A time in November 2025.
@@ -149,12 +149,15 @@ pub(crate) fn with_names(value: &impl serde::Serialize, names: &[(String, &str)]
 }
 
 /// A store that counts reads and answers what it was told in place of the first entry of a segment, as a damaged store
-/// might.
+/// might. It remembers which segments end with what a power loss takes away.
 #[derive(Default)]
 pub(crate) struct LyingStore {
     inner: MemoryStore,
     starts: Mutex<HashMap<SegmentId, LogEntry>>,
     reads: Mutex<HashMap<SegmentId, usize>>,
+    unsynced: Mutex<HashSet<SegmentId>>,
+    /// Facts that were put while there were such segments.
+    hasty: Mutex<Vec<String>>,
 }
 
 impl LyingStore {
@@ -171,6 +174,19 @@ impl LyingStore {
     /// Which segments' entries were read how often since the last call.
     pub(crate) fn take_reads(&self) -> HashMap<SegmentId, usize> {
         std::mem::take(&mut *self.reads.lock().unwrap())
+    }
+
+    /// The domains of the facts that were put while something that was written before was not synced.
+    pub(crate) fn take_hasty_facts(&self) -> Vec<String> {
+        std::mem::take(&mut *self.hasty.lock().unwrap())
+    }
+
+    fn wrote(&self, segment: SegmentId, durability: Option<Durability>) {
+        let mut unsynced = self.unsynced.lock().unwrap();
+        match durability {
+            Some(Durability::Buffered) => unsynced.insert(segment),
+            _ => unsynced.remove(&segment),
+        };
     }
 
     fn count(&self, segment: SegmentId) {
@@ -195,7 +211,9 @@ impl Store for LyingStore {
         entries: &[NewEntry],
         options: &CreateOptions,
     ) -> Result<Vec<Position>> {
-        self.inner.create_segment(session, segment, entries, options)
+        let written = self.inner.create_segment(session, segment, entries, options)?;
+        self.wrote(segment, options.durability);
+        Ok(written)
     }
 
     fn append_with(
@@ -205,7 +223,9 @@ impl Store for LyingStore {
         entries: &[NewEntry],
         options: &AppendOptions,
     ) -> Result<Vec<Position>> {
-        self.inner.append_with(session, segment, entries, options)
+        let written = self.inner.append_with(session, segment, entries, options)?;
+        self.wrote(segment, options.durability);
+        Ok(written)
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
@@ -247,6 +267,9 @@ impl Store for LyingStore {
     }
 
     fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
+        if !self.unsynced.lock().unwrap().is_empty() {
+            self.hasty.lock().unwrap().push(fact.domain.clone());
+        }
         self.inner.put_fact(scope, fact)
     }
 

@@ -4,9 +4,11 @@
 mod again;
 mod broken;
 mod codex;
+mod durable;
 mod earlier;
 mod packed;
 mod pi;
+mod rehearsal;
 mod rest;
 mod samples;
 mod sidechain;

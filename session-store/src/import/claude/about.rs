@@ -17,7 +17,7 @@ impl ClaudeReader {
             "last-prompt" => {
                 if let Some(leaf) = owned(&value, "leafUuid") {
                     self.end_at_leaf(&leaf, line, out);
-                    let record = self.seen.get(&leaf).cloned().flatten().unwrap_or(leaf);
+                    let record = self.seen.get(&leaf).flatten().unwrap_or(leaf);
                     out.push(Step::ActiveLeaf { record });
                 }
                 out.push(skipped);
@@ -26,7 +26,7 @@ impl ClaudeReader {
             "ai-title" => push_or_skip(title(&value, "aiTitle", ts, false), line, out),
             "summary" => {
                 // Files begin with summaries of other conversations, which name a leaf that is not in them.
-                let is_own = text(&value, "leafUuid").is_some_and(|leaf| self.seen.contains_key(leaf));
+                let is_own = text(&value, "leafUuid").is_some_and(|leaf| self.seen.contains(leaf));
                 push_or_skip(title(&value, "summary", ts, false).filter(|_| is_own), line, out);
             }
             "tag" => {
@@ -36,7 +36,7 @@ impl ClaudeReader {
             kind if is_noise(kind) => out.push(skipped),
             _ => {
                 let place = Place { record: self.name(None, line), line, ts };
-                self.seen.insert(place.record.clone(), None);
+                self.seen.insert(&place.record, None);
                 out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
             }
         }
@@ -46,7 +46,7 @@ impl ClaudeReader {
     fn end_at_leaf(&mut self, leaf: &str, line: u64, out: &mut Vec<Step>) {
         if self.ended.take_if(|ended| ended.has_text && ended.record == leaf).is_some() {
             let record = self.name(None, line);
-            self.seen.insert(record.clone(), None);
+            self.seen.insert(&record, None);
             out.push(Step::EndTurn { record, line, ts: self.ts });
         }
     }

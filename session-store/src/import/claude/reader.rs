@@ -1,8 +1,8 @@
 //! From records to steps.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store_core::{
     ConfigChanged, Item, ItemEntry, LogEntry, Role, SessionConfig, SessionKind, SystemItem, TimestampMs, UserInput,
@@ -13,7 +13,9 @@ use super::place::{Boundary, Place};
 use super::rest::{self, Rests};
 use super::sidechain::{self, Calls, Threads};
 use super::{output, typed};
+use crate::import::bookmark::{self, Resume};
 use crate::import::fields::{filled, is_nothing, left_of, owned, storable, take, text, time_ms};
+use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, Parent, RawRecord, Reader, Step};
 use crate::import::unpack::plain_path;
 
@@ -21,15 +23,17 @@ use crate::import::unpack::plain_path;
 const ID_BYTES_MAX: usize = 512;
 
 /// Reads one Claude Code file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::import) struct ClaudeReader {
     /// Where the file was before it was compressed: what lies beside it stays.
+    #[serde(skip)]
     path: PathBuf,
     pub(super) native_id: String,
     is_subagent: bool,
     pub(super) ts: TimestampMs,
     /// Every record that can be a parent. Of one that is written again, the record that its later lines stand for.
-    pub(super) seen: HashMap<String, Option<String>>,
+    #[serde(skip)]
+    pub(super) seen: Memory<Option<String>>,
     /// The transcript's last record.
     last: Option<String>,
     /// A compaction that waits for its summary.
@@ -38,12 +42,14 @@ pub(in crate::import) struct ClaudeReader {
     pub(super) ended: Option<Ended>,
     rests: Rests,
     /// The sub-agents among the records, by their number their native ids, and the calls that may start one.
+    #[serde(skip)]
     pub(super) threads: Threads,
+    #[serde(skip)]
     pub(super) subagents: Vec<String>,
     pub(super) calls: Calls,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ended {
     message: Option<String>,
     pub(super) record: String,
@@ -59,7 +65,7 @@ impl ClaudeReader {
             native_id: head.native_id.clone(),
             is_subagent: head.kind == SessionKind::Subagent,
             ts: head.birth_ms,
-            seen: HashMap::new(),
+            seen: Memory::default(),
             last: None,
             boundary: None,
             ended: None,
@@ -73,12 +79,12 @@ impl ClaudeReader {
     /// Names a record. An id that another record has already is told apart by its line.
     pub(super) fn name(&self, id: Option<&str>, line: u64) -> String {
         let id = id.filter(|id| id.len() <= ID_BYTES_MAX).map_or_else(|| line.to_string(), str::to_owned);
-        if !self.seen.contains_key(&id) {
+        if !self.seen.contains(&id) {
             return id;
         }
         let repeated = format!("{id}@{line}");
         let more = (1..).map(|more| format!("{repeated}.{more}"));
-        std::iter::once(repeated.clone()).chain(more).find(|id| !self.seen.contains_key(id)).unwrap_or(repeated)
+        std::iter::once(repeated.clone()).chain(more).find(|id| !self.seen.contains(id)).unwrap_or(repeated)
     }
 
     /// Where a record of the transcript stands. Says so if what it names as its parent cannot be.
@@ -116,7 +122,7 @@ impl ClaudeReader {
             return self.sidechain(value, line, out);
         }
         let uuid = filled(&value, "uuid").map(str::to_owned);
-        let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains_key(uuid));
+        let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains(uuid));
         let place = Place { record: self.name(uuid.as_deref(), line), line, ts: self.ts };
         if is_again {
             self.again(uuid, &place, value, out);
@@ -143,7 +149,7 @@ impl ClaudeReader {
                 out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
             }
         }
-        self.seen.insert(place.record.clone(), None);
+        self.seen.insert(&place.record, None);
         self.last = Some(place.record);
     }
 
@@ -170,9 +176,9 @@ impl ClaudeReader {
             fields.retain(|name, _| !matches!(name.as_str(), "message" | "toolUseResult" | "attachment"));
         }
         out.push(place.entries(Parent::Previous, vec![place.extension(value)]));
-        self.seen.insert(place.record.clone(), None);
+        self.seen.insert(&place.record, None);
         if let Some(uuid) = uuid {
-            self.seen.insert(uuid, Some(place.record.clone()));
+            self.seen.insert(&uuid, Some(place.record.clone()));
         }
         self.last = Some(place.record.clone());
     }
@@ -305,7 +311,7 @@ impl ClaudeReader {
         let preserved = preserved.as_ref().and_then(Value::as_array).into_iter().flatten();
         let preserved = preserved.filter_map(Value::as_str).map(str::to_owned).collect();
         let behind = owned(&value, "logicalParentUuid");
-        let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.clone().unwrap_or(uuid)));
+        let behind = behind.and_then(|uuid| self.seen.get(&uuid).map(|later| later.unwrap_or(uuid)));
         if let Some(fields) = value.as_object_mut() {
             // The same words in each.
             fields.shift_remove("content");
@@ -346,6 +352,23 @@ impl Reader for ClaudeReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // What waits is decided by a record that may still come.
+    }
+}
+
+impl Resume for ClaudeReader {
+    fn state(&self) -> Option<Value> {
+        // The sub-agents are read with the whole file, so that nothing has to know how far each of them is.
+        self.subagents.is_empty().then(|| bookmark::value(self)).flatten()
+    }
+
+    fn resume(&mut self, state: Value) -> bool {
+        let Some(before) = bookmark::read::<Self>(state) else { return false };
+        *self = Self { path: std::mem::take(&mut self.path), seen: std::mem::take(&mut self.seen), ..before };
+        true
+    }
+
+    fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        vec![&mut self.seen, self.threads.memory()]
     }
 }
 

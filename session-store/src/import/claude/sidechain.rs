@@ -6,9 +6,9 @@
 //! Which sub-agent a record belongs to is told by the sidechain records before it alone: [`Threads`] comes to the same threads
 //! whether or not the records between them are read.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{LogEntry, SessionConfig, SessionKind};
 
@@ -16,6 +16,7 @@ use super::place::Place;
 use super::reader::ClaudeReader;
 use super::{content, typed};
 use crate::import::fields::{filled, owned, text};
+use crate::import::memory::{Key, Memory, Notes};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall, Step};
 
 /// The tools that start a sub-agent.
@@ -46,7 +47,7 @@ pub(in crate::import) struct Thread {
 /// The sub-agents of a file.
 #[derive(Debug, Default)]
 pub(in crate::import) struct Threads {
-    of_record: HashMap<String, usize>,
+    of_record: Memory<usize>,
     count: usize,
     /// The one that the last sidechain record belongs to.
     last: Option<usize>,
@@ -55,14 +56,14 @@ pub(in crate::import) struct Threads {
 impl Threads {
     /// Where the next sidechain record belongs.
     pub(in crate::import) fn take(&mut self, record: &Value) -> Thread {
-        let known = |key| filled(record, key).and_then(|uuid| self.of_record.get(uuid).copied());
+        let known = |key| filled(record, key).and_then(|uuid| self.of_record.get(uuid));
         // What belongs to nothing that is known goes on where the last one was, unless it is a prompt.
         let lost = || self.last.filter(|_| !is_prompt(record));
         let number = known("uuid").or_else(|| known("parentUuid")).or_else(lost);
         let thread = Thread { number: number.unwrap_or(self.count), begins: number.is_none() };
         self.count += usize::from(thread.begins);
         self.last = Some(thread.number);
-        if let Some(uuid) = owned(record, "uuid") {
+        if let Some(uuid) = filled(record, "uuid") {
             self.of_record.insert(uuid, thread.number);
         }
         thread
@@ -70,7 +71,12 @@ impl Threads {
 
     /// Whether a record belongs to a sub-agent.
     pub(super) fn holds(&self, uuid: &str) -> bool {
-        self.of_record.contains_key(uuid)
+        self.of_record.contains(uuid)
+    }
+
+    /// What is remembered of single records.
+    pub(in crate::import) fn memory(&mut self) -> &mut dyn Notes {
+        &mut self.of_record
     }
 }
 
@@ -147,15 +153,15 @@ impl ClaudeReader {
 }
 
 /// Calls that may have started a sub-agent which has not begun yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Calls(Vec<Call>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Call {
     /// The conversation that made the call, and its id.
     by: ParentCall,
     /// What the sub-agent was told, as a digest.
-    prompt: u64,
+    prompt: Key,
     agent_type: Option<String>,
     description: Option<String>,
 }
@@ -177,7 +183,7 @@ impl Calls {
                     let input = block.get("input").unwrap_or(&Value::Null);
                     self.0.push(Call {
                         by: ParentCall { native_id: native_id.to_owned(), call_id: owned(block, "id") },
-                        prompt: digest(text(input, "prompt").unwrap_or_default()),
+                        prompt: Key::of(text(input, "prompt").unwrap_or_default()),
                         agent_type: owned(input, "subagent_type"),
                         description: owned(input, "description"),
                     });
@@ -193,18 +199,12 @@ impl Calls {
 
     /// The call that started the sub-agent which begins with a record: the one with this prompt, else the only one there is.
     pub(super) fn started(&mut self, record: &Value) -> Option<Started> {
-        let prompt = digest(prompt(record).unwrap_or_default());
+        let prompt = Key::of(prompt(record).unwrap_or_default());
         let same = self.0.iter().position(|call| call.prompt == prompt);
         let at = same.or((self.0.len() == 1).then_some(0))?;
         let Call { by, agent_type, description, .. } = self.0.remove(at);
         Some(Started { by, agent_type, description })
     }
-}
-
-fn digest(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -4,37 +4,49 @@
 //! rebuilt as they rebuild it: the context that was put in, what was typed, the summary. Items that the file held
 //! before are referred to. For that, a digest of each is remembered, never its text.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{Item, Part, Role};
 
 use super::item::{self, Origin, Response};
 use crate::import::fields::storable;
+use crate::import::memory::{Key, Memory, Notes};
 use crate::import::record::HistoryPart;
 
 /// How much of what was typed Codex keeps when it rebuilds a history: 20,000 tokens of about four bytes.
 const TYPED_BYTES_MAX: usize = 80_000;
 
 /// What of a file a later compaction may go on with.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Remembered {
-    /// The digests of all items, in order, with their records.
-    items: Vec<(u64, String)>,
-    /// The last place in `items` of each digest.
-    by_digest: HashMap<u64, usize>,
+    /// How many items there are.
+    items: u64,
+    /// Each of them, by its number.
+    #[serde(skip)]
+    numbered: Memory<Numbered>,
+    /// The number of the last one of each digest.
+    #[serde(skip)]
+    by_digest: Memory<u64>,
     /// The context that was put in before the first prompt, by what it begins with, and its records.
     context: Vec<(String, String)>,
     prompts: Vec<Prompt>,
 }
 
-#[derive(Debug)]
+/// An item among all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Numbered {
+    digest: Key,
+    record: String,
+    /// The number of the last one before it with the same digest.
+    before: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Prompt {
     record: String,
     bytes: usize,
     /// How many items there were before it.
-    items: usize,
+    items: u64,
 }
 
 /// What replaces a history. What is `put_in` stands nowhere in the file and is given records of its own.
@@ -57,8 +69,11 @@ impl Remembered {
     /// An item of the context or of the model.
     pub(super) fn item(&mut self, item: &Item, record: &str) {
         let digest = digest_of(item);
-        self.by_digest.insert(digest, self.items.len());
-        self.items.push((digest, record.to_owned()));
+        let before = self.by_digest.at(digest);
+        let numbered = Numbered { digest, record: record.to_owned(), before };
+        self.numbered.insert(&self.items.to_string(), numbered);
+        self.by_digest.put(digest, Some(self.items));
+        self.items += 1;
     }
 
     /// Context that was put in. Behind the first prompt it only replaces what it is a newer version of.
@@ -75,7 +90,7 @@ impl Remembered {
     /// Something that a person typed.
     pub(super) fn prompt(&mut self, parts: &[Part], record: &str) {
         let bytes = parts.iter().filter_map(Part::as_text).map(str::len).sum();
-        self.prompts.push(Prompt { record: record.to_owned(), bytes, items: self.items.len() });
+        self.prompts.push(Prompt { record: record.to_owned(), bytes, items: self.items });
         self.item(&Item::Message { role: Role::User, parts: parts.to_vec() }, record);
     }
 
@@ -83,10 +98,25 @@ impl Remembered {
     pub(super) fn roll_back(&mut self, turns: u64) {
         let turns = usize::try_from(turns).unwrap_or(usize::MAX);
         let kept = self.prompts.len().saturating_sub(turns);
-        let Some(first) = self.prompts.get(kept) else { return };
-        self.items.truncate(first.items);
+        let Some(first) = self.prompts.get(kept).map(|prompt| prompt.items) else { return };
+        for number in (first..self.items).rev() {
+            if let Some(gone) = self.numbered.get(&number.to_string()) {
+                self.by_digest.put(gone.digest, gone.before);
+            }
+        }
+        self.items = first;
         self.prompts.truncate(kept);
-        self.by_digest = self.items.iter().enumerate().map(|(at, (digest, _))| (*digest, at)).collect();
+    }
+
+    /// What is remembered of single items.
+    pub(super) fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        vec![&mut self.numbered, &mut self.by_digest]
+    }
+
+    /// Takes over what another one remembers of single items.
+    pub(super) fn keep_memories(&mut self, other: &mut Self) {
+        self.numbered = std::mem::take(&mut other.numbered);
+        self.by_digest = std::mem::take(&mut other.by_digest);
     }
 
     /// What a `compacted` payload goes on with. `record` is the record that says it.
@@ -135,9 +165,9 @@ impl Remembered {
         if is_summary {
             return (item, Place::Summary);
         }
-        let known = self.by_digest.get(&digest_of(&item)).and_then(|at| self.items.get(*at));
+        let known = self.by_digest.at(digest_of(&item)).and_then(|number| self.numbered.get(&number.to_string()));
         let place = match known {
-            Some((_, record)) => Place::Record(record.clone()),
+            Some(known) => Place::Record(known.record),
             None if is_context => Place::GivenAnew,
             None => Place::Nowhere,
         };
@@ -188,10 +218,8 @@ fn is_text(parts: &[Part], text: &str) -> bool {
     matches!(parts, [part] if part.as_text() == Some(text))
 }
 
-fn digest_of(item: &Item) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_string(item).unwrap_or_default().hash(&mut hasher);
-    hasher.finish()
+fn digest_of(item: &Item) -> Key {
+    Key::of(&serde_json::to_string(item).unwrap_or_default())
 }
 
 /// What tells a kind of context from another: its role and its first line or tag.

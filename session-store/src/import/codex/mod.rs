@@ -6,8 +6,8 @@
 //!
 //! * [`head`] tells what a file is from its first records.
 //! * [`CodexReader`] turns records into steps; what a `response_item` says is read by `item`, what events tell of it by
-//!   `event`, what a compaction goes on with by `history`, what was used by `usage`, what is left of a record
-//!   by `rest`.
+//!   `event`, what a compaction goes on with by `history`, what was used by `usage`, the settings by `settings`,
+//!   what is left of a record by `rest`.
 //! * [`spawning_call`] finds the call of a conversation that started a sub-agent.
 
 mod event;
@@ -17,6 +17,7 @@ mod item;
 mod place;
 mod reader;
 mod rest;
+mod settings;
 mod spawn;
 mod usage;
 

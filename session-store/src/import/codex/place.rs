@@ -1,7 +1,10 @@
 //! Where a record stands, and the entries that it gives.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store_core::{ConfigChanged, Extension, Item, ItemEntry, LogEntry, SessionConfig, SystemItem, TimestampMs};
+use store_core::{
+    ConfigChanged, Extension, Item, ItemEntry, LlmUsage, LogEntry, SessionConfig, SystemItem, TimestampMs,
+};
 
 use super::rest;
 use crate::import::fields::storable;
@@ -11,7 +14,7 @@ use crate::import::record::{Parent, Step};
 pub(super) const DOMAIN: &str = "import.codex";
 
 /// A record's place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Place {
     /// Its id.
     pub(super) record: String,
@@ -36,6 +39,13 @@ impl Place {
         }
     }
 
+    /// What is left of the event that ended the turn, if it did.
+    pub(super) fn rest_of_end(&self, event: Value, out: &mut Vec<Step>) {
+        if matches!(out.last(), Some(Step::EndTurn { .. } | Step::Fail { .. })) {
+            self.rest(rest::of_end(event), out);
+        }
+    }
+
     /// It gives nothing.
     pub(super) const fn skipped(&self) -> Step {
         Step::Skipped { line: self.line }
@@ -43,7 +53,7 @@ impl Place {
 }
 
 /// Numbers records by their ordinals, or by their lines.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ordinals {
     last: Option<u64>,
     line: Option<u64>,
@@ -90,4 +100,12 @@ pub(super) const fn config_changed(ts: TimestampMs, config: SessionConfig) -> Lo
 /// What has no form of its own.
 pub(super) fn extension(ts: TimestampMs, payload: Value) -> LogEntry {
     LogEntry::Extension(Extension { ts, domain: DOMAIN.into(), payload: storable(payload) })
+}
+
+/// What a response used, if it says so.
+pub(super) fn push_usage(place: &Place, usage: Option<LlmUsage>, out: &mut Vec<Step>) {
+    match usage {
+        Some(usage) => out.push(place.entries(vec![LogEntry::LlmUsage(usage)])),
+        None => out.push(place.skipped()),
+    }
 }

@@ -1,32 +1,30 @@
 //! From records to steps.
 
-use std::collections::BTreeMap;
-
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store_core::{Item, LlmUsage, LogEntry, Part, Role, SessionConfig, TimestampMs, UserInput};
+use store_core::{Item, LogEntry, Part, Role, SessionConfig, TimestampMs, UserInput};
 
 use super::event::{Typed, event_parts, is_noise, is_typed, said, user_event, user_item};
 use super::head::{cwd_in, is_flat_header};
 use super::history::Remembered;
 use super::item::{self, Origin, Response};
-use super::place::{Ordinals, Place, assistant, config_changed, extension, system, tool_result};
+use super::place::{Ordinals, Place, assistant, config_changed, extension, push_usage, system, tool_result};
 use super::rest::{self, Rests};
 use super::usage::UsageReader;
-use crate::import::fields::{filled, owned, take, text, time_ms};
+use crate::import::bookmark::{self, Resume};
+use crate::import::fields::{filled, take, text, time_ms};
+use crate::import::memory::Notes;
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};
 
-/// What the thinking level is called when a conversation goes back to the model's own.
-const DEFAULT_THINKING: &str = "default";
-
 /// Reads one Codex file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::import) struct CodexReader {
-    thread: String,
+    pub(super) thread: String,
     ids: Ordinals,
     ts: TimestampMs,
-    model: Option<String>,
-    has_thinking: bool,
-    header_read: bool,
+    pub(super) model: Option<String>,
+    pub(super) has_thinking: bool,
+    pub(super) header_read: bool,
     held: Option<Held>,
     /// How many items are known to be typed whose event is still to come.
     unconfirmed: u32,
@@ -39,7 +37,7 @@ pub(in crate::import) struct CodexReader {
 }
 
 /// What waits for the next record.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Held {
     /// A user item that does not say whose it is.
     Item { place: Place, parts: Vec<Part>, rest: Option<Value> },
@@ -47,7 +45,7 @@ enum Held {
     Event { place: Place, parts: Vec<Part> },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Turn {
     /// Something was said that no end followed.
     open: bool,
@@ -208,17 +206,17 @@ impl CodexReader {
             }
             "task_complete" | "turn_complete" => {
                 self.task_complete(place, payload, out);
-                rest_of_end(place, take(&mut record, "payload"), out);
+                place.rest_of_end(take(&mut record, "payload"), out);
             }
             "turn_aborted" => {
                 let reason = filled(payload, "reason").unwrap_or("aborted").to_owned();
                 self.fail(place, reason, true, out);
-                rest_of_end(place, take(&mut record, "payload"), out);
+                place.rest_of_end(take(&mut record, "payload"), out);
             }
             "error" => {
                 let message = filled(payload, "message").unwrap_or("error").to_owned();
                 self.fail(place, message, false, out);
-                rest_of_end(place, take(&mut record, "payload"), out);
+                place.rest_of_end(take(&mut record, "payload"), out);
             }
             "thread_rolled_back" => self.rolled_back(place, payload, out),
             "thread_settings_applied" => {
@@ -321,48 +319,6 @@ impl CodexReader {
         place.rest(rest, out);
     }
 
-    /// The settings in a `turn_context` or in applied thread settings.
-    fn settings(&mut self, settings: &Value) -> SessionConfig {
-        let effort = [
-            settings.get("effort"),
-            settings.get("reasoning_effort"),
-            settings.pointer("/collaboration_mode/settings/reasoning_effort"),
-        ];
-        let effort = effort.into_iter().flatten().find_map(Value::as_str).map(str::to_owned);
-        let thinking = effort.or_else(|| self.has_thinking.then(|| DEFAULT_THINKING.to_owned()));
-        self.has_thinking = thinking.is_some();
-        let model = owned(settings, "model");
-        if model.is_some() {
-            self.model.clone_from(&model);
-        }
-        let kept = ["approval_policy", "sandbox_policy"].into_iter();
-        let kept = kept.filter_map(|key| Some((key.to_owned(), settings.get(key)?.clone())));
-        let other: BTreeMap<String, Value> = kept.filter(|(_, value)| !value.is_null()).collect();
-        SessionConfig {
-            model,
-            provider: owned(settings, "model_provider_id"),
-            cwd: owned(settings, "cwd"),
-            branch: None,
-            thinking,
-            other,
-        }
-    }
-
-    /// A header; the first one was read as the file's head.
-    fn header(&mut self, place: &Place, meta: &Value, out: &mut Vec<Step>) {
-        let is_own = filled(meta, "id").is_none_or(|id| id == self.thread);
-        if std::mem::replace(&mut self.header_read, true) && is_own {
-            let config = SessionConfig {
-                cwd: owned(meta, "cwd"),
-                branch: meta.get("git").and_then(|git| owned(git, "branch")),
-                ..SessionConfig::default()
-            };
-            out.push(place.entries(vec![config_changed(place.ts, config)]));
-        } else {
-            out.push(place.skipped());
-        }
-    }
-
     fn flat(&mut self, place: &Place, value: Value, out: &mut Vec<Step>) {
         if is_flat_header(&value) {
             self.header(place, &value, out);
@@ -418,16 +374,19 @@ impl Reader for CodexReader {
     }
 }
 
-/// What is left of the event that ended the turn.
-fn rest_of_end(place: &Place, event: Value, out: &mut Vec<Step>) {
-    if matches!(out.last(), Some(Step::EndTurn { .. } | Step::Fail { .. })) {
-        place.rest(rest::of_end(event), out);
+impl Resume for CodexReader {
+    fn state(&self) -> Option<Value> {
+        bookmark::value(self)
     }
-}
 
-fn push_usage(place: &Place, usage: Option<LlmUsage>, out: &mut Vec<Step>) {
-    match usage {
-        Some(usage) => out.push(place.entries(vec![LogEntry::LlmUsage(usage)])),
-        None => out.push(place.skipped()),
+    fn resume(&mut self, state: Value) -> bool {
+        let Some(mut before) = bookmark::read::<Self>(state) else { return false };
+        before.remembered.keep_memories(&mut self.remembered);
+        *self = before;
+        true
+    }
+
+    fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        self.remembered.memories()
     }
 }

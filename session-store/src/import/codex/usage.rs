@@ -3,13 +3,14 @@
 //! Newer versions record each response by its id. Older ones only tell the running totals of the thread, again and
 //! again: there the change counts. A file that has the former is never counted by the latter.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{LlmUsage, TimestampMs};
 
 use crate::import::fields::{count, owned};
 
 /// Token counts as Codex writes them: input includes what came from the cache, output includes reasoning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     input: u64,
     cached: u64,
@@ -60,7 +61,7 @@ impl Counts {
 }
 
 /// Turns usage records, or running totals, into the usage of each response.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct UsageReader {
     /// The totals so far; `None` before the first ones of a thread whose totals begin with those of another.
     totals: Option<Counts>,

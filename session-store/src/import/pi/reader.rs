@@ -1,7 +1,6 @@
 //! From records to steps.
 
-use std::collections::HashMap;
-
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store_core::{
     ConfigChanged, Extension, Item, ItemEntry, LogEntry, Part, Role, SessionConfig, SystemItem, TimestampMs, UserInput,
@@ -9,18 +8,21 @@ use store_core::{
 
 use super::message;
 use super::rest::{self, Rests};
+use crate::import::bookmark::{self, Resume};
 use crate::import::fields::{filled, is_nothing, owned, storable, take, text, time_ms};
+use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, HistoryPart, Parent, RawRecord, Reader, Step};
 
 /// The domain under which records are kept that have no form of their own.
 const DOMAIN: &str = "import.pi";
 
 /// Reads one pi file.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(in crate::import) struct PiReader {
     ts: TimestampMs,
     /// All records, by their ids.
-    known: HashMap<String, Known>,
+    #[serde(skip)]
+    known: Memory<Known>,
     /// The record before.
     last: Option<String>,
     /// The lines of the records of a file without ids, which version 1 counts.
@@ -31,7 +33,7 @@ pub(in crate::import) struct PiReader {
 }
 
 /// What is remembered of a record.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
     /// What it stands behind.
     parent: Option<String>,
@@ -68,7 +70,7 @@ impl PiReader {
     pub(in crate::import) fn new(head: &FileHead) -> Self {
         Self {
             ts: head.birth_ms,
-            known: HashMap::new(),
+            known: Memory::default(),
             last: None,
             lines: Vec::new(),
             turn_open: false,
@@ -82,7 +84,7 @@ impl PiReader {
         let record = self.unused(id, line);
         let parent = match value.get("parentId") {
             Some(Value::String(parent)) if self.last.as_ref() == Some(parent) => Parent::Previous,
-            Some(Value::String(parent)) if self.known.contains_key(parent) => Parent::Record(parent.clone()),
+            Some(Value::String(parent)) if self.known.contains(parent) => Parent::Record(parent.clone()),
             Some(Value::String(parent)) => {
                 let why = if *parent == record { "is the record itself" } else { "is not known" };
                 let message = format!("the parent {parent} of {record} {why}; it is read behind the record before it");
@@ -101,25 +103,25 @@ impl PiReader {
             self.turn_open =
                 behind.as_ref().and_then(|behind| self.known.get(behind)).is_some_and(|known| known.turn_open);
         }
-        self.known.insert(record.clone(), Known { parent: behind, turn_open: self.turn_open });
+        self.known.insert(&record, Known { parent: behind, turn_open: self.turn_open });
         self.last = Some(record.clone());
         Place { record, line, ts: self.ts, parent }
     }
 
     /// An id that no record before has.
     fn unused(&self, id: String, line: u64) -> String {
-        if !self.known.contains_key(&id) {
+        if !self.known.contains(&id) {
             return id;
         }
         let repeated = format!("{id}@{line}");
         let more = (1..).map(|more| format!("{repeated}.{more}"));
-        std::iter::once(repeated.clone()).chain(more).find(|id| !self.known.contains_key(id)).unwrap_or(repeated)
+        std::iter::once(repeated.clone()).chain(more).find(|id| !self.known.contains(id)).unwrap_or(repeated)
     }
 
     /// Whether a record is among those that another stands behind.
     fn is_behind(&self, record: &str, ancestor: &str) -> bool {
         // Each step leads to an earlier record, so this ends.
-        let parent_of = |record: &str| self.known.get(record).and_then(|known| known.parent.as_deref());
+        let parent_of = |record: &str| self.known.get(record).and_then(|known| known.parent);
         std::iter::successors(parent_of(record), |at| parent_of(at)).any(|at| at == ancestor)
     }
 
@@ -302,8 +304,8 @@ impl Reader for PiReader {
             }
             _ => out.push(place.entries(vec![extension(ts, value)])),
         }
-        if let Some(known) = self.known.get_mut(&place.record) {
-            known.turn_open = self.turn_open;
+        if let Some(known) = self.known.get(&place.record).filter(|known| known.turn_open != self.turn_open) {
+            self.known.insert(&place.record, Known { turn_open: self.turn_open, ..known });
         }
         if place.parent != Parent::Previous {
             out.push(Step::ActiveLeaf { record: place.record });
@@ -312,6 +314,22 @@ impl Reader for PiReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // Every record was told as soon as it was read.
+    }
+}
+
+impl Resume for PiReader {
+    fn state(&self) -> Option<Value> {
+        bookmark::value(self)
+    }
+
+    fn resume(&mut self, state: Value) -> bool {
+        let Some(before) = bookmark::read::<Self>(state) else { return false };
+        *self = Self { known: std::mem::take(&mut self.known), ..before };
+        true
+    }
+
+    fn memories(&mut self) -> Vec<&mut dyn Notes> {
+        vec![&mut self.known]
     }
 }
 

@@ -4,21 +4,16 @@
 //! counts that says the same as the conversation that the file names. What a session holds once stays its own, whatever is
 //! imported later.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
-use serde_json::Value;
-use store_core::{Extension, LogEntry, Record, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs};
+use store_core::{LogEntry, Record, SegmentId, Seq, SessionId, Store, TimestampMs};
 
-use crate::blob;
+use super::beginning::Beginning;
 use crate::error::Result;
 use crate::import::record::{Agent, FileHead, ForkHint, Parent, Step};
 use crate::import::walk::Place;
 use crate::index::{Index, RecordHome};
-use crate::leaf;
-use crate::lineage::{self, LineagePart};
-
-/// How many records of the other conversation are read at once.
-const BATCH_RECORDS: usize = 256;
+use crate::lineage::lineage;
 
 /// What a step turned out to be.
 #[derive(Debug)]
@@ -32,7 +27,7 @@ pub(super) enum Copied {
 }
 
 impl Copied {
-    fn own(step: Step) -> Self {
+    pub(super) fn own(step: Step) -> Self {
         Self::Own { behind: None, steps: vec![step] }
     }
 }
@@ -82,6 +77,24 @@ impl<'a> Copies<'a> {
         }
     }
 
+    /// The last record, if it was a copy; `None` as long as it is not known where the file's own records begin.
+    pub(super) fn last(&self) -> Option<Option<String>> {
+        match self {
+            Self::None => Some(None),
+            Self::ById(copies) => Some(copies.last.clone()),
+            Self::Beginning(copies) => copies.is_over().then_some(None),
+        }
+    }
+
+    /// Goes on behind a record, which is given if it was a copy. Of a beginning nothing follows there.
+    pub(super) fn resume(&mut self, last: Option<String>) {
+        match self {
+            Self::None => {}
+            Self::ById(copies) => copies.last = last,
+            Self::Beginning(_) => *self = Self::None,
+        }
+    }
+
     /// Tells whose a step is; `behind` is where the entries of a record end that another one names as its parent.
     pub(super) fn take(&mut self, step: Step, behind: &dyn Fn(&Parent) -> Option<Place>) -> Result<Copied> {
         match self {
@@ -105,7 +118,7 @@ fn family_of(store: &dyn Store, sessions: &[SessionId]) -> Result<HashSet<Sessio
     let mut family = HashSet::new();
     for session in sessions {
         for segment in store.list_segments(*session)? {
-            family.extend(lineage::lineage(store, *session, segment)?.iter().map(|part| part.session_id));
+            family.extend(lineage(store, *session, segment)?.iter().map(|part| part.session_id));
         }
     }
     Ok(family)
@@ -114,7 +127,7 @@ fn family_of(store: &dyn Store, sessions: &[SessionId]) -> Result<HashSet<Sessio
 /// Whether a session begins behind another one.
 fn continues_another(store: &dyn Store, session: SessionId) -> Result<bool> {
     for segment in store.list_segments(session)? {
-        let parts = lineage::lineage(store, session, segment)?;
+        let parts = lineage(store, session, segment)?;
         if parts.first().is_some_and(|root| root.session_id != session) {
             return Ok(true);
         }
@@ -247,212 +260,10 @@ fn record_in(entry: &Record) -> Option<&str> {
     entry.key.as_deref()?.rsplit_once('#').map(|(record, _)| record)
 }
 
-/// An entry of the other conversation.
-struct Original {
-    at: Place,
-    kind: Kind,
-    said: String,
-}
-
-/// What entries are compared as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Part of the conversation: one after the other, each has to be equal.
-    Item,
-    /// A compaction, which is one of them.
-    Compaction,
-    /// What goes along with it.
-    Beside,
-}
-
-/// A beginning that says the same as another conversation.
-pub(super) struct Beginning<'a> {
-    store: &'a dyn Store,
-    /// What is left of the other conversation: its segments, and how far the first one was read.
-    parts: VecDeque<LineagePart>,
-    after: Seq,
-    read: VecDeque<Original>,
-    /// What waits for the next item, which tells whose it is.
-    held: Vec<Step>,
-    is_over: bool,
-}
-
-impl<'a> Beginning<'a> {
-    fn new(store: &'a dyn Store, parent: SessionId) -> Result<Self> {
-        let leaf = leaf::current_leaf(store, parent)?;
-        let parts = lineage::lineage(store, parent, leaf)?.into();
-        Ok(Self { store, parts, after: Seq::START, read: VecDeque::new(), held: Vec::new(), is_over: false })
-    }
-
-    fn take(&mut self, step: Step) -> Result<Copied> {
-        if self.is_over {
-            return Ok(Copied::own(step));
-        }
-        let matched = match &step {
-            Step::Entries { entries, .. } if entries.iter().any(|entry| kind_of(entry) == Kind::Item) => {
-                self.matched(entries)?
-            }
-            Step::Compact { .. } => self.matched_compaction()?,
-            Step::RollBack { .. } => None,
-            Step::Entries { .. } | Step::Rest { .. } | Step::EndTurn { .. } | Step::Fail { .. } => {
-                self.held.push(step);
-                return Ok(Copied::Held);
-            }
-            _ => return Ok(Copied::own(step)),
-        };
-        match (matched, step) {
-            (Some(at), Step::Entries { record, line, .. } | Step::Compact { record, line, .. }) => {
-                self.held.clear();
-                Ok(Copied::Copy { record, line, at })
-            }
-            (_, step) => self.end(step),
-        }
-    }
-
-    /// The first step that is the conversation's own.
-    fn end(&mut self, step: Step) -> Result<Copied> {
-        self.is_over = true;
-        let mut beside: Vec<Original> = Vec::new();
-        while let Some(next) = self.next()? {
-            if next.kind != Kind::Beside {
-                break;
-            }
-            beside.push(next);
-        }
-        let mut behind = None;
-        let mut steps = Vec::new();
-        for held in std::mem::take(&mut self.held) {
-            let said: Vec<String> = match &held {
-                Step::Entries { entries, .. } => {
-                    entries.iter().map(|entry| self.said(entry.clone())).collect::<Result<_>>()?
-                }
-                Step::Rest { ts, domain, payload, .. } => {
-                    let (domain, payload) = ((*domain).to_owned(), payload.clone());
-                    vec![self.said(LogEntry::Extension(Extension { ts: *ts, domain, payload }))?]
-                }
-                Step::EndTurn { .. } => vec!["turn_end".to_owned()],
-                _ => vec!["run_errored".to_owned()],
-            };
-            let found: Vec<Place> = said
-                .iter()
-                .filter_map(|said| {
-                    let of_kind = |original: &&Original| original.said == *said || said_kind(&original.said) == *said;
-                    beside.iter().find(of_kind).map(|original| original.at)
-                })
-                .collect();
-            if found.len() == said.len() {
-                behind = found.into_iter().chain(behind).max_by_key(|at| at.seq);
-            } else {
-                steps.push(held);
-            }
-        }
-        steps.push(step);
-        Ok(Copied::Own { behind, steps })
-    }
-
-    /// Where the items stand in the other conversation, if it goes on with exactly them.
-    fn matched(&mut self, entries: &[LogEntry]) -> Result<Option<Place>> {
-        let mut wanted = Vec::new();
-        for entry in entries.iter().filter(|entry| kind_of(entry) == Kind::Item) {
-            wanted.push(self.said(entry.clone())?);
-        }
-        let mut passed = VecDeque::new();
-        let mut at = None;
-        for wanted in wanted {
-            let found = loop {
-                match self.next()? {
-                    Some(next) if next.kind == Kind::Beside => passed.push_back(next),
-                    next => break next,
-                }
-            };
-            let is_equal = found.as_ref().is_some_and(|found| found.kind == Kind::Item && found.said == wanted);
-            at = found.as_ref().map(|found| found.at).filter(|_| is_equal);
-            passed.extend(found);
-            if !is_equal {
-                // None of the record's items is a copy.
-                passed.append(&mut self.read);
-                self.read = passed;
-                return Ok(None);
-            }
-        }
-        Ok(at)
-    }
-
-    fn matched_compaction(&mut self) -> Result<Option<Place>> {
-        let mut passed = VecDeque::new();
-        while let Some(next) = self.next()? {
-            match next.kind {
-                Kind::Beside => passed.push_back(next),
-                Kind::Compaction => return Ok(Some(next.at)),
-                Kind::Item => {
-                    passed.push_back(next);
-                    break;
-                }
-            }
-        }
-        passed.append(&mut self.read);
-        self.read = passed;
-        Ok(None)
-    }
-
-    /// The next entry of the other conversation.
-    fn next(&mut self) -> Result<Option<Original>> {
-        while self.read.is_empty() {
-            let Some(part) = self.parts.front() else { return Ok(None) };
-            let (session, segment, through) = (part.session_id, part.segment_id, part.through);
-            let left = usize::try_from(through.0.saturating_sub(self.after.0)).unwrap_or(usize::MAX);
-            let records = self.store.read_range(session, segment, self.after, left.min(BATCH_RECORDS))?;
-            let Some(last) = records.last().map(|record| record.position.seq) else {
-                self.parts.pop_front();
-                self.after = Seq::START;
-                continue;
-            };
-            self.after = last;
-            for record in records {
-                let at = Place { session, segment, seq: record.position.seq };
-                let kind = kind_of(&record.entry);
-                self.read.push_back(Original { at, kind, said: said(&record.entry)? });
-            }
-        }
-        Ok(self.read.pop_front())
-    }
-
-    /// What an entry of the file says, as it would be stored.
-    fn said(&self, entry: LogEntry) -> Result<String> {
-        said(&blob::externalize(self.store, entry)?.0)
-    }
-}
-
-fn kind_of(entry: &LogEntry) -> Kind {
-    match entry {
-        LogEntry::UserInput(_) | LogEntry::AssistantItem(_) | LogEntry::ToolResult(_) | LogEntry::SystemItem(_) => {
-            Kind::Item
-        }
-        LogEntry::SegmentStart(start) if start.compacted_from.is_some() => Kind::Compaction,
-        _ => Kind::Beside,
-    }
-}
-
-/// An entry without its time: copies are written at another one.
-fn said(entry: &LogEntry) -> Result<String> {
-    let mut value = serde_json::to_value(entry).map_err(StoreError::backend)?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("ts");
-    }
-    Ok(value.to_string())
-}
-
-/// The kind of an entry that says nothing else that could be compared.
-fn said_kind(said: &str) -> String {
-    let value: Value = serde_json::from_str(said).unwrap_or_default();
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if matches!(kind, "turn_end" | "run_errored") { kind.to_owned() } else { String::new() }
-}
-
 /// The last entry of the branch that stands before an ordinal is looked for from here.
 pub(super) fn root_origin(store: &dyn Store, session: SessionId) -> Result<Option<Place>> {
     for segment in store.list_segments(session)? {
-        let first = lineage::lineage(store, session, segment)?;
+        let first = lineage(store, session, segment)?;
         let own = first.iter().find(|part| part.session_id == session);
         if let Some(origin) = own.and_then(|own| own.start.origin().copied()) {
             return Ok(Some(Place::from(origin)));

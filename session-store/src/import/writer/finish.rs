@@ -77,6 +77,20 @@ impl Cursor {
         Self { end_ordinal, ..self }
     }
 
+    /// Whether the file is larger than it was.
+    pub(in crate::import) const fn is_outgrown_by(&self, stamp: &Self) -> bool {
+        stamp.size > self.size
+    }
+
+    /// Whether the file lies where it lay and nobody touched it since: agents append, which changes size and time. What its
+    /// head tells has to be the same too.
+    pub(in crate::import) fn has_stamp(&self, stamp: &Self) -> bool {
+        (&self.source, self.size, self.mtime_ms) == (&stamp.source, stamp.size, stamp.mtime_ms)
+            && self.mtime_ms.is_some()
+            && self.continues == stamp.continues
+            && self.archived == stamp.archived
+    }
+
     /// Whether the same bytes were read from wherever they were, with the same point before them.
     pub(in crate::import) fn is_of(&self, other: &Self) -> bool {
         (self.bytes, self.size, &self.sha256) == (other.bytes, other.size, &other.sha256)
@@ -100,8 +114,12 @@ pub(in crate::import) struct Outcome {
     /// Facts were put that say something new.
     pub(in crate::import) said: bool,
     pub(in crate::import) entries: u64,
+    /// Where the file's entries stand.
+    pub(in crate::import) segments: Vec<SegmentId>,
     /// The current leaf; `None` if the file has nothing of its own.
     pub(in crate::import) leaf: Option<SegmentId>,
+    /// The cursor that stands in the store now.
+    pub(in crate::import) cursor: serde_json::Value,
     pub(in crate::import) tally: Tally,
 }
 
@@ -112,10 +130,14 @@ impl Writer<'_> {
         let (store, session) = (self.target.store, self.session);
         let existed = self.log.existed();
         let entries = self.log.written();
-        let mut outcome = Outcome { session, existed, said: false, entries, leaf: None, tally: Tally::default() };
+        let segments = self.log.segments().collect();
+        let tally = Tally::default();
+        let cursor_now = serde_json::Value::Null;
+        let mut outcome =
+            Outcome { session, existed, said: false, entries, segments, leaf: None, cursor: cursor_now, tally };
         if store.exists(session)? {
             let facts = SessionFacts::read(store, session)?;
-            outcome.said = self.say(&facts, cursor)?;
+            (outcome.said, outcome.cursor) = self.say(&facts, cursor)?;
             outcome.leaf = Some(current_leaf(store, session)?);
         }
         outcome.tally = self.tally;
@@ -123,7 +145,7 @@ impl Writer<'_> {
     }
 
     /// Puts the facts that say something new, the cursor last.
-    fn say(&mut self, facts: &SessionFacts, mut cursor: Cursor) -> Result<bool> {
+    fn say(&mut self, facts: &SessionFacts, mut cursor: Cursor) -> Result<(bool, serde_json::Value)> {
         let native_id = &self.target.head.native_id;
         let before = Cursor::read(facts, native_id);
         let old = before.clone().unwrap_or_default();
@@ -151,14 +173,16 @@ impl Writer<'_> {
         let leaf = self.leaf();
         cursor.leaf = leaf.map(|leaf| leaf.segment);
         let said = self.say_leaf(leaf, &old)? || !news.is_empty();
-        if !before.is_some_and(|before| {
+        let is_known = before.is_some_and(|before| {
             Cursor { source: cursor.source.clone(), mtime_ms: cursor.mtime_ms, ..before } == cursor
-        }) {
-            let value = serde_json::to_value(&cursor).map_err(store_core::StoreError::backend)?;
-            let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
-            put_session_fact(self.target.store, self.target.now, self.session, &fact)?;
+        });
+        if let Some(standing) = facts.cursors.get(native_id).filter(|_| is_known) {
+            return Ok((said, standing.clone()));
         }
-        Ok(said)
+        let value = serde_json::to_value(&cursor).map_err(store_core::StoreError::backend)?;
+        let fact = SessionFact::Cursor { native_id: native_id.clone(), value: value.clone() };
+        put_session_fact(self.target.store, self.target.now, self.session, &fact)?;
+        Ok((said, value))
     }
 
     /// Where the agent goes on, if that is in this session.

@@ -5,20 +5,16 @@
 //! something else, because the file was changed or somebody continued the conversation here, the file's entries go on in a
 //! branch, under an id that importing again comes to as well.
 
-use std::collections::HashMap;
-
-use sha2::{Digest, Sha256};
-use store_core::call::ENTRY_BYTES_MAX;
-use store_core::json::{self, DEPTH_MAX};
+use serde::{Deserialize, Serialize};
 use store_core::{
-    AppendOptions, BlobGuard, CreateOptions, Durability, Expected, LogEntry, NewEntry, Record, SegmentId, SegmentStart,
-    Seq, SessionId, Store, StoreError, TimestampMs,
+    AppendOptions, CreateOptions, Durability, Expected, LogEntry, Position, SegmentId, SegmentStart, Seq, SessionId,
+    Store, StoreError, TimestampMs,
 };
 
 use super::Tally;
-use crate::blob;
+use super::pending::{Pending, new_entries};
+use super::places::Places;
 use crate::error::{LineageError, Result};
-use crate::import::claude::OUTPUT_DOMAIN;
 use crate::import::walk::{Folds, Place};
 
 /// How many entries are written at once.
@@ -28,65 +24,15 @@ const BATCH_BYTES: usize = 4 << 20;
 /// How often a write is tried again when others write to the same segment.
 const ATTEMPTS: u32 = 16;
 
-/// An entry on its way.
-#[derive(Debug)]
-pub(super) struct Pending {
-    entry: LogEntry,
-    text: String,
-    key: String,
-    line: u64,
-    ts: TimestampMs,
-    #[expect(dead_code, reason = "held until the append that refers to the blobs has returned")]
-    guards: Vec<BlobGuard>,
-}
-
-impl Pending {
-    /// Makes an entry ready: its large parts are in the store.
-    pub(super) fn new(store: &dyn Store, entry: LogEntry, key: String, line: u64, ts: TimestampMs) -> Result<Self> {
-        let (entry, guards) = blob::externalize(store, entry)?;
-        let text = entry.to_text().map_err(StoreError::backend)?;
-        Ok(Self { entry, text, key, line, ts, guards })
-    }
-
-    /// Why no store takes the entry.
-    pub(super) fn problem(&self) -> Option<String> {
-        if self.text.len() as u64 > ENTRY_BYTES_MAX {
-            return Some(format!("an entry of {} bytes is too large to be stored and was left out", self.text.len()));
-        }
-        (json::depth(&self.text) > DEPTH_MAX)
-            .then(|| format!("an entry nested deeper than {DEPTH_MAX} cannot be stored and was left out"))
-    }
-
-    /// The entry as it is stored.
-    pub(super) const fn entry(&self) -> &LogEntry {
-        &self.entry
-    }
-
-    /// Whether the entry stands in the store.
-    fn is(&self, record: &Record) -> bool {
-        record.key.as_deref() == Some(&*self.key) && (record.text == self.text || is_alike(&record.entry, &self.entry))
-    }
-}
-
-/// Whether two entries of one key may differ: a file may have moved since its segment began, and an output that lay beside
-/// it may have come or gone.
-fn is_alike(stored: &LogEntry, new: &LogEntry) -> bool {
-    match (stored, new) {
-        (LogEntry::SegmentStart(stored), LogEntry::SegmentStart(new)) => stored.origin() == new.origin(),
-        (LogEntry::Extension(stored), LogEntry::Extension(new)) => {
-            stored.domain == OUTPUT_DOMAIN && new.domain == OUTPUT_DOMAIN
-        }
-        _ => false,
-    }
-}
-
 /// One of the conversation's segments.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Segment {
     id: SegmentId,
     exists: bool,
     /// How many of the file's entries stand there.
     stored: u64,
+    /// Where the last of them stands.
+    end: Option<Position>,
     /// How many there will be.
     entries: u64,
     /// The last entry of what was said.
@@ -94,15 +40,8 @@ struct Segment {
     /// Something else stands behind the file's entries.
     is_closed: bool,
     /// How many entries stood there when it was taken up.
+    #[serde(skip)]
     stood: u64,
-}
-
-/// Where the entries went that turned out to belong into a branch.
-#[derive(Clone, Copy, Debug)]
-struct Move {
-    from: SegmentId,
-    after: u64,
-    to: SegmentId,
 }
 
 /// The segments of one conversation.
@@ -117,8 +56,7 @@ pub(super) struct Log<'a> {
     open: Option<usize>,
     pending: Vec<Pending>,
     pending_bytes: usize,
-    known: HashMap<u128, Option<Place>>,
-    moves: Vec<Move>,
+    places: Places,
     written: u64,
 }
 
@@ -133,11 +71,6 @@ enum Settled {
     },
 }
 
-fn digest(record: &str) -> u128 {
-    let digest = Sha256::digest(record.as_bytes());
-    digest.iter().take(16).fold(0, |digest, byte| (digest << 8) | u128::from(*byte))
-}
-
 impl<'a> Log<'a> {
     /// The log of a session of which nothing was read yet.
     pub(super) fn new(store: &'a dyn Store, session: SessionId, existed: bool, seed: String) -> Self {
@@ -150,8 +83,7 @@ impl<'a> Log<'a> {
             open: None,
             pending: Vec::new(),
             pending_bytes: 0,
-            known: HashMap::new(),
-            moves: Vec::new(),
+            places: Places::default(),
             written: 0,
         }
     }
@@ -171,24 +103,14 @@ impl<'a> Log<'a> {
         self.segments.iter().map(|segment| segment.id)
     }
 
-    /// Remembers where a record's entries end.
-    pub(super) fn name(&mut self, record: &str, at: Option<Place>) {
-        self.known.insert(digest(record), at);
+    /// Where the entries of each record end.
+    pub(super) const fn places(&mut self) -> &mut Places {
+        &mut self.places
     }
 
     /// Where a record's entries end; `None` for a record that was not read.
     pub(super) fn place_of(&self, record: &str) -> Option<Option<Place>> {
-        self.known.get(&digest(record)).map(|at| at.map(|at| self.moved(at)))
-    }
-
-    /// Where an entry is that may have moved into a branch.
-    pub(super) fn moved(&self, mut at: Place) -> Place {
-        for moved in &self.moves {
-            if at.segment == moved.from && at.seq.0 > moved.after {
-                at = Place { segment: moved.to, seq: Seq(at.seq.0 - moved.after + 1), ..at };
-            }
-        }
-        at
+        self.places.place_of(record)
     }
 
     /// Whether the next entry goes into a segment that has begun.
@@ -228,8 +150,10 @@ impl<'a> Log<'a> {
         Ok(next.into_iter().next().map(|record| record.key.unwrap_or_default()))
     }
 
-    fn count_of(&self, id: SegmentId, exists: bool) -> Result<u64> {
-        if exists { Ok(self.store.read_entry_count(self.session, id)?) } else { Ok(0) }
+    /// Takes up a segment of which nothing but its beginning was read.
+    fn take_up(&self, id: SegmentId, exists: bool) -> Result<Segment> {
+        let stood = if exists { self.store.read_entry_count(self.session, id)? } else { 0 };
+        Ok(Segment { id, exists, stored: u64::from(exists), end: None, entries: 1, said: 1, is_closed: false, stood })
     }
 
     /// Opens the segment that an entry ends and answers with its last entry; for any other entry with the entry itself.
@@ -255,10 +179,9 @@ impl<'a> Log<'a> {
         let id = self.derive(ts, start.origin().map(|origin| origin.segment_id), &key);
         let standing = self.standing(id)?;
         let exists = standing.is_some();
-        let stood = self.count_of(id, exists)?;
+        let segment = self.take_up(id, exists)?;
         self.open = Some(self.segments.len());
-        let stored = u64::from(exists);
-        self.segments.push(Segment { id, exists, stored, entries: 1, said: 1, is_closed: false, stood });
+        self.segments.push(segment);
         if let Some(standing) = standing {
             return Ok(standing);
         }
@@ -287,7 +210,7 @@ impl<'a> Log<'a> {
         if let Some(open) = self.open {
             let segment = &mut self.segments[open];
             segment.entries += 1;
-            if super::is_said(&pending.entry) {
+            if super::is_said(pending.entry()) {
                 segment.said = segment.entries;
             }
             self.wait(pending);
@@ -295,7 +218,7 @@ impl<'a> Log<'a> {
     }
 
     fn wait(&mut self, pending: Pending) {
-        self.pending_bytes += pending.text.len();
+        self.pending_bytes += pending.bytes();
         self.pending.push(pending);
     }
 
@@ -335,7 +258,7 @@ impl<'a> Log<'a> {
             let created = self.store.create_segment(session, id, &new_entries(&self.pending), &options);
             segment.exists = true;
             return match created {
-                Ok(_) => Ok(self.wrote(open)),
+                Ok(end) => Ok(self.wrote(open, &end)),
                 Err(StoreError::AlreadyExists { .. }) => Ok(Settled::Again),
                 Err(error) => Err(error.into()),
             };
@@ -348,6 +271,9 @@ impl<'a> Log<'a> {
             let standing = records.iter().zip(&self.pending).take_while(|(record, new)| new.is(record)).count();
             self.pending.drain(..standing);
             segment.stored += standing as u64;
+            if let Some(last) = standing.checked_sub(1).and_then(|last| records.get(last)) {
+                segment.end = Some(last.position);
+            }
             if let Some(other) = records.get(standing) {
                 return Ok(Settled::Differs { keyed: other.key.is_some() });
             }
@@ -359,14 +285,15 @@ impl<'a> Log<'a> {
         let expected = Some(Expected::Count(segment.stored));
         let options = AppendOptions { expected, durability: Some(durability) };
         match self.store.append_with(session, id, &new_entries(&self.pending), &options) {
-            Ok(_) => Ok(self.wrote(open)),
+            Ok(end) => Ok(self.wrote(open, &end)),
             Err(StoreError::Conflict { .. }) => Ok(Settled::Again),
             Err(StoreError::KeyReused { .. }) => Ok(Settled::Differs { keyed: true }),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn wrote(&mut self, open: usize) -> Settled {
+    fn wrote(&mut self, open: usize, positions: &[Position]) -> Settled {
+        self.segments[open].end = positions.last().copied();
         let count = self.pending.len() as u64;
         self.written += count;
         self.segments[open].stored += count;
@@ -410,16 +337,51 @@ impl<'a> Log<'a> {
         }
         self.segments[open].entries = after;
         self.segments[open].said = self.segments[open].said.min(after);
+        let segment = Segment { entries, said, ..self.take_up(id, exists)? };
         self.open = Some(self.segments.len());
-        let (stored, stood) = (u64::from(exists), self.count_of(id, exists)?);
-        self.segments.push(Segment { id, exists, stored, entries, said, is_closed: false, stood });
-        self.moves.push(Move { from, after, to: id });
+        self.segments.push(segment);
+        self.places.went(from, after, id);
         Ok(())
     }
 }
 
-fn new_entries(pending: &[Pending]) -> Vec<NewEntry> {
-    pending.iter().map(|new| NewEntry::typed(new.entry.clone()).with_key(new.key.clone())).collect()
+/// What another run can go on with.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LogState {
+    segments: Vec<Segment>,
+    open: Option<usize>,
+    places: Places,
+}
+
+impl Log<'_> {
+    /// Where the log stands; nothing may wait.
+    pub(super) fn state(&self) -> LogState {
+        LogState { segments: self.segments.clone(), open: self.open, places: self.places.shape() }
+    }
+
+    /// Goes on where another log stood. False if the store does not hold any more what that one had written: it has to be
+    /// replayed.
+    pub(super) fn resume(&mut self, state: LogState) -> Result<bool> {
+        let LogState { mut segments, open, places } = state;
+        for segment in &mut segments {
+            let Some(end) = segment.end.filter(|end| end.seq.0 == segment.stored && segment.exists) else {
+                return Ok(false);
+            };
+            if self.store.lookup_session_of(segment.id)? != Some(self.session) {
+                return Ok(false);
+            }
+            let last = self.store.read_range(self.session, segment.id, Seq(end.seq.0.saturating_sub(1)), 1)?;
+            if last.first().is_none_or(|last| last.position != end) {
+                return Ok(false);
+            }
+            segment.stood = self.store.read_entry_count(self.session, segment.id)?;
+        }
+        if open.is_some_and(|open| open >= segments.len()) {
+            return Ok(false);
+        }
+        (self.segments, self.open, self.places) = (segments, open, places);
+        Ok(true)
+    }
 }
 
 impl std::fmt::Debug for Log<'_> {

@@ -1,151 +1,54 @@
 //! From steps to segments.
 //!
-//! One writer writes one conversation. It replays the whole file: what stands in the store already is found by its place and
-//! key and left alone, so that importing again, or importing a file that grew, writes only what is new. Ids are derived from the
+//! One writer writes one conversation. It replays the file, or goes on where an earlier one ended: what stands in the store
+//! already is found by its place and key and left alone, so that importing again, or importing a file that grew, writes only what is new. Ids are derived from the
 //! file and its records alone, and every decision from the records before it, so that what is written for a prefix of a
 //! file is a prefix of what is written for the whole.
 //!
 //! * [`Writer`] turns steps into entries: turns, settings, usage, branches, compactions.
+//! * `branch` stands where the next entry stands; `state` lets a later run go on where this one ends.
+//! * `rest` writes what records say beyond their entries, and reads what earlier readers wrote.
 //! * `log` is the writer's own segments: entries on their way, what stands there already, what differs.
-//! * `copies` finds the conversation that a record is a copy of; `origin` the point that a file continues by reference.
+//! * `pending` is an entry on its way, `places` where each record's entries end, `target` what a writer is told and counts.
+//! * `copies` and `beginning` find the conversation that a record is a copy of; `origin` the point that a file continues by reference.
 //! * `history` makes the history of a compaction of references.
 //! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
 
+mod beginning;
+mod branch;
 mod copies;
 mod finish;
 mod history;
 mod log;
 mod origin;
-
-use std::collections::HashMap;
+mod pending;
+mod places;
+mod rest;
+mod state;
+mod target;
 
 use store_core::{
-    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentMeta, SegmentStart, SessionConfig,
-    SessionId, Store, TimestampMs, TurnEnd,
+    ConfigChanged, Durability, Extension, LlmUsage, LogEntry, RunErrored, SegmentStart, SessionConfig, SessionId,
+    TurnEnd,
 };
 
-use super::record::{FileHead, HistoryPart, Parent, Step};
-use super::walk::{self, Folds, Place};
+use super::memory::Memory;
+use super::record::{FileHead, Parent, Step};
+use super::walk::{Folds, Place};
 use crate::error::Result;
 use crate::fold::usage_size;
-use crate::index::Index;
 use copies::{Copied, Copies};
-use log::{Log, Pending};
+use log::Log;
+use pending::Pending;
+use target::{Keys, Reading, Said};
 
 pub(super) use finish::{Cursor, Outcome};
 pub(super) use origin::reference_origin;
+pub use target::ImportWarning;
+pub(super) use target::{Tally, Target};
 
 /// What is said of a turn that nothing ended before the next prompt.
 const INTERRUPTED: &str = "interrupted";
-
-/// A warning about a line of the file, 1-based; about the file as a whole if there is none.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct ImportWarning {
-    /// The line.
-    pub line: Option<u64>,
-    /// What a person should know.
-    pub message: String,
-}
-
-/// How much was read and written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) records: u64,
-    pub(super) skipped: u64,
-    pub(super) warnings: Vec<ImportWarning>,
-}
-
-impl Tally {
-    /// Notes a warning about a 0-based line.
-    pub(super) fn warn(&mut self, line: u64, message: impl Into<String>) {
-        self.warnings.push(ImportWarning { line: Some(line + 1), message: message.into() });
-    }
-}
-
-/// What a writer is told about its file.
-pub(super) struct Target<'a> {
-    pub(super) store: &'a dyn Store,
-    pub(super) index: &'a Index,
-    pub(super) head: &'a FileHead,
-    pub(super) source: String,
-    /// The session that a sub-agent was started in.
-    pub(super) parent: Option<SessionId>,
-    /// The call that started it there.
-    pub(super) parent_call: Option<String>,
-    /// The point that the file continues by reference.
-    pub(super) continues: Option<Place>,
-    pub(super) now: TimestampMs,
-}
-
-impl Target<'_> {
-    /// What each of the conversation's segments begins with.
-    fn start(&self, session: SessionId, ts: TimestampMs) -> SegmentStart {
-        let head = self.head;
-        let meta = SegmentMeta {
-            agent: Some(head.agent.name().to_owned()),
-            native_id: Some(head.native_id.clone()),
-            kind: head.kind,
-            parent_session_id: self.parent,
-            parent_call_id: self.parent_call.clone(),
-            source: Some(self.source.clone()),
-            other: head.other.iter().map(|(name, value)| (self.meta_name(name), value.clone())).collect(),
-        };
-        SegmentStart { meta, ..SegmentStart::new(session, ts) }
-    }
-
-    /// The name under which something of a head is kept: not one that means something else there.
-    fn meta_name(&self, name: &str) -> String {
-        const TAKEN: [&str; 6] = ["agent", "native_id", "kind", "parent_session_id", "parent_call_id", "source"];
-        if TAKEN.contains(&name) { format!("{}_{name}", self.head.agent) } else { name.to_owned() }
-    }
-}
-
-/// What the agent says about the conversation.
-#[derive(Debug, Default)]
-struct Said {
-    title: Option<(TimestampMs, String)>,
-    own_title: Option<(TimestampMs, String)>,
-    tags: Option<(TimestampMs, Vec<String>)>,
-    leaf: Option<String>,
-}
-
-/// Numbers the entries that one record gives.
-#[derive(Debug, Default)]
-struct Keys {
-    record: String,
-    next: u64,
-}
-
-impl Keys {
-    /// The key of the record's next entry.
-    fn take(&mut self, record: &str) -> String {
-        self.skip(record);
-        format!("{record}#{}", self.next - 1)
-    }
-
-    /// The key that the record's next entry would have.
-    fn peek(&self, record: &str) -> String {
-        let next = if self.record == record { self.next } else { 0 };
-        format!("{record}#{next}")
-    }
-
-    /// Passes over an entry that is not written.
-    fn skip(&mut self, record: &str) {
-        if self.record != record {
-            record.clone_into(&mut self.record);
-            self.next = 0;
-        }
-        self.next += 1;
-    }
-}
-
-/// A record that is being read.
-#[derive(Clone, Copy, Debug)]
-struct Reading<'r> {
-    record: &'r str,
-    line: u64,
-    ts: TimestampMs,
-}
 
 /// Writes one conversation.
 pub(super) struct Writer<'a> {
@@ -160,7 +63,10 @@ pub(super) struct Writer<'a> {
     /// The record that gave the last entry.
     last: String,
     /// The largest usage that was written of each request.
-    usage: HashMap<String, (u64, u64)>,
+    usage: Memory<(u64, u64)>,
+    /// What the branch amounts to at places along the own segments, so that a branch that leaves there need not be read from its
+    /// root.
+    marks: Memory<Folds>,
     said: Said,
     /// The last line whose record is a copy.
     copied_line: Option<u64>,
@@ -189,13 +95,19 @@ impl<'a> Writer<'a> {
             folds,
             keys: Keys::default(),
             last: String::new(),
-            usage: HashMap::new(),
+            usage: Memory::default(),
+            marks: Memory::default(),
             said: Said::default(),
             copied_line: None,
             subagents: Vec::new(),
             tally: Tally::default(),
             target,
         })
+    }
+
+    /// Whether the conversation has something of its own.
+    pub(super) fn has_begun(&self) -> bool {
+        self.log.segments().next().is_some()
     }
 
     /// What was read so far.
@@ -231,7 +143,7 @@ impl<'a> Writer<'a> {
     /// A record whose entries stand in another conversation: the branch goes on behind them.
     fn is_copy(&mut self, record: &str, line: u64, at: Place) -> Result<()> {
         self.copied_line = Some(line);
-        self.log.name(record, Some(at));
+        self.log.places().name(record, Some(at));
         self.go_to(at, line)
     }
 
@@ -241,7 +153,7 @@ impl<'a> Writer<'a> {
                 let reading = Reading { record: &record, line, ts };
                 self.go_behind(&parent, line)?;
                 self.entries(reading, entries)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::Rest { record, line, ts, domain, payload } => {
@@ -257,19 +169,19 @@ impl<'a> Writer<'a> {
             Step::Fail { record, line, ts, message, interrupted } => {
                 let reading = Reading { record: &record, line, ts };
                 self.write(reading, LogEntry::RunErrored(RunErrored { ts, message, interrupted }))?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::Compact { record, line, ts, behind, history } => {
                 let reading = Reading { record: &record, line, ts };
                 self.go_behind(&behind.map_or(Parent::Previous, Parent::Record), line)?;
                 self.compact(reading, history)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::RollBack { record, line, ts, turns } => {
                 self.roll_back(Reading { record: &record, line, ts }, turns)?;
-                self.log.name(&record, self.at);
+                self.log.places().name(&record, self.at);
                 Ok(())
             }
             Step::Title { ts, text, by_person: true } => {
@@ -301,52 +213,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Stands where the next record stands.
-    fn go_behind(&mut self, parent: &Parent, line: u64) -> Result<()> {
-        match parent {
-            Parent::Previous => Ok(()),
-            Parent::Root => {
-                self.flush(Durability::Synced)?;
-                self.log.close();
-                self.at = None;
-                self.folds = Folds::default();
-                Ok(())
-            }
-            Parent::Record(record) => match self.log.place_of(record) {
-                Some(Some(at)) => self.go_to(at, line),
-                // It gave nothing and nothing stood before it.
-                Some(None) => self.go_behind(&Parent::Root, line),
-                None => {
-                    let told = format!("the record {record} is not known; the next one is read behind the one before");
-                    self.tally.warn(line, told);
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Stands behind an entry. At the end of an own segment that segment goes on; elsewhere the next entry begins a branch.
-    fn go_to(&mut self, at: Place, line: u64) -> Result<()> {
-        if self.at == Some(at) || self.log.is_end(at) {
-            return Ok(());
-        }
-        self.flush(Durability::Synced)?;
-        // What was written may have turned out to belong into a branch, which moves the place.
-        let at = self.log.moved(at);
-        let at = self.log.reopen(at);
-        let folds = Folds::read(self.target.store, at);
-        self.folds = match folds {
-            Err(error) if at.session != self.session => {
-                // The other conversation cannot be read; what follows still can.
-                self.tally.warn(line, format!("the conversation that this one continues cannot be read: {error}"));
-                Folds::default()
-            }
-            folds => folds?,
-        };
-        self.at = Some(at);
-        Ok(())
-    }
-
     fn entries(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
         let mut is_first_prompt = true;
         for entry in entries {
@@ -359,43 +225,6 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(())
-    }
-
-    /// What is left of a record goes with its entries: it is written together with them. Where they stand without it nothing could
-    /// be added but in the middle.
-    fn rest(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
-        if !self.log.is_open() {
-            return Ok(());
-        }
-        let key = self.keys.peek(reading.record);
-        let is_missing = self.ends_old()?
-            && match self.log.stood_next()? {
-                Some(next) => next != key,
-                None => self.last == reading.record,
-            };
-        if is_missing {
-            self.keys.skip(reading.record);
-            return Ok(());
-        }
-        self.push_along(reading, entry)
-    }
-
-    /// Reads what a record gives no more, where it stands.
-    fn former(&mut self, reading: Reading<'_>, entries: Vec<LogEntry>) -> Result<()> {
-        let key = self.keys.peek(reading.record);
-        if self.ends_old()? && self.log.stood_next()?.is_some_and(|next| next == key) {
-            self.entries(reading, entries)?;
-        }
-        Ok(())
-    }
-
-    /// Whether the last entry stood in the open segment before this run. What waits may turn out to differ from what stands
-    /// there, so it is settled first.
-    fn ends_old(&mut self) -> Result<bool> {
-        if self.log.ends_old() {
-            self.flush(Durability::Buffered)?;
-        }
-        Ok(self.log.ends_old())
     }
 
     /// What of an entry is new: settings that changed, usage that is larger than before.
@@ -413,17 +242,11 @@ impl<'a> Writer<'a> {
     fn is_larger(&mut self, usage: &LlmUsage) -> bool {
         let Some(id) = &usage.request_id else { return true };
         let size = usage_size(usage);
-        match self.usage.get_mut(id) {
-            Some(known) if *known >= size => false,
-            Some(known) => {
-                *known = size;
-                true
-            }
-            None => {
-                self.usage.insert(id.clone(), size);
-                true
-            }
+        let is_larger = self.usage.get(id).is_none_or(|known| known < size);
+        if is_larger {
+            self.usage.insert(id, size);
         }
+        is_larger
     }
 
     /// A new prompt ends an answered turn; one that nothing answered, or with an open call, was interrupted.
@@ -449,7 +272,7 @@ impl<'a> Writer<'a> {
         let turn_count = self.folds.turns.turn_count();
         self.write(reading, LogEntry::TurnEnd(TurnEnd { ts: reading.ts, turn_count }))?;
         if self.log.place_of(reading.record).is_none() {
-            self.log.name(reading.record, self.at);
+            self.log.places().name(reading.record, self.at);
         }
         Ok(())
     }
@@ -462,6 +285,7 @@ impl<'a> Writer<'a> {
         self.folds.apply(&LogEntry::SegmentStart(Box::new(standing)));
         reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
+        self.mark();
         Ok(())
     }
 
@@ -491,19 +315,25 @@ impl<'a> Writer<'a> {
 
     /// Adds an entry behind those that wait, which are written before if they are enough.
     fn push(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
-        if self.log.is_full() {
-            self.flush(Durability::Buffered)?;
-        }
-        self.push_along(reading, entry)
+        self.add(reading, entry, self.log.is_full())
     }
 
     /// Adds an entry that is written together with the one before it.
     fn push_along(&mut self, reading: Reading<'_>, entry: LogEntry) -> Result<()> {
+        self.add(reading, entry, false)
+    }
+
+    fn add(&mut self, reading: Reading<'_>, entry: LogEntry, writes_before: bool) -> Result<()> {
         let key = self.keys.take(reading.record);
         let pending = Pending::new(self.target.store, entry, key, reading.line, reading.ts)?;
         if let Some(problem) = pending.problem() {
             self.tally.warn(reading.line, problem);
             return Ok(());
+        }
+        if writes_before {
+            // Without a sync, because one more waits behind them: what is written last of a segment is synced, and all before it
+            // with it.
+            self.flush(Durability::Buffered)?;
         }
         self.folds.apply(pending.entry());
         if is_said(pending.entry()) {
@@ -512,12 +342,13 @@ impl<'a> Writer<'a> {
         self.log.push(pending);
         reading.record.clone_into(&mut self.last);
         self.at = self.log.end();
+        self.mark();
         Ok(())
     }
 
     /// Writes what waits, so that it is not kept longer.
-    pub(super) fn pause(&mut self) -> Result<()> {
-        self.flush(Durability::Buffered)
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.flush(Durability::Synced)
     }
 
     /// Writes what waits.
@@ -529,38 +360,6 @@ impl<'a> Writer<'a> {
             self.at = self.log.end();
         }
         Ok(())
-    }
-
-    fn compact(&mut self, reading: Reading<'_>, history: Vec<HistoryPart>) -> Result<()> {
-        self.flush(Durability::Synced)?;
-        let mut start = self.target.start(self.session, reading.ts);
-        match self.at {
-            Some(at) => start.compacted_from = Some(at.origin(self.folds.turns.turn_count())),
-            None => {
-                start.config = self.target.head.config.clone();
-                start.system_prompt.clone_from(&self.target.head.system_prompt);
-            }
-        }
-        start.history = history::resolve(self.target.store, &self.log, self.at, history, |message| {
-            self.tally.warn(reading.line, message);
-        })?;
-        self.said.leaf = None;
-        self.begin(reading, start)
-    }
-
-    fn roll_back(&mut self, reading: Reading<'_>, turns: u64) -> Result<()> {
-        self.flush(Durability::Synced)?;
-        let Some(at) = self.at else { return Ok(()) };
-        let Some(back) = walk::before_turns(self.target.store, at, turns)?.filter(|back| *back != at) else {
-            return Ok(());
-        };
-        self.log.close();
-        self.folds = Folds::read(self.target.store, back)?;
-        self.at = Some(back);
-        let mut start = self.target.start(self.session, reading.ts);
-        start.forked_from = Some(back.origin(self.folds.turns.turn_count()));
-        self.said.leaf = None;
-        self.begin(reading, start)
     }
 }
 

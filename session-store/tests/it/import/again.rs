@@ -5,9 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use session_store::import::ImportStatus;
 use tempfile::TempDir;
 
 use super::world::{Told, World, complaints, files, sample};
+
+/// Of so many cuts one is also replayed.
+const REPLAYED_EACH: usize = 7;
 
 /// A copy of a folder of samples, whose files can be cut.
 struct Copied {
@@ -64,20 +68,39 @@ fn assert_told(told: &[Told], whole: &[Told], when: &str) {
     }
 }
 
-/// Each file alone, cut at every line, then whole.
+/// Each file alone, cut at every line, then whole: what is read is what the file grew by. Now and then also by one that does not
+/// know where the file was left, which gives the same logs.
 fn each_cut_alone(folder: &str) {
     let copied = Copied::new(folder);
     for path in copied.files() {
         let text = fs::read(&path).unwrap();
-        let whole = imported(std::slice::from_ref(&path));
-        for cut in line_ends(&text) {
-            let world = World::memory();
+        let import_all = |world: &World| world.import(std::slice::from_ref(&path)).sessions;
+        let import = |world: &World| import_all(world).remove(0);
+        let whole = World::memory();
+        let all = import(&whole).records;
+        let whole = whole.told();
+        for (number, cut) in line_ends(&text).into_iter().enumerate() {
             fs::write(&path, &text[..cut]).unwrap();
-            world.import(std::slice::from_ref(&path));
+            let world = World::memory();
+            let before = import_all(&world);
+            let mut other = (number % REPLAYED_EACH == 0).then(World::memory);
+            other.iter().for_each(|other| drop(import(other)));
             fs::write(&path, &text).unwrap();
-            let report = world.import(std::slice::from_ref(&path));
-            let when = format!("{} cut at {cut}: {:?}", path.display(), complaints(&report));
+            let after = import(&world);
+            let when = format!("{} cut at {cut}: {after:?}", path.display());
             assert_told(&world.told(), &whole, &when);
+            // Of a file without anything of its own nothing is kept, and one with sub-agents among its records is read whole.
+            let read_before = match before.as_slice() {
+                [before] if before.session_id.is_some() => before.records,
+                _ => 0,
+            };
+            assert_eq!(after.records, all - read_before, "{when}");
+            if let Some(other) = &mut other {
+                other.forget_the_index();
+                let replayed = import(other);
+                assert_eq!((replayed.records, replayed.entries), (all, after.entries), "{when}");
+                assert!(world.logs() == other.logs(), "{when}");
+            }
         }
     }
 }
@@ -227,6 +250,75 @@ agents! {
     older_codex "codex-0.80.0"
     pi "pi"
     constructed "constructed"
+}
+
+/// A conversation of pi with so many prompts; a changed one where `other` says.
+fn prompts(count: usize, other: Option<usize>) -> String {
+    let header = r#"{"type":"session","version":3,"id":"5d5a0000-0000-4000-8000-000000000001","timestamp":"2026-11-21T10:00:00.000Z","cwd":"/w"}"#;
+    let prompt = |number: usize| {
+        let parent = number.checked_sub(1).map_or("null".to_owned(), |parent| format!("\"{parent:08}\""));
+        let text = if other == Some(number) { "Changed" } else { "Prompt" };
+        format!(
+            r#"{{"type":"message","id":"{number:08}","parentId":{parent},"timestamp":"2026-11-21T10:00:{number:02}.000Z","message":{{"role":"user","content":"{text} {number}"}}}}"#
+        )
+    };
+    std::iter::once(header.to_owned()).chain((0..count).map(prompt)).map(|line| line + "\n").collect()
+}
+
+#[test]
+fn a_beginning_that_changed_is_read_again_and_what_differs_is_a_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.jsonl");
+    let world = World::memory();
+    let import = |text: &str| {
+        fs::write(&path, text).unwrap();
+        world.import(std::slice::from_ref(&path)).sessions.remove(0)
+    };
+    assert_eq!(import(&prompts(5, None)).records, 6);
+    let grown = import(&prompts(8, None));
+    assert_eq!((grown.records, grown.warnings.len()), (3, 0));
+    let changed = import(&prompts(10, Some(4)));
+    assert_eq!((changed.records, changed.warnings.len()), (11, 1), "{changed:?}");
+    assert_eq!(world.store.list_segments(changed.session_id.unwrap()).unwrap().len(), 2);
+    let again = import(&prompts(12, Some(4)));
+    assert_eq!((again.records, again.warnings.len()), (2, 0), "the branch goes on: {again:?}");
+    assert_eq!(world.store.list_segments(changed.session_id.unwrap()).unwrap().len(), 2);
+}
+
+/// The line was taken as it was at first, and has to be read again as it became.
+#[test]
+fn a_last_line_without_its_end_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.jsonl");
+    let world = World::memory();
+    let text = prompts(6, None);
+    let import = |end: usize| {
+        fs::write(&path, &text[..end]).unwrap();
+        world.import(std::slice::from_ref(&path)).sessions.remove(0)
+    };
+    let whole_lines = line_ends(text.as_bytes())[3];
+    import(whole_lines - 1);
+    let torn = import(whole_lines + 20);
+    assert_eq!((torn.records, torn.warnings.len()), (1, 1), "the line got its end and the next one is torn: {torn:?}");
+    let whole = import(text.len());
+    assert_eq!((whole.records, whole.warnings.len()), (3, 0), "{whole:?}");
+    let other = World::memory();
+    other.import(std::slice::from_ref(&path));
+    assert!(world.logs() == other.logs());
+}
+
+/// The store is what counts: an entry that it lost is written again.
+#[test]
+fn what_was_deleted_since_is_imported_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.jsonl");
+    let world = World::memory();
+    fs::write(&path, prompts(5, None)).unwrap();
+    let first = world.import(std::slice::from_ref(&path)).sessions.remove(0);
+    world.store.delete_session(first.session_id.unwrap()).unwrap();
+    fs::write(&path, prompts(7, None)).unwrap();
+    let second = world.import(std::slice::from_ref(&path)).sessions.remove(0);
+    assert_eq!((second.status, second.records), (ImportStatus::Imported, 8));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is known of single conversations: what the model saw next, what was left open, what belongs together.
 
 use serde_json::{Value, json};
-use session_store::import::{ImportOptions, ImportStatus};
+use session_store::import::ImportStatus;
 use session_store::{SessionFacts, ShowKind, restore_by_segment};
 use store_core::{Item, LogEntry, Part, Role, Seq, SessionKind};
 
@@ -205,17 +205,6 @@ fn an_archived_conversation_is_archived_and_comes_back() {
     let report = world.import(&[folder.path().to_owned()]);
     assert_eq!((report.sessions[0].status, report.entries), (ImportStatus::Updated, 0));
     assert!(!world.rows()[0].archived);
-}
-
-#[test]
-fn a_rehearsal_writes_nothing_and_tells_the_same() {
-    let world = World::memory();
-    let rehearsed = world.import_with(&[sample("pi")], &ImportOptions { dry_run: true, ..ImportOptions::default() });
-    assert!(world.store.list_sessions().unwrap().is_empty());
-    let real = world.import(&[sample("pi")]);
-    assert_eq!(rehearsed, real);
-    let again = world.import_with(&[sample("pi")], &ImportOptions { dry_run: true, ..ImportOptions::default() });
-    assert_eq!((again.entries, again.unchanged), (0, real.imported));
 }
 
 #[test]

@@ -45,6 +45,11 @@ impl World {
         Self::new("memory")
     }
 
+    /// Goes on with an index that knows nothing but what the store holds.
+    pub(crate) fn forget_the_index(&mut self) {
+        self.index = Index::open(&*self.store).unwrap();
+    }
+
     pub(crate) fn import(&self, paths: &[PathBuf]) -> ImportReport {
         self.import_with(paths, &ImportOptions::default())
     }

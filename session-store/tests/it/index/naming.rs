@@ -61,6 +61,26 @@ fn part_of_an_id_will_do_if_it_is_the_beginning_or_the_end_of_one() {
 }
 
 #[test]
+fn an_id_or_a_part_of_one_may_be_in_upper_case_or_without_hyphens() {
+    let store = a_store();
+    create(&store, session(5), segment(5), New { agent: "pi", native_id: Some("ABCD-Ef".into()), ..New::default() });
+    let index = index_of(&store);
+    let text = segment(600).to_string();
+    let here = Some((session(600), segment(600), true));
+    for part in [&text[..], &text[..30], &text[26..], &text[24..]] {
+        assert_eq!(found(&store, &index, &part.to_uppercase(), None), here, "{part}");
+    }
+    for part in [&text[..], &text[..30], &text[..22]] {
+        assert_eq!(found(&store, &index, &part.replace('-', ""), None), here, "{part}");
+        assert_eq!(found(&store, &index, &part.replace('-', "").to_uppercase(), None), here, "{part}");
+    }
+    assert_eq!(found(&store, &index, "ABCD", None), Some((session(5), segment(5), false)), "as it stands");
+    assert_eq!(found(&store, &index, "abcd", None), None, "another agent's id is what it is");
+    assert_eq!(found(&store, &index, "NATIVE-ONE", None), None);
+    assert_eq!(found(&store, &index, &format!("{text}0").to_uppercase(), None), None);
+}
+
+#[test]
 fn several_targets_are_ambiguous_and_several_names_of_one_target_are_not() {
     let store = a_store();
     let index = index_of(&store);

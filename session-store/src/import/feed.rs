@@ -1,0 +1,117 @@
+//! From a file's bytes through its agent's reader to the writer.
+//!
+//! A file is read in two parts: its whole lines, behind which a later run may go on, and a last line without its end, which may
+//! still become another one.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::bookmark::{Bookmark, FilePlace, Resume};
+use super::claude::ClaudeReader;
+use super::codex::CodexReader;
+use super::detect;
+use super::lines::{Found, Lines};
+use super::memory;
+use super::pi::PiReader;
+use super::record::{Agent, FileHead, RawRecord, Step};
+use super::source::Source;
+use super::writer::{Cursor, ImportWarning, Writer};
+use crate::error::{Result, SessionError};
+
+/// How far a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until something of it is to be written.
+    Begun,
+    /// To its end.
+    End,
+}
+
+/// A file that is being read.
+pub(super) struct Feed<'p> {
+    path: &'p Path,
+    source: Source,
+    reader: Box<dyn Resume>,
+    lines: u64,
+    end_ordinal: Option<u64>,
+}
+
+impl<'p> Feed<'p> {
+    /// A file at its beginning.
+    pub(super) fn open(path: &'p Path, head: &FileHead) -> Result<Self> {
+        let source = Source::open(path).map_err(|error| failure(path, error))?;
+        let reader: Box<dyn Resume> = match head.agent {
+            Agent::Claude => Box::new(ClaudeReader::new(head, path)),
+            Agent::Codex => Box::new(CodexReader::new(head)),
+            Agent::Pi => Box::new(PiReader::new(head)),
+        };
+        Ok(Self { path, source, reader, lines: 0, end_ordinal: None })
+    }
+
+    /// Goes on behind a bookmark. False if the file does not begin as it did then: it has to be opened anew.
+    pub(super) fn resume(&mut self, bookmark: &Bookmark) -> Result<bool> {
+        let FilePlace { bytes, sha256, lines, end_ordinal } = &bookmark.place;
+        let is_same = self.source.skip(*bytes, sha256).map_err(|error| failure(self.path, error))?;
+        (self.lines, self.end_ordinal) = (*lines, *end_ordinal);
+        Ok(is_same && self.reader.resume(bookmark.reader.clone()))
+    }
+
+    /// The file's reader.
+    pub(super) fn reader(&mut self) -> &mut dyn Resume {
+        &mut *self.reader
+    }
+
+    /// Where the file is read.
+    pub(super) fn place(&self) -> FilePlace {
+        let (bytes, sha256) = (self.source.bytes(), self.source.sha256());
+        FilePlace { bytes, sha256, lines: self.lines, end_ordinal: self.end_ordinal }
+    }
+
+    /// Reads the whole lines, as far as is asked for.
+    pub(super) fn whole_lines(&mut self, writer: &mut Writer<'_>, until: Until) -> Result<()> {
+        self.read(self.source.whole_lines_left(), writer, until)
+    }
+
+    /// Reads what is left, as far as is asked for.
+    pub(super) fn rest(mut self, writer: &mut Writer<'_>, until: Until) -> Result<Cursor> {
+        self.read(u64::MAX, writer, until)?;
+        if let Some(message) = self.source.damage().map(str::to_owned) {
+            writer.tally().warnings.push(ImportWarning { line: None, message });
+        }
+        let mut steps = Vec::new();
+        self.reader.finish(&mut steps);
+        steps.drain(..).try_for_each(|step| writer.take(step))?;
+        Ok(self.source.cursor(self.path).with_end_ordinal(self.end_ordinal))
+    }
+
+    fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, until: Until) -> Result<()> {
+        let mut lines = Lines::new((&mut self.source.input).take(bytes), detect::is_record).behind(self.lines);
+        let mut steps: Vec<Step> = Vec::new();
+        while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {
+            match piece.found {
+                Found::Warning(message) => writer.tally().warn(piece.line, message),
+                Found::Record { value, text } => {
+                    writer.tally().records += 1;
+                    let ordinal = value.get("ordinal").and_then(Value::as_u64).unwrap_or(piece.line);
+                    self.end_ordinal = self.end_ordinal.max(Some(ordinal.saturating_add(1)));
+                    self.reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
+                }
+            }
+            memory::check(self.reader.memories())?;
+            steps.drain(..).try_for_each(|step| writer.take(step))?;
+            writer.check()?;
+            if until == Until::Begun && writer.has_begun() {
+                break;
+            }
+        }
+        self.lines = lines.lines();
+        Ok(())
+    }
+}
+
+/// What a file could not be read for.
+pub(super) fn failure(path: &Path, error: io::Error) -> SessionError {
+    SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
+}
