@@ -104,8 +104,12 @@ pub(super) fn advice(findings: &[Finding]) -> Vec<String> {
         advice.push(format!("{} more segments can be repaired the same way", segments.len() - NAMED_MAX));
     }
     let lacking = [FindingKind::Chain, FindingKind::Origin, FindingKind::Blob, FindingKind::Structure];
-    if !of_kind(&lacking).is_empty() || in_logs.iter().any(|finding| finding.segment_id.is_none()) {
+    if !of_kind(&lacking).is_empty() {
         advice.push("what is missing, or is another one, can only come from a copy of the store; `pod repair --into URL` saves a broken database".to_owned());
+    }
+    let beside_logs = in_logs.iter().any(|finding| finding.segment_id.is_none());
+    if beside_logs || !of_kind(&[FindingKind::Projection]).is_empty() {
+        advice.push("`pod migrate --to URL` copies all that can be read into a store that is whole".to_owned());
     }
     if !of_kind(&[FindingKind::Hole]).is_empty() {
         advice.push("`pod verify --acknowledge` takes note of what power losses left".to_owned());
@@ -133,6 +137,10 @@ mod tests {
         for kind in [FindingKind::Chain, FindingKind::Origin, FindingKind::Blob, FindingKind::Structure] {
             assert!(advice(&[of(kind)]).concat().contains("a copy of the store"), "{kind}");
         }
+        let migrate = "`pod migrate --to URL` copies all that can be read into a store that is whole";
+        assert_eq!(advice(&[of(FindingKind::Projection)]), [migrate]);
+        let of_facts = Finding::of_session(session, FindingKind::Checksum, "x");
+        assert_eq!(advice(&[of_facts]), [migrate]);
         assert!(advice(&[of(FindingKind::Hole)]).concat().contains("--acknowledge"));
         assert!(advice(&[of(FindingKind::Permission)]).concat().contains("chmod"));
     }

@@ -58,6 +58,7 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
         Scope::Store if !report.stopped => index::check(&*keeper.store, arguments.deep)?,
         _ => None,
     };
+    let advice = damage::advice(&report.damage);
     add_index(&mut report, index.as_ref());
     if app.global.json {
         let index = index.map(|found| IndexState {
@@ -67,6 +68,9 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
         app.print_json(&Document { report: &report, acknowledged, index })?;
     } else {
         tell(app, arguments, &report, acknowledged)?;
+        for advice in advice {
+            app.hint(&advice);
+        }
         if index.is_some_and(|found| !found.findings.is_empty()) {
             app.hint("the index was made anew from the logs: nothing was lost with it");
         }
@@ -165,9 +169,6 @@ fn tell(app: &App, arguments: &VerifyArgs, report: &Report, acknowledged: u64) -
     out.finish()?;
     if acknowledged > 0 {
         app.say(&format!("took note of {}", damage::counted(acknowledged, "hole")));
-    }
-    for advice in damage::advice(&report.damage) {
-        app.hint(&advice);
     }
     Ok(())
 }

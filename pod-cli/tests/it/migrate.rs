@@ -125,3 +125,25 @@ fn a_store_is_not_migrated_into_itself() {
     assert_eq!(world.pod(&["migrate", "--to", "fs:to", "--store", "fs:nowhere"]).code, 3);
     assert!(!world.path().join("to").exists());
 }
+
+/// Facts and look-ups cannot be repaired in place; a new store has all but what is gone.
+#[test]
+fn what_is_damaged_beside_the_logs_is_left_behind_by_a_migration() {
+    let world = fixture::world();
+    let store = world.usual_store();
+    let id = segment_id("old");
+    fs::write(store.join("by-segment").join(&id[34..]).join(&id), "no session\n").unwrap();
+    let facts = store.join(session_id("trunk")).join("facts.jsonl");
+    let text = fs::read_to_string(&facts).unwrap();
+    fs::write(&facts, text.replace("speed", "spead")).unwrap();
+    let run = world.pod(&["verify"]);
+    assert_eq!(run.code, 4, "{run}");
+    assert!(run.stderr.contains("`pod migrate --to URL` copies all that can be read"), "{run}");
+    let run = world.pod(&["migrate", "--to", "fs:to", "--json"]);
+    assert_eq!(run.code, 4, "{run}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["new_entries"], &report["failed"]), (&json!(39), &json!(1)), "{report}");
+    let failure = &report["failures"][0];
+    assert_eq!((&failure["session_id"], &failure["segment_id"]), (&json!(session_id("trunk")), &Value::Null));
+    assert_eq!(world.pod(&["verify", "--deep", "--store", "fs:to"]).code, 0);
+}
