@@ -16,21 +16,21 @@ pub fn entry(n: u64) -> LogEntry {
     let ts = START_MS + n * 137;
     let call_id = format!("call_{:08x}", n / 5);
     match n % 5 {
-        0 => LogEntry::UserInput(UserInput { ts, content: vec![Part::text(text(SAID, n, 480))] }),
-        1 => LogEntry::AssistantItem(ItemEntry { ts, item: Item::message(Role::Assistant, text(SAID, n, 480)) }),
+        0 => LogEntry::UserInput(UserInput { ts, content: vec![Part::text(text(SAID, n, 360))] }),
+        1 => LogEntry::AssistantItem(ItemEntry { ts, item: Item::message(Role::Assistant, text(SAID, n, 360)) }),
         2 => {
-            let arguments = json!({ "path": format!("src/größe_{n}.rs"), "old": text(OUTPUT, n, 200), "new": text(OUTPUT, n + 1, 200) });
+            let arguments = json!({ "path": format!("src/größe_{n}.rs"), "old": text(OUTPUT, n, 100), "new": text(OUTPUT, n + 1, 100) });
             LogEntry::AssistantItem(ItemEntry {
                 ts,
                 item: Item::ToolCall { call_id, name: "edit".to_owned(), arguments },
             })
         }
         3 => {
-            let parts = vec![Part::text(text(OUTPUT, n, 800))];
+            let parts = vec![Part::text(text(OUTPUT, n, 600))];
             LogEntry::ToolResult(ItemEntry { ts, item: Item::ToolResult { call_id, parts, is_error: false } })
         }
         _ if n % 10 == 4 => LogEntry::TurnEnd(TurnEnd { ts, turn_count: n / 10 + 1 }),
-        _ => LogEntry::AssistantItem(ItemEntry { ts, item: Item::message(Role::Assistant, text(SAID, n, 720)) }),
+        _ => LogEntry::AssistantItem(ItemEntry { ts, item: Item::message(Role::Assistant, text(SAID, n, 560)) }),
     }
 }
 

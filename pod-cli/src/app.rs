@@ -123,6 +123,14 @@ impl App {
         }
     }
 
+    /// Warns on standard error; never with `--json`.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.global.json {
+            let warn = self.terminal.error_theme.warn;
+            drop(writeln!(io::stderr().lock(), "{warn}warning:{warn:#} {}", clean(text)));
+        }
+    }
+
     /// Gives a hint on standard error; never with `--json`.
     pub(crate) fn hint(&self, text: &str) {
         if !self.global.json {

@@ -3,10 +3,14 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod maintenance;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 
 const AFTER_HELP: &str = "\
 IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
@@ -110,6 +114,36 @@ pub(crate) enum Command {
     Fork(ForkArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
+    /// Prove that everything stored is what was written.
+    ///
+    /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With
+    /// IDs only these conversations and what they continue. Exit code 4 if anything but a torn tail is damaged.
+    Verify(VerifyArgs),
+    /// Remember what a conversation is now, so that it can be rolled back to it.
+    Checkpoint(CheckpointArgs),
+    /// List the checkpoints of a conversation.
+    Checkpoints(IdArgs),
+    /// Set a conversation back to a checkpoint.
+    ///
+    /// What came after it goes to quarantine. Refused where another conversation continues what would be taken out, and while an agent writes.
+    Rollback(RollbackArgs),
+    /// Print what a conversation is, in one document that can be kept and compared.
+    Manifest(IdArgs),
+    /// Make a damaged conversation readable again.
+    ///
+    /// Every entry that is as it was written keeps its place; what is lost is said to be lost there; damaged bytes go to quarantine. A
+    /// segment's id repairs that segment, any other id every damaged segment of the conversation. A database that cannot be read at all is
+    /// salvaged into a new one by --into.
+    Repair(RepairArgs),
+    /// Remove what nothing refers to any more.
+    Gc(GcArgs),
+    /// Copy conversations into another store.
+    ///
+    /// Byte for byte, with what is said about them; read back and compared. The source is only read. Again, it goes on where it was cut off,
+    /// and brings what is new.
+    Migrate(MigrateArgs),
+    /// Say how the store and its surroundings are.
+    Doctor,
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write a page for each command.

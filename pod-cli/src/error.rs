@@ -51,6 +51,8 @@ pub(crate) enum CliError {
     NotFound { id: String },
     /// Several things are called that.
     Ambiguous { id: String, candidates: Vec<Candidate> },
+    /// No checkpoint of this name.
+    NoCheckpoint { name: String, hint: String },
     /// A file or folder that was named is not there, or holds no conversation.
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
@@ -102,8 +104,7 @@ pub(crate) struct Report {
 }
 
 /// What to do about damage.
-pub(crate) const DAMAGE_HINT: &str =
-    "what stands there was left as it is; a copy of the store is the first thing to make";
+pub(crate) const DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair ID` saves the rest";
 
 impl Report {
     fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
@@ -192,6 +193,12 @@ impl CliError {
                     }),
                 )
             },
+            Self::NoCheckpoint { name, hint } => Report::new(
+                exit::NOT_FOUND,
+                "checkpoint_not_found",
+                format!("no checkpoint that holds is called {name:?}"),
+                Some(hint),
+            ),
             Self::NothingToImport { message, hint, ignored } => Report {
                 ignored: ignored.clone(),
                 ..Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
@@ -235,6 +242,9 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::BadCursor { .. } => {
             Report::new(exit::USAGE, "bad_cursor", message, Some("begin again without --cursor"))
         }
+        SessionError::SameStore { .. } => {
+            Report::new(exit::USAGE, "same_store", message, Some("--to names another place than --store"))
+        }
         SessionError::NotFound { .. } => Report::new(exit::NOT_FOUND, "not_found", message, None),
         SessionError::InvalidTurn { .. } => {
             Report::new(exit::USAGE, "invalid_turn", message, Some("`pod show ID` says the turns"))
@@ -254,8 +264,12 @@ fn store_report(error: &StoreError, message: String) -> Report {
     let failed = |kind, hint: &str| Report::new(exit::FAILED, kind, message.clone(), Some(hint));
     match error {
         StoreError::NotFound(missing) => {
-            let kind = if matches!(missing, Missing::Blob(_)) { "blob_not_found" } else { "not_found" };
-            Report::new(exit::NOT_FOUND, kind, message, None)
+            let (kind, hint) = match missing {
+                Missing::Blob(_) => ("blob_not_found", None),
+                Missing::Checkpoint(..) => ("checkpoint_not_found", Some("`pod checkpoints ID` lists those that hold")),
+                Missing::Session(_) | Missing::Segment(_) => ("not_found", None),
+            };
+            Report::new(exit::NOT_FOUND, kind, message, hint)
         }
         StoreError::Corrupt(_) => Report::new(exit::DAMAGE, "corrupt", message, Some(DAMAGE_HINT)),
         StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => Report::new(
@@ -277,7 +291,11 @@ fn store_report(error: &StoreError, message: String) -> Report {
             Some("wait for the other program to end, or use another store"),
         ),
         StoreError::Busy { .. } => Report::new(exit::CONFLICT, "busy", message, Some("try again in a moment")),
-        StoreError::Referenced { .. } => Report::new(exit::CONFLICT, "referenced", message, None),
+        StoreError::Referenced { by } => {
+            let ids: Vec<String> = by.iter().map(ToString::to_string).collect();
+            let hint = format!("it is continued by {}", ids.join(", "));
+            Report::new(exit::CONFLICT, "referenced", message, Some(&hint))
+        }
         StoreError::ReadOnly => failed("read_only", "reading works; to write, open the store where you may write"),
         StoreError::UnsupportedVersion { .. } => {
             failed("unsupported_version", "a newer pod wrote this store: use that one; nothing was changed")
@@ -347,6 +365,7 @@ mod tests {
             CliError::Config { path: "/config.toml".into(), detail: "line 1: no".into() },
             CliError::NoStore { url: "fs:/nowhere".into() },
             CliError::NotFound { id: "abcd".into() },
+            CliError::NoCheckpoint { name: "before".into(), hint: "there are: then".into() },
             CliError::NothingToImport {
                 message: "no conversation below /x".into(),
                 hint: None,
@@ -363,6 +382,7 @@ mod tests {
             .into(),
             SessionError::BadUrl { url: "x".into(), detail: "no scheme".into() }.into(),
             SessionError::InvalidTurn { at: 9, turns: 3 }.into(),
+            SessionError::SameStore { url: "fs:/store".into() }.into(),
             SessionError::NotFound { id: "abcd".into() }.into(),
             store(StoreError::no_session(SessionId::derive(1, b"session"))),
             store(StoreError::Corrupt(Damage {
@@ -379,6 +399,8 @@ mod tests {
                 actual: None,
                 agreed: Position { seq: Seq(1), crc32c: 1 },
             }),
+            store(StoreError::NotFound(Missing::Checkpoint(segment, 7))),
+            store(StoreError::Referenced { by: vec![segment] }),
             store(StoreError::Locked { path: "/store/LOCK".into() }),
             store(StoreError::Busy { holder: "pod".into(), host: None, since: None }),
             store(StoreError::ReadOnly),

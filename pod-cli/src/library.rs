@@ -85,13 +85,24 @@ impl Library {
     }
 }
 
+/// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
+pub(crate) fn usual_form(id: &str) -> Option<String> {
+    let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let usual = groups.map(|group| &digits[group]).join("-");
+    (usual != id).then_some(usual)
+}
+
 /// Opens a store for writing; `create`: makes it if there is none.
 fn open_to_write(app: &App, url: &str, create: bool) -> session_store::Result<Arc<dyn Backend>> {
     open(url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create })
 }
 
 /// Opens a store that has to be there; for reading only where it cannot be written to.
-fn open_to_read(app: &App, url: &str) -> session_store::Result<Arc<dyn Backend>> {
+pub(crate) fn open_to_read(app: &App, url: &str) -> session_store::Result<Arc<dyn Backend>> {
     let open_as = |mode| open(url, &OpenOptions { mode, now: app.environment.now, create: false });
     match open_as(OpenMode::ReadWrite) {
         Err(error) if may_still_be_read(&error) => open_as(OpenMode::ReadOnly),
@@ -109,7 +120,7 @@ fn may_still_be_read(error: &SessionError) -> bool {
 }
 
 /// Whether nothing is there: no path, or an empty folder.
-fn is_missing(error: &SessionError) -> bool {
+pub(crate) fn is_missing(error: &SessionError) -> bool {
     match error {
         SessionError::Store(StoreError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
         SessionError::Store(StoreError::NotAStore { path, .. }) => match std::fs::read_dir(path) {

@@ -1,9 +1,10 @@
 //! A line on standard error that says how far a long command is. It appears after half a second and goes when the
 //! command ends; without a terminal there is none.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::time::{Duration, Instant};
 
+use crate::app::App;
 use crate::render::{one_line, truncate};
 
 /// How long a command may take without saying anything.
@@ -19,6 +20,15 @@ pub(crate) struct ProgressLine<W: Write> {
     cells: usize,
     next: Instant,
     drawn: bool,
+}
+
+impl ProgressLine<Stderr> {
+    /// The line on standard error, if that is a terminal.
+    pub(crate) fn on_stderr(app: &App) -> Self {
+        let stderr = io::stderr();
+        let is_terminal = stderr.is_terminal();
+        Self::new(is_terminal.then_some(stderr), app.terminal.error_width, Instant::now())
+    }
 }
 
 impl<W: Write> ProgressLine<W> {

@@ -5,9 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use store_core::{Backend, MemoryStore, TimestampMs};
+use serde::Serialize;
+use store_core::integrity::Lost;
+use store_core::{Backend, MemoryStore, SegmentId, SessionId, StoreError, TimestampMs};
 
 use crate::error::{Result, SessionError};
 
@@ -136,6 +139,68 @@ pub fn schemes() -> Vec<String> {
     schemes
 }
 
+/// Whether a folder lies on a medium whose locks and syncs depend on another machine or program: NFS, SMB, FUSE and the like. `None` if this program
+/// was built without what could tell, or the folder cannot be asked.
+pub fn is_remote(folder: &Path) -> Option<bool> {
+    fs::is_remote(folder)
+}
+
+/// What was saved of a store that could not be opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Salvaged {
+    /// How many sessions the new store has.
+    pub sessions: u64,
+    /// How many segments the new store has.
+    pub segments: u64,
+    /// How many entries were saved.
+    pub entries: u64,
+    /// How many blobs were saved.
+    pub blobs: u64,
+    /// The entries that were not.
+    pub lost: Vec<SalvageLoss>,
+    /// Segments of which too little was found to make a log of it.
+    pub segments_lost: Vec<SegmentId>,
+    /// Segments whose session nobody knows any more: each is in one of its own.
+    pub without_session: Vec<SegmentId>,
+    /// The blobs of which only pieces were found.
+    pub blobs_lost: Vec<String>,
+    /// How many facts, traces, checkpoints and events were not saved.
+    pub beside_lost: u64,
+}
+
+/// What a segment lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SalvageLoss {
+    /// The session.
+    pub session_id: SessionId,
+    /// The segment.
+    pub segment_id: SegmentId,
+    /// The seqs whose entries are lost, in order.
+    pub lost: Vec<Lost>,
+}
+
+/// Makes a new store at the URL `into` of everything valid that the one at `url` still holds, also where it cannot be opened. The source is not changed.
+///
+/// Only a database can be damaged so that a conversation cannot be repaired where it is; a filesystem store has a file for each.
+///
+/// # Errors
+/// `BadUrl`, `UnknownScheme`; `Unsupported` unless both are databases; what the backend fails with, and `Io` of kind `AlreadyExists` if something is at `into`.
+pub fn salvage_into(url: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
+    let location = |url: &str| -> Result<String> {
+        let bad = |detail: &str| SessionError::BadUrl { url: url.to_owned(), detail: detail.to_owned() };
+        let (scheme, location) = url.split_once(':').ok_or_else(|| bad("it wants the form scheme:location"))?;
+        match scheme {
+            "sqlite" if location.is_empty() => Err(bad("it wants a path behind the colon")),
+            "sqlite" => Ok(location.to_owned()),
+            scheme if schemes().iter().any(|known| known == scheme) => {
+                Err(StoreError::Unsupported { what: "salvaging what is no database" }.into())
+            }
+            scheme => Err(unknown(scheme, None)),
+        }
+    };
+    sqlite::salvage(&location(url)?, &location(into)?, now)
+}
+
 fn unknown(scheme: &str, feature: Option<&'static str>) -> SessionError {
     SessionError::UnknownScheme { scheme: scheme.to_owned(), known: schemes(), feature }
 }
@@ -157,15 +222,22 @@ fn open_memory(name: &str, _options: &OpenOptions) -> Result<Arc<dyn Backend>> {
 
 #[cfg(feature = "fs")]
 mod fs {
+    use std::path::Path;
     use std::sync::Arc;
 
     use store_core::Backend;
+    use store_fs::disk::{Disk as _, Medium, OsDisk};
     use store_fs::{FsOptions, FsStore};
 
     use super::{OpenBuiltIn, OpenMode, OpenOptions};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    pub(super) fn is_remote(folder: &Path) -> Option<bool> {
+        let medium = OsDisk.medium_of(folder).ok()?;
+        Some(medium == Medium::Remote)
+    }
 
     fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
         let fs = FsOptions::at(options.now);
@@ -184,19 +256,39 @@ mod fs {
 #[cfg(not(feature = "fs"))]
 mod fs {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+
+    pub(super) const fn is_remote(_folder: &std::path::Path) -> Option<bool> {
+        None
+    }
 }
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use std::sync::Arc;
 
-    use store_core::Backend;
-    use store_sqlite::SqliteStore;
+    use store_core::{Backend, TimestampMs};
+    use store_sqlite::{LostEntries, SqliteStore, salvage_database};
 
-    use super::{OpenBuiltIn, OpenMode, OpenOptions};
+    use super::{OpenBuiltIn, OpenMode, OpenOptions, SalvageLoss, Salvaged};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    pub(super) fn salvage(path: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
+        let saved = salvage_database(path, into, now)?;
+        let loss = |of: LostEntries| SalvageLoss { session_id: of.session, segment_id: of.segment, lost: of.seqs };
+        Ok(Salvaged {
+            sessions: saved.sessions,
+            segments: saved.segments,
+            entries: saved.entries,
+            blobs: saved.blobs,
+            lost: saved.lost.into_iter().map(loss).collect(),
+            segments_lost: saved.segments_lost,
+            without_session: saved.without_session,
+            blobs_lost: saved.blobs_lost,
+            beside_lost: saved.side_rows_lost,
+        })
+    }
 
     fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
         if !options.create && options.mode != OpenMode::ReadOnly {
@@ -214,4 +306,8 @@ mod sqlite {
 #[cfg(not(feature = "sqlite"))]
 mod sqlite {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+
+    pub(super) fn salvage(_path: &str, _into: &str, _now: u64) -> crate::error::Result<super::Salvaged> {
+        Err(super::unknown("sqlite", Some("sqlite")))
+    }
 }

@@ -99,6 +99,13 @@ pub enum SessionError {
         detail: String,
     },
 
+    /// A store cannot be migrated into itself.
+    #[error("{url} is the store itself")]
+    SameStore {
+        /// The store.
+        url: String,
+    },
+
     /// Nothing of that name: an id, an agent's own id, a title.
     #[error("nothing is called {id:?}")]
     NotFound {

@@ -11,6 +11,7 @@
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
+//! * [`migrate`](migrate()) copies conversations from any store into any other.
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
@@ -54,13 +55,17 @@ pub mod import;
 pub mod index;
 mod leaf;
 pub mod lineage;
+mod migrate;
+mod order;
 mod restore;
 mod segment;
 mod state;
 mod time;
 mod transcript;
 
-pub use backend::{OpenFn, OpenMode, OpenOptions, open, register, schemes};
+pub use backend::{
+    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+};
 pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
@@ -68,6 +73,9 @@ pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, 
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
+pub use migrate::{
+    MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
+};
 pub use restore::{
     INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
 };

@@ -254,7 +254,8 @@ fn check_object(index: usize, text: &str) -> Result<ObjectHead> {
         return Err(invalid(index, "an entry is one JSON object, without white space around it"));
     }
     // The other control characters are refused by the parser, wherever they stand.
-    if ['\n', '\r', '\t'].into_iter().any(|control| text.contains(control)) {
+    // Every byte is looked at, which is quicker than stopping at the first: none is what nearly all texts have.
+    if text.bytes().fold(false, |found, byte| found | matches!(byte, b'\n' | b'\r' | b'\t')) {
         return Err(invalid(index, "an entry is one line, without control characters"));
     }
     let head: ObjectHead = json::from_str(text).map_err(|error| invalid(index, error.to_string()))?;

@@ -99,13 +99,25 @@ impl fmt::Display for ChainHead {
 
 /// The content address of some bytes: SHA-256 in 64 lower-case hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    struct Hex([u8; 32]);
-    impl fmt::Display for Hex {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write_hex(&self.0, f)
-        }
+    let mut address = ContentAddress::default();
+    address.update(bytes);
+    address.finish()
+}
+
+/// The content address of bytes that come in pieces: what [`sha256_hex`] gives for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct ContentAddress(Sha256);
+
+impl ContentAddress {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
     }
-    Hex(Sha256::digest(bytes).into()).to_string()
+
+    /// The address: 64 lower-case hex digits.
+    pub fn finish(self) -> String {
+        ChainHead(self.0.finalize().into()).to_string()
+    }
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -128,10 +128,15 @@ impl Line<'_> {
     /// The entry's own text, braces included.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.inner.len() + 2);
-        text.push('{');
-        text.push_str(self.inner);
-        text.push('}');
+        self.push_text(&mut text);
         text
+    }
+
+    /// Appends the entry's own text, for who reads many lines into the same memory.
+    pub fn push_text(&self, out: &mut String) {
+        out.push('{');
+        out.push_str(self.inner);
+        out.push('}');
     }
 }
 

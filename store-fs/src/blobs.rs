@@ -4,6 +4,7 @@
 //! holds it exclusively, cannot come between a blob and the append that refers to it.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use store_core::{BlobGuard, BlobRef, Damage, Missing, Result, StoreError, call, chain};
@@ -14,6 +15,9 @@ use crate::layout::Layout;
 use crate::open::write_whole;
 use crate::record_log::lock_mutex;
 use crate::store::FsStore;
+
+/// How much of a blob is read at once where its bytes are not wanted.
+const READ_BYTES: usize = 256 * 1024;
 
 impl FsStore {
     pub(crate) fn keep_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
@@ -73,6 +77,43 @@ impl FsStore {
         }
         call::check_blob(reference, &bytes)?;
         Ok(bytes)
+    }
+
+    /// As [`read_blob`](Self::read_blob), without holding the bytes.
+    pub(crate) fn check_blob_file(&self, reference: &BlobRef) -> Result<()> {
+        let missing = || StoreError::NotFound(Missing::Blob(reference.sha256.clone()));
+        if !chain::is_sha256_hex(&reference.sha256) {
+            return Err(missing());
+        }
+        let path = self.layout.blob(&reference.sha256);
+        let file = found(self.disk.open(&path, OpenMode::Read)).at("open", &path)?.ok_or_else(missing)?;
+        let (address, stored) = self.address_of(&path, &*file)?;
+        if stored != reference.bytes {
+            return Err(wrong_length(reference, stored));
+        }
+        if address != reference.sha256 {
+            let detail = format!("the bytes of blob {} are those of {address}", reference.sha256);
+            return Err(StoreError::Corrupt(Damage { segment: None, part: 1, offset: 0, seq: None, detail }));
+        }
+        Ok(())
+    }
+
+    /// What a file's bytes are called, and how many they are.
+    pub(crate) fn address_of(&self, path: &Path, file: &dyn DiskFile) -> Result<(String, u64)> {
+        let mut address = chain::ContentAddress::default();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut done = 0;
+        loop {
+            match file.read_at(&mut buffer, done) {
+                Ok(0) => return Ok((address.finish(), done)),
+                Ok(count) => {
+                    address.update(&buffer[..count]);
+                    done += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(StoreError::io("read", path, error)),
+            }
+        }
     }
 
     /// Clears away what a stopped put left, unless somebody is putting blobs now.

@@ -199,7 +199,15 @@ impl FsStore {
     fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
         let context = store_core::codec::LogContext::segment(segment);
         let root = path.parent().unwrap_or(path).to_owned();
-        LogName { path: path.to_owned(), context, segment: None, part: 1, quarantine: PathBuf::new(), root }
+        LogName {
+            path: path.to_owned(),
+            context,
+            segment: None,
+            part: 1,
+            quarantine: PathBuf::new(),
+            root,
+            replacing: None,
+        }
     }
 
     /// The session of a segment that has a log.

@@ -64,6 +64,8 @@ pub struct FileStat {
     pub bytes: u64,
     /// Whether anybody may write to it by its permissions.
     pub writable: bool,
+    /// Its permissions: the nine bits of owner, group and others.
+    pub mode: u32,
 }
 
 /// A name in a folder.
@@ -233,6 +235,7 @@ fn stat_of(metadata: &Metadata) -> FileStat {
         kind,
         bytes: metadata.len(),
         writable: metadata.mode() & 0o222 != 0,
+        mode: metadata.mode() & 0o777,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use store_core::{Result, SegmentId, Seq, StoreError, TimestampMs};
+use store_core::{Result, SegmentId, Seq, StoreError, TimestampMs, call};
 
 use crate::disk::Disk;
 use crate::layout::Layout;
@@ -28,8 +28,13 @@ impl Events {
 
     /// Appends an event and returns when it is on stable storage.
     pub(crate) fn record(&self, what: EventKind) -> Result<()> {
-        let event = Event::done(self.now, what);
-        let text = serde_json::to_string(&event).map_err(StoreError::backend)?;
+        self.append(&Event::done(self.now, what))
+    }
+
+    /// The same, of one that says itself when it was.
+    pub(crate) fn append(&self, event: &Event) -> Result<()> {
+        let text = serde_json::to_string(event).map_err(StoreError::backend)?;
+        call::check_size(text.len() as u64, call::ENTRY_BYTES_MAX)?;
         let recorded = self.logs.on(LogKey::Migrations, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
                 log.write(&[NewLine { key: None, text: &text }])?;
@@ -57,7 +62,7 @@ pub struct Hole {
 }
 
 impl FsStore {
-    /// What was done to the store's bytes, in order: holes that were taken out, logs that were rewritten.
+    /// What was done to the store's bytes, in order. As [`Integrity::events`](store_core::integrity::Integrity::events).
     ///
     /// # Errors
     /// `Corrupt` if the record itself is damaged; those of the medium.
@@ -67,7 +72,7 @@ impl FsStore {
     }
 
     /// The hole that a power loss left in a segment's log and that no writer has taken out yet. Those that were
-    /// taken out stand in [`events`](Self::events).
+    /// taken out stand in [`Integrity::events`](store_core::integrity::Integrity::events).
     ///
     /// # Errors
     /// `NotFound`, `Corrupt`; those of the medium.

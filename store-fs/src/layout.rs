@@ -7,12 +7,14 @@ mod snapshot_set;
 
 use std::path::{Path, PathBuf};
 
+use store_core::chain::is_sha256_hex;
 use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
 pub(crate) use self::snapshot_set::{SetName, SnapshotLayout};
 use crate::disk::{FileKind, Listed};
+use crate::record_log::Replacing;
 
 /// The version of the format that this crate writes.
 // Persisted: never renumber or reuse.
@@ -34,6 +36,8 @@ const INDEX: &str = "index.db";
 const NEW: &str = ".new-";
 const FAILED: &str = ".failed";
 const REPLACEMENT: &str = ".new";
+const REPLACING: &str = ".replacing";
+const CHECKPOINTS: &str = ".checkpoints.jsonl";
 
 /// The place of a log, or of one part of a segment's log, and what its checksums are taken over.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct LogName {
     pub(crate) quarantine: PathBuf,
     /// The store's root.
     pub(crate) root: PathBuf,
+    /// What is being done to the log's parts as a whole, if that is decided and not done yet.
+    pub(crate) replacing: Option<Replacing>,
 }
 
 impl LogName {
@@ -65,6 +71,11 @@ impl LogName {
     pub(crate) fn of_part(&self, part: u32) -> Self {
         let Some(segment) = self.segment else { return self.clone() };
         Self { path: self.folder().join(part_name(segment, part)), part, ..self.clone() }
+    }
+
+    /// What says that the segment's log is being replaced.
+    pub(crate) fn replacing_file(&self) -> Option<PathBuf> {
+        Some(self.folder().join(format!("{}{REPLACING}", self.segment?)))
     }
 
     /// The mark that a sync of the log failed.
@@ -209,11 +220,16 @@ impl Layout {
             part: 1,
             quarantine: self.session(session).join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
     pub(crate) fn trace_name(&self, session: SessionId, segment: SegmentId) -> LogName {
         self.session_side_log(session, &format!("{segment}.trace.jsonl"))
+    }
+
+    pub(crate) fn checkpoints_name(&self, session: SessionId, segment: SegmentId) -> LogName {
+        self.session_side_log(session, &format!("{segment}{CHECKPOINTS}"))
     }
 
     pub(crate) fn session_facts_name(&self, session: SessionId) -> LogName {
@@ -229,6 +245,7 @@ impl Layout {
             part: 1,
             quarantine: folder.join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
@@ -252,6 +269,7 @@ impl Layout {
             part: 1,
             quarantine: self.root.join(QUARANTINE),
             root: self.root.clone(),
+            replacing: None,
         }
     }
 
@@ -274,6 +292,24 @@ impl Layout {
 
     pub(crate) fn blob(&self, sha256: &str) -> PathBuf {
         self.blob_folder(sha256).join(sha256)
+    }
+
+    /// What was listed in a folder of blobs, if it has a blob's name and lies in that blob's folder: the address.
+    pub(crate) fn parse_blob<'l>(folder: &Path, listed: &'l Listed) -> Option<&'l str> {
+        let name = listed.name.to_str().filter(|name| is_sha256_hex(name))?;
+        (folder.file_name()?.to_str() == name.get(..2)).then_some(name)
+    }
+
+    /// Where the bytes lie that recovery took out of the logs of a session, or of the store's own.
+    pub(crate) fn quarantine(&self, session: Option<SessionId>) -> PathBuf {
+        session.map_or_else(|| self.root.clone(), |session| self.session(session)).join(QUARANTINE)
+    }
+
+    /// Everything that the store has in its root beside its sessions.
+    pub(crate) fn own(&self) -> impl Iterator<Item = PathBuf> {
+        [STORE_JSON, LOCK, CREATE, FACTS, CHANGES, MIGRATIONS, LIVE, BY_SEGMENT, BY_ORIGIN, BLOBS, QUARANTINE]
+            .into_iter()
+            .map(|name| self.root.join(name))
     }
 
     /// Whether something that was listed is being made or goes away.

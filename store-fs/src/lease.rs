@@ -97,7 +97,12 @@ impl FsStore {
     }
 
     /// The lock on a lease; `None` if its file is not there and is not to be made, or its folder is gone.
-    fn hold_lease(&self, session: SessionId, segment: SegmentId, mode: OpenMode) -> Result<Option<HeldLease>> {
+    pub(crate) fn hold_lease(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        mode: OpenMode,
+    ) -> Result<Option<HeldLease>> {
         let path = self.layout.lease(session, segment);
         for _ in 0..TRIES {
             let Some(file) = found(self.disk.open(&path, mode)).at("open", &path)? else { return Ok(None) };

@@ -16,6 +16,7 @@ pub mod disk;
 mod error;
 mod events;
 mod facts;
+mod integrity;
 mod layout;
 mod lease;
 mod live;

@@ -190,6 +190,11 @@ fn parse(text: &str) -> Result<Touched> {
     serde_json::from_str(text).map_err(|error| crate::error::corrupt(None, 0, None, error.to_string()))
 }
 
+/// Whether a text is one of a list of what was touched.
+pub(crate) fn is_touched(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<Touched>(text).map(drop)
+}
+
 fn live_name(layout: &Layout, id: Uuid) -> LogName {
     LogName {
         path: layout.live(id),
@@ -198,6 +203,7 @@ fn live_name(layout: &Layout, id: Uuid) -> LogName {
         part: 1,
         quarantine: layout.live_root(),
         root: layout.root().to_owned(),
+        replacing: None,
     }
 }
 

@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreError};
 
-use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
+use crate::disk::{Disk, DiskFile, FileKind, LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::events::Events;
+use crate::integrity::void_text;
 use crate::layout::{Layout, LogName};
-use crate::record_log::{RecordLog, find_parts, lock_mutex, seq_before};
+use crate::record_log::{
+    NewLine, RecordLog, Replacing, find_parts, finish_replacing, lock_mutex, read_replacing, seq_before,
+};
 
 /// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
 /// that gives a file two numbers would go on for ever.
@@ -25,6 +28,7 @@ const REOPEN_TRIES: usize = 32;
 pub(crate) enum LogKey {
     Segment(SessionId, SegmentId),
     Trace(SessionId, SegmentId),
+    Checkpoints(SessionId, SegmentId),
     Facts(FactScope),
     Changes,
     Migrations,
@@ -35,6 +39,7 @@ impl LogKey {
         match self {
             Self::Segment(session, segment) => layout.log_name(session, segment),
             Self::Trace(session, segment) => layout.trace_name(session, segment),
+            Self::Checkpoints(session, segment) => layout.checkpoints_name(session, segment),
             Self::Facts(FactScope::Session(session)) => layout.session_facts_name(session),
             Self::Facts(FactScope::Store) => layout.facts_name(),
             Self::Changes => layout.changes_name(),
@@ -44,9 +49,10 @@ impl LogKey {
 
     const fn session(self) -> Option<SessionId> {
         match self {
-            Self::Segment(session, _) | Self::Trace(session, _) | Self::Facts(FactScope::Session(session)) => {
-                Some(session)
-            }
+            Self::Segment(session, _)
+            | Self::Trace(session, _)
+            | Self::Checkpoints(session, _)
+            | Self::Facts(FactScope::Session(session)) => Some(session),
             Self::Facts(FactScope::Store) | Self::Changes | Self::Migrations => None,
         }
     }
@@ -210,8 +216,10 @@ impl Logs {
                 Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
                 log => Ok(Opened::Log((log?, keep && may_keep))),
             },
-            None if self.newest_part(key, purpose)?.0.part == name.part => Ok(Opened::Missing),
-            None => Ok(Opened::Outdated),
+            None if self.newest_part(key, purpose)?.0.part != name.part || self.is_there(&name)? => {
+                Ok(Opened::Outdated)
+            }
+            None => Ok(Opened::Missing),
         }
     }
 
@@ -220,6 +228,9 @@ impl Logs {
         let first = key.name(&self.layout);
         if first.segment.is_none() {
             return Ok((first, true));
+        }
+        if let Some(what) = read_replacing(&*self.disk, &first)? {
+            return self.replaced_part(key, purpose, &first, what);
         }
         let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
         // A part without write bits has another one behind it, even if that is not the next.
@@ -234,6 +245,60 @@ impl Logs {
         }
         // Who only reads leaves what is to be mended to the next opening.
         Ok((first.of_part(parts.newest), is_mended || failed.count() == 0))
+    }
+
+    /// Where a log goes on of which it is decided that it is another one: who may write makes it so first.
+    fn replaced_part(
+        &self,
+        key: LogKey,
+        purpose: Purpose,
+        first: &LogName,
+        what: Replacing,
+    ) -> Result<(LogName, bool)> {
+        if self.writable
+            && purpose != Purpose::Read
+            && let LogKey::Segment(session, segment) = key
+        {
+            let path = self.layout.session_lock(session);
+            if let Some(lock) = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)? {
+                lock.lock(LockKind::Exclusive).at("lock", &path)?;
+                self.finish_replacing(session, segment)?;
+            }
+            return self.newest_part(key, purpose);
+        }
+        let last = LogName { replacing: Some(what), ..first.of_part(what.through) };
+        let new = LogName { path: last.replacement(), ..last.clone() };
+        // Where it lies now is not where it will lie.
+        Ok((if self.is_there(&new)? { new } else { last }, false))
+    }
+
+    /// Does what was decided of a segment's log. The caller holds the session's lock alone.
+    pub(crate) fn finish_replacing(&self, session: SessionId, segment: SegmentId) -> Result<()> {
+        let first = self.layout.log_name(session, segment);
+        let Some(what) = read_replacing(&*self.disk, &first)? else { return Ok(()) };
+        finish_replacing(&*self.disk, &first, what, |void_after| {
+            let text = void_text(void_after)?;
+            self.say_void(LogKey::Checkpoints(session, segment), &text)
+        })
+    }
+
+    fn say_void(&self, key: LogKey, text: &str) -> Result<()> {
+        self.on(key, Purpose::Create, |log| {
+            let written = log.with_lock(|log| {
+                // Whoever began this may have come as far as here.
+                if log.last_text()?.as_deref() != Some(text) {
+                    log.write(&[NewLine { key: None, text }])?;
+                }
+                Ok(log.seq())
+            })?;
+            let Some(seq) = written else { return Ok(None) };
+            log.sync_through(seq).map(Some)
+        })?;
+        Ok(())
+    }
+
+    fn is_there(&self, name: &LogName) -> Result<bool> {
+        Ok(found(self.disk.stat(&name.path)).at("stat", &name.path)?.is_some())
     }
 
     /// Writes a sealed part anew whose sync failed.

@@ -218,6 +218,15 @@ fn read_header(disk: &dyn Disk, layout: &Layout) -> Result<Option<Header>> {
     }
 }
 
+/// What this version writes as the header that these bytes are; `None` for a newer version's, and for what is no header.
+pub(crate) fn canonical_header(bytes: &[u8]) -> Option<Vec<u8>> {
+    let header: Header = serde_json::from_slice(bytes).ok()?;
+    let own = Header::new(header.created_at);
+    let mut text = serde_json::to_vec(&own).ok().filter(|_| header.format <= FORMAT_VERSION)?;
+    text.push(b'\n');
+    Some(text)
+}
+
 /// Whether what a store has beside its `store.json` stands there.
 fn is_beside_ours(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
     for path in [layout.by_segment_root(), layout.lock()] {

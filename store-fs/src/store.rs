@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use store_core::call;
+use store_core::integrity::Integrity;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
     FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry, Watch,
@@ -43,6 +44,8 @@ pub struct FsStore {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) layout: Layout,
     pub(crate) logs: Logs,
+    /// Where recovery and maintenance record what they did.
+    pub(crate) events: Arc<Events>,
     pub(crate) live: Live,
     /// The file `CREATE` once it was opened. The thread that holds the mutex takes the file's lock.
     pub(crate) create: Mutex<Option<Box<dyn DiskFile>>>,
@@ -96,11 +99,13 @@ impl FsStore {
     ) -> Self {
         let events = Arc::new(Events::new(Arc::clone(&disk), layout.clone(), options.now));
         let writable = access == Access::Write;
-        let logs = Logs::new(Arc::clone(&disk), layout.clone(), writable, options.open_logs_max, Some(events));
+        let logs =
+            Logs::new(Arc::clone(&disk), layout.clone(), writable, options.open_logs_max, Some(Arc::clone(&events)));
         Self {
             disk,
             layout,
             logs,
+            events,
             live: Live::default(),
             create: Mutex::default(),
             blob_hold: Mutex::default(),
@@ -290,6 +295,10 @@ impl Backend for FsStore {
     }
 
     fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+
+    fn integrity(&self) -> Option<&dyn Integrity> {
         Some(self)
     }
 }

@@ -21,24 +21,26 @@ pub(crate) fn append_with(
     let durability = connections.durability_of(options.durability, &prepared);
     let expected = options.expected;
     let (slots, written) = connections.writer()?.write(durability, move |transaction| {
-        let found = read::segment_of(transaction, session, segment)?;
-        read::check_end(transaction, segment, found.entry_count)?;
+        let found = grown(transaction, session, segment)?;
+        let actual = verified_end(transaction, segment, found.entry_count)?;
         let slots = resolve(transaction, segment, &prepared)?;
         let writes = call::entries_to_write(&prepared, &slots);
         if writes.is_empty() {
             return Ok((slots, Vec::new()));
         }
-        if let Some(expected) = expected {
-            let actual = end(transaction, segment, found.entry_count)?;
-            if !expected.holds_at(actual) {
-                return Err(StoreError::Conflict { expected, actual }.into());
-            }
+        if let Some(expected) = expected.filter(|expected| !expected.holds_at(actual)) {
+            return Err(StoreError::Conflict { expected, actual }.into());
         }
         let written = insert(transaction, segment, found.entry_count, &writes)?;
-        let change = changes::next(transaction)?;
-        let mut statement = transaction
-            .prepare_cached("UPDATE segments SET entry_count = entry_count + ?2, change = ?3 WHERE segment_id = ?1")?;
-        statement.execute((segment.as_bytes(), row::to_sql(written.len() as u64), row::to_sql(change)))?;
+        let count = row::to_sql(found.entry_count + written.len() as u64);
+        if found.changed_last {
+            let sql = "UPDATE segments SET entry_count = ?2 WHERE segment_id = ?1";
+            transaction.prepare_cached(sql)?.execute((segment.as_bytes(), count))?;
+        } else {
+            let sql = "UPDATE segments SET entry_count = ?2, change = ?3 WHERE segment_id = ?1";
+            let change = row::to_sql(changes::next(transaction)?);
+            transaction.prepare_cached(sql)?.execute((segment.as_bytes(), count, change))?;
+        }
         Ok((slots, written))
     })?;
     if written.is_empty() && durability == Durability::Synced {
@@ -46,6 +48,29 @@ pub(crate) fn append_with(
         connections.writer()?.sync_log()?;
     }
     Ok(call::answer(&slots, &written))
+}
+
+/// A segment that is about to grow.
+struct Grown {
+    entry_count: u64,
+    /// Whether nothing has changed since this segment did.
+    changed_last: bool,
+}
+
+fn grown(connection: &Connection, session: SessionId, segment: SegmentId) -> Result<Grown> {
+    let mut statement = connection.prepare_cached(
+        "SELECT session_id, entry_count, change = (SELECT last_change FROM store WHERE id = 1)
+         FROM segments WHERE segment_id = ?1",
+    )?;
+    let mut rows = statement.query([segment.as_bytes()])?;
+    match rows.next()? {
+        Some(row) if row::session_id(row, 0)? == session => {
+            // Without the store's row there is no last change to be the one.
+            let changed_last = row.get::<_, Option<bool>>(2)?.unwrap_or(false);
+            Ok(Grown { entry_count: row::number(row, 1)?, changed_last })
+        }
+        _ => Err(StoreError::no_segment(segment).into()),
+    }
 }
 
 /// Where the keys of a call stand in the segment.
@@ -71,6 +96,18 @@ pub(crate) fn end(connection: &Connection, segment: SegmentId, entry_count: u64)
     let crc32c = crc32c.and_then(|crc| u32::try_from(crc).ok());
     let crc32c = crc32c.ok_or_else(|| damage(Some(segment), Some(entry_count), "the row has no checksum"))?;
     Ok(Position { seq: Seq(entry_count), crc32c })
+}
+
+/// The position of the last entry, which has to be the one that the segment counts, and what was written.
+fn verified_end(connection: &Connection, segment: SegmentId, entry_count: u64) -> Result<Position> {
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 ORDER BY seq DESC LIMIT 1")?;
+    let mut rows = statement.query([segment.as_bytes()])?;
+    let end = rows.next()?.map(|row| row::position(segment, row)).transpose()?;
+    match end.filter(|end| end.seq.0 == entry_count) {
+        Some(end) => Ok(end),
+        None => Err(read::uncounted_end(segment, entry_count, end.map_or(0, |end| end.seq.0)).into()),
+    }
 }
 
 /// Writes entries behind the first `entry_count` ones.

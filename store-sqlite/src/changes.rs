@@ -1,11 +1,13 @@
-//! What changed: every transaction that changes a session or a segment takes the next number and leaves it at their rows.
+//! What changed: every transaction that changes a session or a segment leaves a number at their rows, the next one or, if the last one stands at
+//! this segment already and it only grows, that one.
 //!
 //! Numbers are taken inside the writing transaction, and those are one after the other, so whoever sees number n sees
-//! everything that has a smaller one. A cursor names the store and the last number that was seen.
+//! everything that has a smaller one. A cursor names the store, the last number that was seen, and how many entries the segment had that it stood at. An
+//! append to the segment that changed last, as most are, therefore writes neither the store's row nor the index of changes.
 
 use std::collections::BTreeSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use store_core::{ChangeCursor, Changes, SegmentId, SessionId};
 use uuid::Uuid;
 
@@ -25,15 +27,19 @@ pub(crate) fn next(transaction: &Connection) -> Result<u64> {
 pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) -> Result<Changes> {
     connections.read(|connection| {
         let (store, last) = identity(connection)?;
+        let seen = cursor.and_then(|cursor| parse(cursor, store)).filter(|seen| seen.change <= last);
         // Nothing is behind -1, so everything is.
-        let after = cursor.and_then(|cursor| parse(cursor, store)).filter(|at| *at <= last).map_or(-1, row::to_sql);
+        let after = seen.map_or(-1, |seen| row::to_sql(seen.change));
         let mut sessions: BTreeSet<SessionId> = BTreeSet::new();
         let mut segments: BTreeSet<(SessionId, SegmentId)> = BTreeSet::new();
-        let mut statement =
-            connection.prepare_cached("SELECT session_id, segment_id FROM segments WHERE change > ?1")?;
+        let mut statement = connection
+            .prepare_cached("SELECT session_id, segment_id, change, entry_count FROM segments WHERE change >= ?1")?;
         let mut rows = statement.query([after])?;
         while let Some(row) = rows.next()? {
-            segments.insert((row::session_id(row, 0)?, row::segment_id(row, 1)?));
+            let now = Seen { change: row::number(row, 2)?, entry_count: Some(row::number(row, 3)?) };
+            if seen != Some(now) {
+                segments.insert((row::session_id(row, 0)?, row::segment_id(row, 1)?));
+            }
         }
         let mut statement = connection.prepare_cached(
             "SELECT session_id FROM sessions WHERE change > ?1
@@ -49,7 +55,7 @@ pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) 
         Ok(Changes {
             sessions: sessions.into_iter().collect(),
             segments: segments.into_iter().collect(),
-            cursor: ChangeCursor(format!("{store}:{last}")),
+            cursor: ChangeCursor(format!("{store}:{last}:{}", entries_at(connection, last)?)),
         })
     })
 }
@@ -62,11 +68,31 @@ fn identity(connection: &Connection) -> Result<(Uuid, u64)> {
     Ok((Uuid::from_bytes(row::id_bytes(row, 0)?), row::number(row, 1)?))
 }
 
-/// The number in a cursor of this store.
-fn parse(cursor: &ChangeCursor, store: Uuid) -> Option<u64> {
-    let (of, number) = cursor.0.split_once(':')?;
+/// How many entries the segment has that a number stands at; 0 if it stands at none.
+fn entries_at(connection: &Connection, change: u64) -> Result<u64> {
+    let mut statement = connection.prepare_cached("SELECT entry_count FROM segments WHERE change = ?1")?;
+    let found = statement.query_row([row::to_sql(change)], |row| Ok(row::number(row, 0))).optional()?;
+    found.unwrap_or(Ok(0))
+}
+
+/// What a cursor has seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    change: u64,
+    /// `None` in a cursor of version 1: that segment is named once more.
+    entry_count: Option<u64>,
+}
+
+/// What a cursor of this store has seen.
+fn parse(cursor: &ChangeCursor, store: Uuid) -> Option<Seen> {
+    let (of, seen) = cursor.0.split_once(':')?;
     if of != store.to_string() {
         return None;
     }
-    number.parse().ok()
+    match seen.split_once(':') {
+        None => Some(Seen { change: seen.parse().ok()?, entry_count: None }),
+        Some((change, entries)) => {
+            Some(Seen { change: change.parse().ok()?, entry_count: Some(entries.parse().ok()?) })
+        }
+    }
 }

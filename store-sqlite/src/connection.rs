@@ -15,9 +15,10 @@ use rusqlite::{Connection, OpenFlags};
 use store_core::call::{self, Prepared};
 use store_core::{Durability, StoreError};
 
-use crate::disk::{FileId, Place, Stillness, StoreLock};
+use crate::disk::{FileId, Place, Stillness};
 use crate::error::Result;
 use crate::open::{DurabilityPolicy, SqliteOptions};
+use crate::store_lock::StoreLock;
 use crate::writer::Writer;
 
 /// Statements kept prepared per connection: more than this crate has.
@@ -224,6 +225,8 @@ pub(crate) fn configure(connection: &Connection, busy_timeout: Duration) -> Resu
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A plan that depends on bound values is made anew for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

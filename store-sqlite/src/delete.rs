@@ -1,4 +1,4 @@
-//! Deleting a session: one transaction takes its segments, entries, traces and facts, and leaves its id in the changes.
+//! Deleting a session: one transaction takes its segments with all that belongs to them, and its facts, and leaves its id in the changes.
 
 use store_core::{Durability, SessionId, StoreError};
 
@@ -8,9 +8,11 @@ use crate::lease::{self, HeldLease};
 use crate::{changes, read, row};
 
 /// In the order that the references between the tables want.
-const STATEMENTS: [&str; 5] = [
+const STATEMENTS: [&str; 7] = [
     "DELETE FROM entries WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
     "DELETE FROM traces WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
+    "DELETE FROM checkpoints WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
+    "DELETE FROM quarantine WHERE segment_id IN (SELECT segment_id FROM segments WHERE session_id = ?1)",
     "DELETE FROM segments WHERE session_id = ?1",
     "DELETE FROM facts WHERE scope = ?1",
     "DELETE FROM sessions WHERE session_id = ?1",

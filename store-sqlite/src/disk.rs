@@ -1,24 +1,24 @@
-//! The files around the database: where it stands, what stands beside it, and who has it open.
+//! The files around the database: where it stands, and what stands beside it.
 //!
 //! Nothing here ever opens the database file itself. Closing any descriptor of a file drops all locks that the process
 //! holds on it, also those of SQLite's own connections, so the database is only looked at by name (`stat`), and
 //! opened by SQLite alone.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, OFlags};
+use rustix::fs::Access;
 use store_core::{Result, StoreError};
 
 pub(crate) const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
-/// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
-const LOCK_WAIT: Duration = Duration::from_millis(200);
-const LOCK_POLL: Duration = Duration::from_millis(2);
+/// What others than the owner may do.
+const OTHERS: u32 = 0o077;
+/// The files that a database is built in.
+const NEW: [&str; 4] = [".new", ".new-journal", ".new-wal", ".new-shm"];
 
 /// Where the database stands: a folder without symbolic links in its path, and a name in it.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Place {
         let folder = fs::canonicalize(folder).map_err(|error| StoreError::io("open", folder, error))?;
         refuse_network(&folder)?;
         let place = Self { path: folder.join(name), folder };
-        for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+        for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".blobs"] {
             let path = place.beside(suffix);
             if let Some(found) = look(&path)?
                 && !found.is_file()
@@ -222,9 +222,31 @@ impl Place {
         sync_folder(&self.folder)
     }
 
+    /// What an attempt to build a database left, each with its size in bytes.
+    pub(crate) fn leftovers(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let found = NEW.map(|suffix| {
+            let path = self.beside(suffix);
+            Ok(look(&path)?.map(|found| (path, found.len())))
+        });
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// What stands beside the database and is not for its owner alone: a path and its permissions.
+    pub(crate) fn too_open(&self) -> Result<Vec<(PathBuf, u32)>> {
+        let mut open = Vec::new();
+        for suffix in ["", "-wal", "-shm", ".lock", ".blobs", ".leases"] {
+            let path = self.beside(suffix);
+            let Some(found) = look(&path)? else { continue };
+            if found.mode() & OTHERS != 0 {
+                open.push((path, found.mode() & 0o7777));
+            }
+        }
+        Ok(open)
+    }
+
     /// Removes what an attempt to build a database left.
     pub(crate) fn discard_new(&self) -> Result<()> {
-        for suffix in [".new", ".new-journal", ".new-wal", ".new-shm"] {
+        for suffix in NEW {
             let path = self.beside(suffix);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -314,71 +336,6 @@ fn is_network(found: &rustix::fs::StatFs) -> bool {
 #[cfg(target_os = "linux")]
 fn is_network_magic(magic: u32) -> bool {
     [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546].contains(&magic)
-}
-
-/// How the store's lock is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// Beside others.
-    Shared,
-    /// Alone.
-    Exclusive,
-}
-
-/// The lock file beside the database. The kernel drops the lock with the process.
-#[derive(Debug)]
-pub(crate) struct StoreLock {
-    path: PathBuf,
-    file: File,
-}
-
-impl StoreLock {
-    /// Opens the lock file, and makes it if it is missing. Nothing is held yet.
-    pub(crate) fn open(place: &Place) -> Result<Self> {
-        let path = place.beside(".lock");
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        let file = options.open(&path).map_err(|error| StoreError::io("open", &path, error))?;
-        Ok(Self { path, file })
-    }
-
-    /// Takes the lock if nobody's hold excludes this one.
-    pub(crate) fn try_take(&self, hold: Hold) -> Result<bool> {
-        let taken = match hold {
-            Hold::Shared => self.file.try_lock_shared(),
-            Hold::Exclusive => self.file.try_lock(),
-        };
-        match taken {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &self.path, error)),
-        }
-    }
-
-    /// Gives the lock up.
-    pub(crate) fn release(&self) -> Result<()> {
-        self.file.unlock().map_err(|error| StoreError::io("unlock", &self.path, error))
-    }
-
-    /// Takes the lock, or finds it `Locked`.
-    pub(crate) fn wait_to_take(&self, hold: Hold) -> Result<()> {
-        self.wait_for(LOCK_WAIT, || Ok(self.try_take(hold)?.then_some(())))
-    }
-
-    /// Tries `attempt` until it answers or so much time has passed: then `Locked`.
-    pub(crate) fn wait_for<T>(&self, wait: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        let deadline = Instant::now() + wait;
-        loop {
-            if let Some(done) = attempt()? {
-                return Ok(done);
-            }
-            if Instant::now() >= deadline {
-                return Err(StoreError::Locked { path: self.path.clone() });
-            }
-            std::thread::sleep(LOCK_POLL);
-        }
-    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

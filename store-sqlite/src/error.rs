@@ -43,6 +43,12 @@ impl Error {
         matches!(self.sqlite(), Some(ffi::Error { code: ErrorCode::DatabaseBusy, .. }))
     }
 
+    /// Whether SQLite met a page that it cannot make sense of, or a row is not what was written.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Corrupt(_)))
+            || matches!(self.sqlite(), Some(ffi::Error { code: ErrorCode::DatabaseCorrupt, .. }))
+    }
+
     /// Whether the system could not bring something to stable storage.
     pub(crate) fn is_failed_sync(&self) -> bool {
         let codes = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];

@@ -9,7 +9,7 @@ use crate::side::SideTable;
 use crate::{changes, row};
 
 /// The id that stands in front of a fact: none for the store.
-fn scope_bytes(scope: &FactScope) -> &[u8] {
+pub(crate) fn scope_bytes(scope: &FactScope) -> &[u8] {
     match scope {
         FactScope::Store => &[],
         FactScope::Session(session) => session.as_bytes(),
@@ -41,7 +41,7 @@ pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact)
 }
 
 /// How many facts the scope has.
-fn count(connection: &Connection, scope: FactScope) -> Result<u64> {
+pub(crate) fn count(connection: &Connection, scope: FactScope) -> Result<u64> {
     let found = match scope {
         FactScope::Store => connection
             .prepare_cached("SELECT fact_count FROM store WHERE id = 1")?

@@ -138,6 +138,12 @@ pub(crate) fn hold_all(place: &Place, connection: &Connection, session: SessionI
     Ok(held)
 }
 
+/// The lock on one segment's lease if somebody left its file, taken inside the transaction that keeps every other writer out. Without a file
+/// nobody holds the lease, and who takes it now waits for that transaction.
+pub(crate) fn hold_one(place: &Place, segment: SegmentId) -> Result<Option<HeldLease>> {
+    hold(&place.leases().join(segment.to_string()), Missing::Leave)
+}
+
 pub(crate) fn lease(
     connections: &Connections,
     session: SessionId,

@@ -28,6 +28,7 @@
 //! ```
 
 mod append;
+mod blob_lock;
 mod blobs;
 mod changes;
 mod connection;
@@ -38,16 +39,20 @@ mod error;
 mod facts;
 mod group;
 mod health;
+mod integrity;
 mod lease;
 mod open;
 mod read;
 mod row;
+mod salvage;
 mod schema;
 mod side;
 mod store;
+mod store_lock;
 mod traces;
 mod watch;
 mod writer;
 
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
+pub use salvage::{DatabaseSalvage, LostEntries, salvage_database};
 pub use store::SqliteStore;

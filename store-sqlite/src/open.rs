@@ -11,10 +11,11 @@ use rusqlite::{Connection, ErrorCode};
 use store_core::{Durability, Result, StoreError};
 
 use crate::connection::Connections;
-use crate::disk::{Hold, Occupant, Place, StoreLock, not_a_store};
+use crate::disk::{Occupant, Place, not_a_store};
 use crate::error::Error;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
 use crate::store::SqliteStore;
+use crate::store_lock::{Hold, StoreLock};
 use crate::writer;
 
 /// How long another process's creation of the database is waited for before it counts as locked.

@@ -52,11 +52,15 @@ pub(crate) fn check_end(connection: &Connection, segment: SegmentId, entry_count
     let last: Option<i64> = statement.query_row([segment.as_bytes()], |row| row.get(0))?;
     let last = last.unwrap_or(0);
     if entry_count == 0 || last != row::to_sql(entry_count) {
-        let from = entry_count.min(u64::try_from(last).unwrap_or(0)) + 1;
-        let detail = format!("the segment counts {entry_count} entries, its last row is {last}");
-        return Err(damage(Some(segment), Some(from), detail).into());
+        return Err(uncounted_end(segment, entry_count, u64::try_from(last).unwrap_or(0)).into());
     }
     Ok(())
+}
+
+/// The damage of a segment whose count is not the seq of its last row.
+pub(crate) fn uncounted_end(segment: SegmentId, entry_count: u64, last: u64) -> StoreError {
+    let detail = format!("the segment counts {entry_count} entries, its last row is {last}");
+    damage(Some(segment), Some(entry_count.min(last) + 1), detail)
 }
 
 pub(crate) fn read_range(
@@ -153,11 +157,14 @@ pub(crate) fn list_sessions(connections: &Connections) -> Result<Vec<SessionId>>
 }
 
 pub(crate) fn list_segments(connections: &Connections, session: SessionId) -> Result<Vec<SegmentId>> {
-    connections.read(|connection| {
-        let mut statement = connection
-            .prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
-        statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect()
-    })
+    connections.read(|connection| segments_of(connection, session))
+}
+
+/// The segments of a session, newest first.
+pub(crate) fn segments_of(connection: &Connection, session: SessionId) -> Result<Vec<SegmentId>> {
+    let mut statement =
+        connection.prepare_cached("SELECT segment_id FROM segments WHERE session_id = ?1 ORDER BY segment_id DESC")?;
+    statement.query_and_then([session.as_bytes()], |row| row::segment_id(row, 0))?.collect()
 }
 
 pub(crate) fn lookup_session_of(connections: &Connections, segment: SegmentId) -> Result<Option<SessionId>> {

@@ -82,6 +82,37 @@ pub(crate) fn origin_values(origin: Option<&SegmentOrigin>) -> [Value; 4] {
     }
 }
 
+/// What an entry's row holds, before anything is copied.
+struct Verified<'a> {
+    position: Position,
+    key: Option<&'a [u8]>,
+    body: &'a [u8],
+}
+
+/// An entry's row (`seq, key, body, crc32c`) whose checksum holds.
+fn verified<'a>(segment: SegmentId, row: &'a Row<'_>) -> Result<Verified<'a>> {
+    let seq = number(row, 0)?;
+    let bad = |detail: &str| damage(Some(segment), Some(seq), detail);
+    let key = match row.get_ref(1)? {
+        ValueRef::Null => None,
+        ValueRef::Text(key) => Some(key),
+        _ => return Err(bad("the key is not text").into()),
+    };
+    let (ValueRef::Text(body), ValueRef::Integer(stored)) = (row.get_ref(2)?, row.get_ref(3)?) else {
+        return Err(bad("the row does not have its columns' types").into());
+    };
+    let crc32c = entry_checksum(segment, seq, key, body);
+    if i64::from(crc32c) != stored {
+        return Err(bad(&format!("the checksum is {crc32c:08X}, the row says {stored:08X}")).into());
+    }
+    Ok(Verified { position: Position { seq: Seq(seq), crc32c }, key, body })
+}
+
+/// The position of an entry's row (`seq, key, body, crc32c`) whose checksum holds.
+pub(crate) fn position(segment: SegmentId, row: &Row<'_>) -> Result<Position> {
+    verified(segment, row).map(|row| row.position)
+}
+
 /// An entry's row whose checksum holds, before its text is parsed.
 pub(crate) struct EntryRow {
     pub(crate) position: Position,
@@ -92,23 +123,11 @@ pub(crate) struct EntryRow {
 impl EntryRow {
     /// Reads and verifies one row (`seq, key, body, crc32c`) of `segment`.
     pub(crate) fn read(segment: SegmentId, row: &Row<'_>) -> Result<Self> {
-        let seq = number(row, 0)?;
-        let bad = |detail: &str| damage(Some(segment), Some(seq), detail);
-        let key = match row.get_ref(1)? {
-            ValueRef::Null => None,
-            ValueRef::Text(key) => Some(key),
-            _ => return Err(bad("the key is not text").into()),
-        };
-        let (ValueRef::Text(body), ValueRef::Integer(stored)) = (row.get_ref(2)?, row.get_ref(3)?) else {
-            return Err(bad("the row does not have its columns' types").into());
-        };
-        let crc32c = entry_checksum(segment, seq, key, body);
-        if i64::from(crc32c) != stored {
-            return Err(bad(&format!("the checksum is {crc32c:08X}, the row says {stored:08X}")).into());
-        }
+        let Verified { position, key, body } = verified(segment, row)?;
+        let bad = |detail: &str| damage(Some(segment), Some(position.seq.0), detail);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| bad("the row is not UTF-8"));
         let key = key.map(text).transpose()?;
-        Ok(Self { position: Position { seq: Seq(seq), crc32c }, key, text: text(body)? })
+        Ok(Self { position, key, text: text(body)? })
     }
 
     /// The record that the row holds.

@@ -14,13 +14,17 @@ use crate::error::{Error, Result};
 pub(crate) const APPLICATION_ID: u32 = 0x706F_6453;
 
 /// What leads from an empty database to the current version, in order.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("migrations/001_init.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/001_init.sql"), include_str!("migrations/002_integrity.sql")];
 
 /// The version that this program writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
-/// The oldest version of this program that may read what this one writes.
-const MIN_READER: u32 = 1;
+/// The oldest version of this program that may read what this one writes: an older one would miss appends that keep their segment's change.
+const MIN_READER: u32 = 2;
+
+/// The first version that has checkpoints, quarantine and events. Who only reads meets older ones.
+const WITH_INTEGRITY: u32 = 2;
 
 /// What the head of a database says about its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,33 @@ pub(crate) fn lets_us_read(connection: &Connection) -> Result<bool> {
     let min_reader: Option<i64> =
         connection.query_row("SELECT min_reader FROM store WHERE id = 1", [], |row| row.get(0)).optional()?;
     Ok(min_reader.is_some_and(|min_reader| min_reader <= i64::from(VERSION)))
+}
+
+/// Whether the database has checkpoints, quarantine and events.
+pub(crate) fn has_integrity(connection: &Connection) -> Result<bool> {
+    Ok(pragma(connection, "user_version")? >= WITH_INTEGRITY)
+}
+
+/// Everything that a database of a version has, as SQLite keeps it: type, name and statement, in order.
+pub(crate) fn objects_of(version: u32) -> Result<Vec<Object>> {
+    let connection = Connection::open_in_memory()?;
+    let through = usize::try_from(version).unwrap_or(usize::MAX).min(MIGRATIONS.len());
+    run(&connection, &MIGRATIONS[..through], 0)?;
+    objects(&connection)
+}
+
+/// A table or an index: its type, its name, its table's name, and the statement that made it.
+pub(crate) type Object = (String, String, String, Option<String>);
+
+/// The tables and indexes of a database, in order.
+pub(crate) fn objects(connection: &Connection) -> Result<Vec<Object>> {
+    // What `ANALYZE` leaves is SQLite's own.
+    let mut statement = connection.prepare(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'
+         ORDER BY type, name, tbl_name, sql",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Makes an empty database one of ours, in one transaction.
@@ -91,9 +122,9 @@ mod tests {
     fn a_migration_that_fails_leaves_the_version_it_found() {
         let mut connection = Connection::open_in_memory().unwrap();
         create(&mut connection).unwrap();
-        let broken = [MIGRATIONS[0], "CREATE TABLE second (x)", "CREATE TABLE second (x)"];
+        let broken = [MIGRATIONS, &["CREATE TABLE second (x)", "CREATE TABLE second (x)"]].concat();
         migrate(&mut connection, &broken).unwrap_err();
-        assert_eq!(format(&connection).unwrap().user_version, 1);
+        assert_eq!(format(&connection).unwrap().user_version, VERSION);
         let tables: u32 = connection
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'second'", [], |row| row.get(0))
             .unwrap();
@@ -104,9 +135,9 @@ mod tests {
     fn only_the_migrations_that_are_missing_run() {
         let mut connection = Connection::open_in_memory().unwrap();
         create(&mut connection).unwrap();
-        let next = [MIGRATIONS[0], "CREATE TABLE second (x)"];
+        let next = [MIGRATIONS, &["CREATE TABLE second (x)"]].concat();
         migrate(&mut connection, &next).unwrap();
         migrate(&mut connection, &next).unwrap();
-        assert_eq!(format(&connection).unwrap(), Format { application_id: APPLICATION_ID, user_version: 2 });
+        assert_eq!(format(&connection).unwrap(), Format { application_id: APPLICATION_ID, user_version: VERSION + 1 });
     }
 }

@@ -1,8 +1,8 @@
-//! What stands beside the logs, traces and facts: rows that are numbered per owner and counted by it, so that one that
+//! What stands beside the logs, traces, facts, checkpoints and events: rows that are numbered per owner and counted by it, so that one that
 //! is missing is noticed wherever it stood.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params_from_iter};
 use serde::de::DeserializeOwned;
 use store_core::{SegmentId, json};
 
@@ -10,10 +10,12 @@ use crate::error::{Result, damage};
 use crate::row;
 
 /// A table of such rows. The owner is a segment, a session, or the store, which has no id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SideTable {
     Traces,
     Facts,
+    Checkpoints,
+    Events,
 }
 
 impl SideTable {
@@ -23,6 +25,8 @@ impl SideTable {
         match self {
             Self::Traces => "traces",
             Self::Facts => "facts",
+            Self::Checkpoints => "checkpoints",
+            Self::Events => "events",
         }
     }
 
@@ -30,6 +34,8 @@ impl SideTable {
         match self {
             Self::Traces => "SELECT seq, body, crc32c FROM traces WHERE segment_id = ?1 ORDER BY seq",
             Self::Facts => "SELECT seq, body, crc32c FROM facts WHERE scope = ?1 ORDER BY seq",
+            Self::Checkpoints => "SELECT seq, body, crc32c FROM checkpoints WHERE segment_id = ?1 ORDER BY seq",
+            Self::Events => "SELECT seq, body, crc32c FROM events ORDER BY seq",
         }
     }
 
@@ -51,7 +57,8 @@ impl SideTable {
     ) -> Result<Vec<T>> {
         let bad = |seq: u64, detail: String| damage(segment, Some(seq), format!("{}: {detail}", self.name()));
         let mut statement = connection.prepare_cached(self.select())?;
-        let mut rows = statement.query([owner])?;
+        // Events have no owner but the store, and no column for it.
+        let mut rows = statement.query(params_from_iter((self != Self::Events).then_some(owner)))?;
         let mut read = Vec::new();
         let mut seq = 0;
         while let Some(row) = rows.next()? {

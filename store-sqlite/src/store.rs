@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use store_core::integrity::Integrity;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
     Lease, LeaseHolder, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
@@ -68,6 +69,10 @@ impl SqliteStore {
 
     pub(crate) const fn new(connections: Connections) -> Self {
         Self { connections }
+    }
+
+    pub(crate) const fn connections(&self) -> &Connections {
+        &self.connections
     }
 }
 
@@ -173,6 +178,10 @@ impl Backend for SqliteStore {
     }
 
     fn watch(&self) -> Option<&dyn Watch> {
+        Some(self)
+    }
+
+    fn integrity(&self) -> Option<&dyn Integrity> {
         Some(self)
     }
 }

@@ -1,16 +1,25 @@
 //! The commands, a file each.
 
+mod checkpoint;
 mod completions;
+mod damage;
+mod doctor;
 mod fork;
+mod gc;
 mod home;
 mod import;
 mod list;
 mod log;
+mod manifest;
+mod migrate;
 mod raw;
+mod repair;
 mod resume;
+mod rollback;
 mod segments;
 mod show;
 mod table;
+mod verify;
 
 use crate::app::App;
 use crate::cli::{Cli, Command};
@@ -32,6 +41,16 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Log(arguments) => log::run(app, &arguments),
             Command::Fork(arguments) => fork::run(app, &arguments),
             Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),
+            Command::Verify(arguments) => verify::run(app, &arguments),
+            Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
+            Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),
+            Command::Checkpoints(arguments) => checkpoint::list(app, &arguments.id),
+            Command::Rollback(arguments) => rollback::run(app, &arguments),
+            Command::Manifest(arguments) => manifest::run(app, &arguments.id),
+            Command::Repair(arguments) => repair::run(app, &arguments),
+            Command::Gc(arguments) => gc::run(app, &arguments),
+            Command::Migrate(arguments) => migrate::run(app, &arguments),
+            Command::Doctor => doctor::run(app),
             Command::Completions(arguments) => completions::completions(&arguments),
             Command::Man(arguments) => completions::man(&arguments),
         },

@@ -5,7 +5,26 @@ use crate::harness::World;
 #[test]
 fn help_of_the_program_and_of_every_command() {
     let world = World::new();
-    let commands = ["", "import", "list", "show", "segments", "log", "fork", "resume", "completions"];
+    let commands = [
+        "",
+        "import",
+        "list",
+        "show",
+        "segments",
+        "log",
+        "fork",
+        "resume",
+        "verify",
+        "checkpoint",
+        "checkpoints",
+        "rollback",
+        "manifest",
+        "repair",
+        "gc",
+        "migrate",
+        "doctor",
+        "completions",
+    ];
     for command in commands {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         insta::assert_snapshot!(format!("help_{command}"), world.pod(&arguments).ok());
@@ -42,8 +61,11 @@ fn there_is_a_man_page_for_the_program_and_for_every_command() {
     let mut names: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let pages = ["-completions", "-fork", "-import", "-list", "-log", "-resume", "-segments", "-show", ""];
-    assert_eq!(names, pages.map(|command| format!("pod{command}.1")));
+    let pages = "checkpoint checkpoints completions doctor fork gc import list log manifest migrate repair resume rollback \
+                 segments show verify";
+    let mut pages: Vec<String> = pages.split_whitespace().map(|command| format!("pod-{command}.1")).collect();
+    pages.push("pod.1".to_owned());
+    assert_eq!(names, pages);
     let list = std::fs::read_to_string(folder.join("pod-list.1")).unwrap();
     assert!(list.contains(".TH pod-list 1") && list.contains("archived"), "{list}");
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod doctor;
 mod fixture;
 mod fork;
 mod harness;
@@ -11,8 +12,11 @@ mod home;
 mod import;
 mod list;
 mod log;
+mod maintain;
+mod migrate;
 mod readme;
 mod resume;
 mod segments;
 mod show;
 mod terminal;
+mod verify;

@@ -47,6 +47,43 @@ impl Terminal {
     }
 }
 
+/// Somebody at the terminal answers a question; what is seen then, and how it ended.
+fn answered(world: &World, arguments: &[&str], answer: &str) -> (String, Option<i32>) {
+    let Terminal { person, program } = Terminal::new(100);
+    rustix::io::write(&person, answer.as_bytes()).unwrap();
+    let mut command = world.command(arguments);
+    let stream = || Stdio::from(program.try_clone().unwrap());
+    let mut child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("the binary runs");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(program);
+    let seen = read_to_end(person);
+    (anstream::adapter::strip_str(&seen).to_string(), child.wait().unwrap().code())
+}
+
+#[test]
+fn a_person_is_asked_before_anything_is_taken_out() {
+    let world = fixture::world();
+    let id = &session_id("old");
+    world.pod(&["checkpoint", id]).ok();
+    let log = || world.pod(&["log", id, "--json"]).ok();
+    let before = log();
+    let url = format!("fs:{}", world.usual_store().display());
+    let at = fixture::place("old");
+    let prompt = UserInput { ts: NOW, content: vec![Part::text("More.")] };
+    append_entry(&*open(&url, &OpenOptions::at(NOW)).unwrap(), at, LogEntry::UserInput(prompt)).unwrap();
+    let longer = log();
+    let rollback = &["rollback", id, "--to", "1"];
+    for no in ["n\n", "\n"] {
+        let (seen, code) = answered(&world, rollback, no);
+        assert!(seen.contains("take 1 entry behind entry 4 out of the conversation? [y/N]"), "{seen}");
+        assert_eq!((seen.contains("nothing was changed"), code), (true, Some(130)), "{seen}");
+        assert_eq!(log(), longer);
+    }
+    let (seen, code) = answered(&world, rollback, "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert_eq!(log(), before);
+}
+
 /// On Linux a terminal whose other side is closed ends with an error rather than with nothing.
 fn read_to_end(person: OwnedFd) -> String {
     let (mut person, mut seen, mut buffer) = (File::from(person), Vec::new(), [0; 4096]);

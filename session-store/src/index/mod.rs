@@ -10,11 +10,13 @@
 //!
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
+//! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
 //! * `bookmark` keeps for importers where they left their files.
 
 mod bookmark;
 mod branch;
+mod check;
 mod decimal;
 mod ending;
 mod list;
@@ -31,6 +33,7 @@ mod summary;
 mod time;
 mod usage;
 
+pub use check::{IndexCheck, check};
 pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
 pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;

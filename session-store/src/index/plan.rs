@@ -7,6 +7,7 @@ use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store};
 
 use super::rows::{Fault, SegmentRow};
 use crate::leaf::is_damage;
+use crate::order::origins_first;
 
 /// The points at which others continue a segment, each with how many of them are still to be read.
 pub(super) type Wanted = HashMap<SegmentId, BTreeMap<Seq, usize>>;
@@ -33,36 +34,8 @@ impl Plan {
             origins.insert(*segment, origin);
             *wanted.entry(origin.segment_id).or_default().entry(origin.seq).or_default() += 1;
         }
-        Ok(Self { order: in_order(segments, &origins), wanted })
+        Ok(Self { order: origins_first(segments, &origins), wanted })
     }
-}
-
-fn in_order(
-    segments: &BTreeSet<(SessionId, SegmentId)>,
-    origins: &BTreeMap<SegmentId, SegmentOrigin>,
-) -> Vec<(SessionId, SegmentId)> {
-    let work: BTreeMap<SegmentId, SessionId> = segments.iter().map(|(session, segment)| (*segment, *session)).collect();
-    let mut children: BTreeMap<SegmentId, Vec<SegmentId>> = BTreeMap::new();
-    let mut waiting: BTreeSet<SegmentId> = BTreeSet::new();
-    for (child, origin) in origins {
-        if work.contains_key(&origin.segment_id) {
-            children.entry(origin.segment_id).or_default().push(*child);
-            waiting.insert(*child);
-        }
-    }
-    let mut ready: Vec<SegmentId> = work.keys().rev().copied().filter(|segment| !waiting.contains(segment)).collect();
-    let mut order = Vec::with_capacity(segments.len());
-    let mut ordered = BTreeSet::new();
-    while let Some(segment) = ready.pop() {
-        ordered.insert(segment);
-        order.extend(work.get(&segment).map(|session| (*session, segment)));
-        ready.extend(children.remove(&segment).into_iter().flatten().rev());
-    }
-    // What is left continues itself: the store refuses that, a damaged one may hold it.
-    order.extend(segments.iter().filter(|(_, segment)| !ordered.contains(segment)));
-    // The same segment under two sessions: one of them is gone, and reading finds out which.
-    order.extend(segments.iter().filter(|(session, segment)| work.get(segment) != Some(session)));
-    order
 }
 
 fn origin_of(

@@ -48,7 +48,7 @@ impl Index {
         Self::open_at(backend.info())
     }
 
-    fn open_at(info: BackendInfo) -> Result<Self> {
+    pub(super) fn open_at(info: BackendInfo) -> Result<Self> {
         // However the way there is written, it is the same store.
         let location = std::fs::canonicalize(&info.location).map_or(info.location, |path| path.display().to_string());
         let identity = format!("{}:{location}", info.scheme);
@@ -150,6 +150,15 @@ impl Index {
         }
     }
 
+    /// What an id means, as [`resolve`](Self::resolve), by what the index knows alone: the leaf of a session is the one that it was last seen to go on
+    /// from. For who wants to name what cannot be read.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn find(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        self.ask(|db| resolve::resolve(db, text, folder))
+    }
+
     /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and
     /// all of them where another name ends with the whole id.
     ///
@@ -231,7 +240,7 @@ impl Index {
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until
     /// the next refresh, of this process or another one, has filled them.
-    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut inner = self.lock();
         if inner.lost {
             return Err(SessionError::Index { detail: "it was damaged: refresh it".to_owned(), source: None });
@@ -243,6 +252,16 @@ impl Index {
             }
             Fault::from(error).into()
         })
+    }
+
+    /// Empties the tables, until the next refresh.
+    pub(super) fn forget(&self) -> rusqlite::Result<()> {
+        let mut inner = self.lock();
+        let identity = inner.identity.clone();
+        schema::empty(&mut inner.opened.db, &identity)?;
+        inner.compared = false;
+        inner.lost = true;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

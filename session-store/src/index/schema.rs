@@ -19,7 +19,7 @@ const APPLICATION_ID: i32 = 0x706F_6449;
 const VERSION: i32 = 2;
 
 /// How long a process waits for another one that refreshes the same file.
-const BUSY_WAIT: Duration = Duration::from_secs(15);
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
 
 /// How long to wait before a copy is tried again that another process kept from being made.
 const BACKUP_WAIT: Duration = Duration::from_millis(5);
@@ -199,13 +199,26 @@ fn open_file(path: &Path, identity: &str) -> rusqlite::Result<Connection> {
     // where they are: unlinking a file that a process still has open would let it remove its successor's log.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !is_current(&transaction, identity)? {
-        for table in tables(&transaction)? {
-            transaction.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
-        }
+        drop_tables(&transaction)?;
         create(&transaction, identity)?;
     }
     transaction.commit()?;
     Ok(db)
+}
+
+/// Makes the tables anew where they are.
+pub(super) fn empty(db: &mut Connection, identity: &str) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    drop_tables(&transaction)?;
+    create(&transaction, identity)?;
+    transaction.commit()
+}
+
+fn drop_tables(db: &Connection) -> rusqlite::Result<()> {
+    for table in tables(db)? {
+        db.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
+    }
+    Ok(())
 }
 
 /// Makes the file with its mode if it is not there, and answers with its size.

@@ -13,4 +13,4 @@ mod rest;
 mod samples;
 mod sidechain;
 mod truths;
-mod world;
+pub(crate) mod world;

@@ -17,6 +17,7 @@ mod import;
 mod index;
 mod leaf;
 mod lineage;
+mod migrate;
 mod model;
 mod page;
 mod restore;

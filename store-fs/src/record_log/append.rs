@@ -36,6 +36,10 @@ pub(crate) struct Locked<'a> {
 impl RecordLog {
     /// Does `work` with the log's lock held; `None`, and nothing done, if the log's name no longer stands for this file.
     pub(crate) fn with_lock<T>(&self, work: impl FnOnce(&mut Locked<'_>) -> Result<T>) -> Result<Option<T>> {
+        if self.name.replacing.is_some() {
+            // It was opened to be read where it lies until it has its name.
+            return Ok(None);
+        }
         let mut writer = lock_mutex(&self.writer);
         self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
         let _lock = FileLock(&*self.file);
@@ -137,6 +141,24 @@ impl Locked<'_> {
     /// The last entry's seq: how far the log has to be synced for all of it to be safe.
     pub(crate) const fn seq(&self) -> Seq {
         self.known.end.seq
+    }
+
+    /// The last entry's text.
+    pub(crate) fn last_text(&self) -> Result<Option<String>> {
+        let mut text = None;
+        let view = self.log.view(self.known.bytes);
+        view.read_last(&self.known.end, 1, |_, line| {
+            text = Some(line.text());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(text)
+    }
+
+    /// Makes the file end where its last complete call ends, and returns when all of the log is on stable storage.
+    pub(crate) fn settle_end(&mut self) -> Result<()> {
+        self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
+        self.writer.known = Some(self.known);
+        self.log.sync_through(self.known.end.seq)
     }
 
     /// Where a key's entry stands and with which text. The first look reads the log once.

@@ -3,7 +3,8 @@
 //! Segments, facts, traces and changes are all kept this way. [`read`] finds entries in a file that others may be
 //! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point,
 //! [`append`] writes a call's lines so that they are all there or none, [`replace`] puts another file in a log's
-//! place, and [`parts`] goes on in a new file when one has grown large. Readers take no lock and change nothing.
+//! place, [`parts`] goes on in a new file when one has grown large, [`replace_parts`] puts others in the place of several at once, and [`scan`]
+//! reads past everything. Readers take no lock and change nothing.
 //!
 //! A log is known by its name. Whoever holds the log's lock asks what the name stands for: another file means that
 //! the log was replaced or deleted, and the descriptor is dropped. A file without write bits may have been sealed: if a
@@ -15,6 +16,8 @@ mod parts;
 mod read;
 mod recover;
 mod replace;
+mod replace_parts;
+mod scan;
 mod shared;
 
 use std::collections::HashMap;
@@ -27,7 +30,9 @@ use store_core::{Position, Result, Seq, StoreError};
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
 pub(crate) use parts::{Place, find_parts, seq_before};
 pub(crate) use read::View;
-pub(crate) use recover::End;
+pub(crate) use recover::{End, quarantine};
+pub(crate) use replace_parts::{NewParts, Replacing, decide, finish as finish_replacing, read_replacing};
+pub(crate) use scan::{Scan, ScannedPart, Writers};
 use shared::Shared;
 
 use crate::disk::{Disk, DiskFile, FileId, FileKind, FileStat, LockKind};
@@ -177,10 +182,14 @@ impl RecordLog {
         self.stat_of_name().map(|stat| stat.is_some())
     }
 
-    /// The same, if the log does not go on in a later part. Only a file without write bits is asked for that.
+    /// The same, if the log does not go on in a later part, and is not another one. Only a file without write bits is asked for that.
     fn stat(&self) -> Result<Option<FileStat>> {
-        match self.stat_of_name()? {
-            Some(stat) if !stat.writable && self.has_successor()? => Ok(None),
+        let stat = self.stat_of_name()?;
+        if self.name.replacing.is_some() {
+            return Ok(stat);
+        }
+        match stat {
+            Some(stat) if !stat.writable && (self.has_successor()? || self.is_being_replaced()?) => Ok(None),
             stat => Ok(stat),
         }
     }

@@ -101,7 +101,10 @@ impl View<'_> {
             StoreError::Corrupt(Damage { segment: name.segment, part, offset: 0, seq: None, detail })
         };
         let Some(disk) = self.disk else { return Err(damaged("the part cannot be reached from here")) };
-        let file = match found(disk.open(&name.path, OpenMode::Read)) {
+        let is_new = name.replacing.is_some_and(|what| part >= what.from);
+        let new = if is_new { found(disk.open(&name.replacement(), OpenMode::Read)).ok().flatten() } else { None };
+        let opened = new.map_or_else(|| found(disk.open(&name.path, OpenMode::Read)), |new| Ok(Some(new)));
+        let file = match opened {
             Ok(Some(file)) => file,
             Ok(None) => return Err(damaged("the part is not there")),
             Err(_) if disk.stat(&name.path).is_ok_and(|stat| stat.kind != FileKind::File) => {

@@ -5,6 +5,7 @@
 //! moved to quarantine by the next writer. Whatever else does not fit is damage, and nobody touches it.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -15,9 +16,10 @@ use store_core::codec::{Line, Tail, decode_line, decode_tail};
 use super::append::append_all_or_nothing;
 use super::read::{View, copy_range};
 use super::{Known, RecordLog};
-use crate::disk::OpenMode;
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::At as _;
 use crate::events::EventKind;
+use crate::layout::LogName;
 use crate::store::ensure_folder;
 
 /// Where a log ends.
@@ -140,7 +142,7 @@ impl RecordLog {
 
     /// Copies what stands behind the end of a file of `bytes` bytes to quarantine, and records it if a power loss left it.
     pub(super) fn take_out(&self, end: &End, bytes: u64) -> Result<()> {
-        let kept = self.quarantine(end.bytes, bytes)?;
+        let kept = quarantine(&*self.disk, &self.name, &*self.file, end.bytes..bytes)?;
         if !end.hole {
             return Ok(());
         }
@@ -153,30 +155,31 @@ impl RecordLog {
             kept: self.name.relative_path(&kept),
         })
     }
+}
 
-    /// Copies bytes out of the log and returns when the copy is on stable storage.
-    fn quarantine(&self, from: u64, to: u64) -> Result<PathBuf> {
-        let folder = &self.name.quarantine;
-        ensure_folder(&*self.disk, folder)?;
-        let (path, copy) = self.create_quarantined(from)?;
-        let copied = copy_range(&self.view(to), from, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
-        if let Err(error) = copied {
-            // Half a copy is of no use to anybody; the log itself still holds the bytes.
-            let _ = self.disk.remove_file(&path);
-            return Err(error);
-        }
-        self.disk.sync_folder(folder).at("sync", folder)?;
-        Ok(path)
+/// Copies bytes out of a log's file and returns when the copy is on stable storage.
+pub(crate) fn quarantine(disk: &dyn Disk, name: &LogName, file: &dyn DiskFile, bytes: Range<u64>) -> Result<PathBuf> {
+    let folder = &name.quarantine;
+    ensure_folder(disk, folder)?;
+    let (path, copy) = create_quarantined(disk, name, bytes.start)?;
+    let view = View::new(file, name, bytes.end);
+    let copied = copy_range(&view, bytes.start, &*copy).and_then(|()| copy.sync_file().at("sync", &path));
+    if let Err(error) = copied {
+        // Half a copy is of no use to anybody; the log itself still holds the bytes.
+        let _ = disk.remove_file(&path);
+        return Err(error);
     }
+    disk.sync_folder(folder).at("sync", folder)?;
+    Ok(path)
+}
 
-    fn create_quarantined(&self, offset: u64) -> Result<(PathBuf, Box<dyn crate::disk::DiskFile>)> {
-        let mut attempt = 1;
-        loop {
-            let path = self.name.quarantined(offset, attempt);
-            match self.disk.open(&path, OpenMode::CreateNew) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
-                opened => return Ok((path.clone(), opened.at("create", &path)?)),
-            }
+fn create_quarantined(disk: &dyn Disk, name: &LogName, offset: u64) -> Result<(PathBuf, Box<dyn DiskFile>)> {
+    let mut attempt = 1;
+    loop {
+        let path = name.quarantined(offset, attempt);
+        match disk.open(&path, OpenMode::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
+            opened => return Ok((path.clone(), opened.at("create", &path)?)),
         }
     }
 }

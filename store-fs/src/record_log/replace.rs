@@ -50,7 +50,7 @@ impl RecordLog {
     /// Gives a log its write bits back that stands under its name without them, unless the log goes on in a later part. The
     /// caller holds the log's lock. Answers with whether this is where the log goes on.
     pub(super) fn settle(&self) -> Result<bool> {
-        if find_parts(&*self.disk, &self.name)?.newest > self.name.part {
+        if find_parts(&*self.disk, &self.name)?.newest > self.name.part || self.is_being_replaced()? {
             return Ok(false);
         }
         self.clear_leftover()?;

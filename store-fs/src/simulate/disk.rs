@@ -371,6 +371,7 @@ impl State {
         let file = self.image.file(node);
         let bytes = file.map_or(0, |file| file.bytes().len() as u64);
         let writable = file.is_none_or(File::is_writable);
-        Ok(FileStat { id: FileId { device: 1, inode: node }, kind, bytes, writable })
+        let mode = if writable { 0o600 } else { 0o400 } | if kind == crate::disk::FileKind::Folder { 0o100 } else { 0 };
+        Ok(FileStat { id: FileId { device: 1, inode: node }, kind, bytes, writable, mode })
     }
 }

@@ -1,7 +1,11 @@
 //! The common checks, on a folder: with logs of one part, and with parts so short that every log of a few entries has several.
 
-use store_conformance::{Capability, Harness, conformance_tests};
-use store_core::Backend;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use store_conformance::{Harness, conformance_tests};
+use store_core::{Backend, SegmentId, Seq, SessionId};
 use store_fs::{FsOptions, FsStore};
 use tempfile::TempDir;
 
@@ -36,14 +40,38 @@ impl<const PART_BYTES: u64> Harness for FsHarness<PART_BYTES> {
         Box::new(self.open())
     }
 
-    fn not_offered(&self) -> &[Capability] {
-        &[Capability::Integrity, Capability::Damage]
+    fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+        let folder = self.folder.path().join("store").join(session.to_string());
+        let parts =
+            std::iter::once(format!("{segment}.jsonl")).chain((2..).map(|part| format!("{segment}.{part}.jsonl")));
+        parts.map(|name| folder.join(name)).take_while(|path| path.exists()).any(|path| flip(&path, seq))
     }
 
     fn reopen(&mut self) {
         self.store = None;
         self.store = Some(self.open());
     }
+}
+
+/// Flips a bit of the last byte of the text of the line with this seq, if the file has one.
+fn flip(path: &Path, seq: Seq) -> bool {
+    let mut bytes = fs::read(path).unwrap();
+    let opens = format!(r#"{{"seq":{seq},"#);
+    let mut start = 0;
+    for line in bytes.clone().split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(opens.as_bytes()) {
+            let close = line.windows(11).rposition(|window| window == br#","crc32c":""#).unwrap();
+            bytes[start + close - 1] ^= 1;
+            // A sealed part cannot be opened for writing.
+            let mode = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+            fs::write(path, &bytes).unwrap();
+            fs::set_permissions(path, mode).unwrap();
+            return true;
+        }
+        start += line.len();
+    }
+    false
 }
 
 type OnePart = FsHarness<0>;

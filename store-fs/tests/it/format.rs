@@ -1,7 +1,9 @@
 //! The bytes: a store of format version 1 as it was shipped, and the page that describes it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use store_core::integrity::{EventKind, Integrity as _, MaintenanceOptions, VerifyOptions, verify};
 use store_core::{
     AppendOptions, CreateOptions, Fact, FactScope, Item, ItemEntry, LogEntry, NewEntry, Part, Role, SegmentOrigin,
     SegmentStart, Seq, SessionConfig, Store as _, TraceEntry, TurnEnd, UserInput,
@@ -145,6 +147,82 @@ fn a_store_of_version_1_is_written_on() {
     let positions = store.append_with(session(1), segment(1), &again, &AppendOptions::default()).unwrap();
     assert_eq!(positions[0].seq, Seq(3));
     store.delete_session(session(2)).unwrap();
+}
+
+/// A copy of a shipped store, with the modes that the store gives its files.
+fn copy_of(name: &str) -> Folder {
+    let folder = Folder::new();
+    let private = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    for (file, bytes) in tree(&fixture().with_file_name(name)) {
+        let path = folder.root().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path.ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(folder.root()))
+            .for_each(|above| private(above, 0o700));
+        std::fs::write(&path, bytes).unwrap();
+        private(&path, 0o600);
+    }
+    folder
+}
+
+fn verified(store: &FsStore) -> bool {
+    let report = verify(store, &VerifyOptions::default(), &|_| std::ops::ControlFlow::Continue(())).unwrap();
+    assert!(report.damage.is_empty(), "{:?}", report.damage);
+    report.ok
+}
+
+/// A segment of two parts with three checkpoints, rolled back to the first of them.
+#[test]
+fn a_store_that_was_rolled_back_says_so() {
+    let folder = copy_of("v1-rolled-back");
+    let store = folder.open();
+    assert_eq!(texts(&store, 1).unwrap(), note_texts(&[1, 2]));
+    let listed = store.checkpoints(session(1), segment(1)).unwrap();
+    let short: Vec<_> = listed.iter().map(|one| (one.checkpoint.number, one.checkpoint.seq, one.void)).collect();
+    assert_eq!(short, [(1, Seq(3), false), (2, Seq(5), true), (3, Seq(7), true)]);
+    assert_eq!(listed[0].checkpoint.name.as_deref(), Some("good"));
+    let [event] = &store.events().unwrap()[..] else { panic!("one thing was done") };
+    let EventKind::RolledBack { checkpoint: 1, quarantined, .. } = &event.what else { panic!("{event:?}") };
+    let kept = folder.root().join(quarantined[0].path.as_ref().unwrap());
+    assert_eq!(std::fs::metadata(kept).unwrap().len(), quarantined[0].bytes);
+    assert!(verified(&store));
+    let done = store.rollback(session(1), segment(1), 1, &MaintenanceOptions::default()).unwrap();
+    assert_eq!((done.removed, done.quarantined.len()), (0, 0));
+}
+
+/// The same segment, whose process died when the rollback was decided: nothing had its name yet.
+#[test]
+fn a_store_that_was_being_rolled_back_is_rolled_back() {
+    let folder = copy_of("v1-being-replaced");
+    let before = tree(&folder.root());
+    let reader = folder.open_read_only();
+    assert_eq!(texts(&reader, 1).unwrap(), note_texts(&[1, 2]));
+    assert!(reader.checkpoints(session(1), segment(1)).unwrap()[2].void);
+    assert!(verified(&reader));
+    assert_eq!(tree(&folder.root()), before, "reading changed something");
+    let store = folder.open();
+    append(&store, 1, &[3]).unwrap();
+    for store in [&store, &reader] {
+        assert_eq!(texts(store, 1).unwrap(), note_texts(&[1, 2, 3]));
+        assert!(verified(store));
+    }
+    let left = tree(&folder.root()).into_iter().map(|(name, _)| name);
+    let left: Vec<_> = left
+        .filter(|name| name.ends_with(".replacing") || name.ends_with(".new") || name.ends_with(".2.jsonl"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_page_shows_what_a_rollback_leaves() {
+    let page = page();
+    for (fixture_name, ending) in [("v1-rolled-back", ".checkpoints.jsonl"), ("v1-being-replaced", ".replacing")] {
+        let files = tree(&fixture().with_file_name(fixture_name));
+        let (name, bytes) = files.into_iter().find(|(name, _)| name.ends_with(ending)).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(page.contains(&format!("```\n{text}```\n")), "docs/FORMAT.md shows {name} otherwise:\n{text}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use store_conformance::{Capability, Harness};
-use store_core::Backend;
+use store_conformance::Harness;
+use store_core::{Backend, SegmentId, Seq, SessionId};
 use store_sqlite::SqliteStore;
 
 use crate::support::Folder;
@@ -28,10 +28,6 @@ impl Harness for SqliteHarness {
         Box::new(self.folder.open())
     }
 
-    fn not_offered(&self) -> &[Capability] {
-        &[Capability::Integrity, Capability::Damage]
-    }
-
     fn reopen(&mut self) {
         // Closed first, so that what comes back was read from the file.
         self.store = None;
@@ -45,6 +41,13 @@ impl Harness for SqliteHarness {
         let bytes: Vec<u8> =
             dice.to_le_bytes().into_iter().cycle().take(1 + usize::try_from(dice % 9_000).unwrap()).collect();
         log.write_all(&bytes).unwrap();
+    }
+
+    /// The last byte of the text is another one.
+    fn damage(&mut self, _session: SessionId, segment: SegmentId, seq: Seq) -> bool {
+        let sql =
+            "UPDATE entries SET body = substr(body, 1, length(body) - 1) || '|' WHERE segment_id = ?1 AND seq = ?2";
+        self.folder.raw().execute(sql, (segment.as_bytes(), i64::try_from(seq.0).unwrap())).unwrap() == 1
     }
 }
 

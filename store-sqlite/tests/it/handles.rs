@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use store_core::{AppendOptions, Durability, Store as _, StoreError};
+use store_core::{AppendOptions, ChangeCursor, Durability, Store as _, StoreError};
 use store_sqlite::{OpenAs, SqliteOptions, SqliteStore};
 
 use crate::support::{Folder, SEGMENT, SESSION, fill, input, quiet};
@@ -219,9 +219,29 @@ fn a_cursor_of_another_store_or_of_nobody_means_everything() {
     let foreign = stores[1].changes(None).unwrap().cursor;
     let own = stores[0].changes(None).unwrap().cursor;
     assert!(stores[0].changes(Some(&own)).unwrap().segments.is_empty());
-    let ahead = store_core::ChangeCursor(own.0.replace(':', ":9"));
-    for cursor in [foreign, ahead, store_core::ChangeCursor("garbage".to_owned())] {
+    let ahead = ChangeCursor(own.0.replace(':', ":9"));
+    for cursor in [foreign, ahead, ChangeCursor("garbage".to_owned())] {
         let changes = stores[0].changes(Some(&cursor)).unwrap();
         assert_eq!(changes.segments, [(SESSION, SEGMENT)], "{cursor:?}");
     }
+}
+
+/// Appends to the segment that changed last keep its number: what tells them apart is the count in the cursor.
+#[test]
+fn an_append_that_keeps_its_segments_change_is_named_once() {
+    let folder = Folder::new();
+    let store = folder.open();
+    fill(&store, 3);
+    let number = || -> i64 { folder.raw().query_row("SELECT change FROM segments", [], |row| row.get(0)).unwrap() };
+    let (before, first) = (number(), store.changes(None).unwrap().cursor);
+    store.append(SESSION, SEGMENT, &input(4)).unwrap();
+    assert_eq!(number(), before, "nothing else has changed meanwhile");
+    let since = store.changes(Some(&first)).unwrap();
+    assert_eq!(since.segments, [(SESSION, SEGMENT)]);
+    assert_eq!(store.changes(Some(&since.cursor)).unwrap().segments, [], "it is not named again");
+    // A cursor of version 1 has no count: the segment is named once more, and then not.
+    let old = ChangeCursor(first.0.rsplit_once(':').unwrap().0.to_owned());
+    let since = store.changes(Some(&old)).unwrap();
+    assert_eq!(since.segments, [(SESSION, SEGMENT)]);
+    assert_eq!(store.changes(Some(&since.cursor)).unwrap().segments, []);
 }

@@ -4,11 +4,15 @@
 
 mod conformance;
 mod damage;
+mod flips;
 mod foreign;
 mod handles;
+mod integrity;
 mod modes;
 mod processes;
 mod read_only;
+mod salvage;
+mod sample;
 mod schema;
 mod support;
 mod syncs;

@@ -1,9 +1,12 @@
-//! The format on disk: what version 1 is, and that it is still read.
+//! The format on disk: what each version is, and that all of them are still read.
 
 use std::fmt::Write as _;
 
+use std::ops::ControlFlow;
+
 use rusqlite::Connection;
-use store_core::{BlobRef, ChangeCursor, FactScope, Seq, Store as _};
+use store_core::integrity::{FindingKind, Outcome, VerifyOptions, verify};
+use store_core::{Backend as _, BlobRef, ChangeCursor, FactScope, Seq, Store as _};
 use store_sqlite::SqliteStore;
 
 use crate::support::{Folder, SEGMENT, SESSION, fill, input};
@@ -43,13 +46,18 @@ fn no_look_up_walks_a_table() {
     let look_ups = [
         "SELECT session_id FROM segments WHERE segment_id = x'00'",
         "SELECT segment_id FROM segments WHERE session_id = x'00' ORDER BY segment_id DESC",
-        "SELECT session_id, segment_id FROM segments WHERE change > 5",
+        "SELECT session_id, segment_id, change, entry_count FROM segments WHERE change >= 5",
+        "SELECT entry_count FROM segments WHERE change = 5",
+        "SELECT segment_id FROM segments WHERE origin_session_id = x'00' AND origin_segment_id = x'00' AND origin_seq > 3",
         "SELECT session_id FROM sessions WHERE change > 5",
         "SELECT session_id FROM deleted_sessions WHERE change > 5",
         "SELECT segment_id FROM segments WHERE origin_session_id = x'00' AND session_id <> x'00'",
         "SELECT max(seq) FROM entries WHERE segment_id = x'00'",
         "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' AND seq > 7 ORDER BY seq LIMIT 9",
+        "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' ORDER BY seq DESC LIMIT 1",
         "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = x'00' AND key = 'k'",
+        "SELECT seq, body, crc32c FROM checkpoints WHERE segment_id = x'00' ORDER BY seq",
+        "SELECT number FROM quarantine WHERE segment_id = x'00'",
         "SELECT seq, body, crc32c FROM facts WHERE scope = x'' ORDER BY seq",
     ];
     for sql in look_ups {
@@ -63,13 +71,13 @@ fn no_look_up_walks_a_table() {
 #[test]
 fn rows_have_the_documented_form() {
     let folder = Folder::new();
-    std::fs::copy(fixture(), folder.database()).unwrap();
+    std::fs::copy(fixture("version-2.db"), folder.database()).unwrap();
     let raw = folder.raw();
     let mut text = String::new();
     for (title, sql) in [
         (
             "segments",
-            "SELECT hex(segment_id), hex(session_id), entry_count, trace_count, hex(origin_segment_id), origin_seq, change FROM segments",
+            "SELECT hex(segment_id), hex(session_id), entry_count, trace_count, hex(origin_segment_id), origin_seq, change, checkpoint_count FROM segments",
         ),
         ("entries", "SELECT hex(segment_id), seq, kind, ts, key, body, printf('%08X', crc32c) FROM entries"),
         ("traces", "SELECT hex(segment_id), seq, body, printf('%08X', crc32c) FROM traces"),
@@ -77,7 +85,13 @@ fn rows_have_the_documented_form() {
         ("blobs", "SELECT blobs.sha256, bytes, part, data FROM blobs JOIN blob_parts USING (sha256)"),
         ("sessions", "SELECT hex(session_id), fact_count, change FROM sessions"),
         ("deleted_sessions", "SELECT hex(session_id), change FROM deleted_sessions"),
-        ("store", "SELECT id, length(uuid), min_reader, last_change, fact_count FROM store"),
+        ("store", "SELECT id, length(uuid), min_reader, last_change, fact_count, event_count FROM store"),
+        ("checkpoints", "SELECT hex(segment_id), seq, body, printf('%08X', crc32c) FROM checkpoints"),
+        ("events", "SELECT seq, body, printf('%08X', crc32c) FROM events"),
+        (
+            "quarantine",
+            "SELECT number, hex(migration_id), hex(segment_id), seq, key, body, printf('%08X', row_crc32c), printf('%08X', crc32c) FROM quarantine",
+        ),
     ] {
         writeln!(text, "{title}").unwrap();
         let mut statement = raw.prepare(sql).unwrap();
@@ -102,8 +116,8 @@ fn show(value: rusqlite::types::Value) -> String {
     }
 }
 
-fn fixture() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/version-1.db")
+fn fixture(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// The page about the format names every table and column, and its worked example is what the fixture holds.
@@ -112,7 +126,7 @@ fn the_page_about_the_format_is_true() {
     let page =
         std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQLITE.md")).unwrap();
     let folder = Folder::new();
-    std::fs::copy(fixture(), folder.database()).unwrap();
+    std::fs::copy(fixture("version-2.db"), folder.database()).unwrap();
     let raw = folder.raw();
     let mut statement = raw
         .prepare(
@@ -120,6 +134,7 @@ fn the_page_about_the_format_is_true() {
              WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'",
         )
         .unwrap();
+    // As the page describes the version that this program writes.
     let columns = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
     for (table, column) in columns.map(Result::unwrap).filter(|(_, column)| column != "id") {
         assert!(page.contains(&format!("**`{table}`**")), "the page does not tell of {table}");
@@ -137,22 +152,72 @@ fn the_page_about_the_format_is_true() {
     }
 }
 
+/// What both fixtures hold.
+#[track_caller]
+fn assert_fixture(store: &SqliteStore) {
+    let records = store.read_range(SESSION, SEGMENT, Seq(0), usize::MAX).unwrap();
+    let kinds: Vec<&str> = records.iter().map(|record| record.entry.kind()).collect();
+    assert_eq!(kinds, ["segment_start", "user_input", "test.quiet"]);
+    assert_eq!(records[2].key.as_deref(), Some("a key"));
+    assert_eq!(store.read_traces(SESSION, SEGMENT).unwrap().len(), 1);
+    assert_eq!(store.facts(FactScope::Session(SESSION)).unwrap()[0].value, "A title");
+    assert_eq!(store.facts(FactScope::Store).unwrap()[0].domain, "source.somewhere");
+    let sha256 = store_core::chain::sha256_hex(b"the bytes of a blob");
+    assert_eq!(store.get_blob(&BlobRef { sha256, bytes: 19 }).unwrap(), b"the bytes of a blob");
+}
+
+/// Verifies a store whose file others may read, as files in a checkout are.
+#[track_caller]
+fn assert_whole(store: &SqliteStore) {
+    let options = VerifyOptions { deep: true, ..VerifyOptions::default() };
+    let report = verify(store.integrity().unwrap(), &options, &|_| ControlFlow::Continue(())).unwrap();
+    let damage: Vec<_> = report.damage.iter().filter(|finding| finding.kind != FindingKind::Permission).collect();
+    assert!(damage.is_empty(), "{damage:?}");
+}
+
 #[test]
 fn a_database_of_version_1_is_read_and_written() {
     let folder = Folder::new();
-    std::fs::copy(fixture(), folder.database()).unwrap();
+    std::fs::copy(fixture("version-1.db"), folder.database()).unwrap();
     for store in [SqliteStore::open_read_only(folder.database()).unwrap(), folder.open()] {
-        let records = store.read_range(SESSION, SEGMENT, Seq(0), usize::MAX).unwrap();
-        let kinds: Vec<&str> = records.iter().map(|record| record.entry.kind()).collect();
-        assert_eq!(kinds, ["segment_start", "user_input", "test.quiet"]);
-        assert_eq!(records[2].key.as_deref(), Some("a key"));
-        assert_eq!(store.read_traces(SESSION, SEGMENT).unwrap().len(), 1);
-        assert_eq!(store.facts(FactScope::Session(SESSION)).unwrap()[0].value, "A title");
-        assert_eq!(store.facts(FactScope::Store).unwrap()[0].domain, "source.somewhere");
-        let sha256 = store_core::chain::sha256_hex(b"the bytes of a blob");
-        assert_eq!(store.get_blob(&BlobRef { sha256, bytes: 19 }).unwrap(), b"the bytes of a blob");
+        assert_fixture(&store);
+        assert_whole(&store);
         let cursor: ChangeCursor = store.changes(None).unwrap().cursor;
-        assert!(cursor.0.ends_with(":7"), "{cursor:?}");
+        assert!(cursor.0.ends_with(":7:0"), "{cursor:?}");
+        assert_eq!(store.integrity().unwrap().checkpoints(SESSION, SEGMENT).unwrap(), []);
+        assert_eq!(store.integrity().unwrap().events().unwrap(), []);
+    }
+    assert_eq!(folder.open().append(SESSION, SEGMENT, &input(9)).unwrap().seq, Seq(4));
+    assert_eq!(pragma(&folder.raw(), "user_version"), "0x2");
+    assert_whole(&folder.open());
+}
+
+#[test]
+fn reading_a_database_of_version_1_leaves_it_as_it_is() {
+    let folder = Folder::new();
+    std::fs::copy(fixture("version-1.db"), folder.database()).unwrap();
+    let bytes = std::fs::read(folder.database()).unwrap();
+    assert_whole(&SqliteStore::open_read_only(folder.database()).unwrap());
+    assert!(std::fs::read(folder.database()).unwrap() == bytes);
+    assert_eq!(folder.names(), ["store.db"]);
+}
+
+#[test]
+fn a_database_of_version_2_is_read_and_written() {
+    let folder = Folder::new();
+    std::fs::copy(fixture("version-2.db"), folder.database()).unwrap();
+    for store in [SqliteStore::open_read_only(folder.database()).unwrap(), folder.open()] {
+        assert_fixture(&store);
+        assert_whole(&store);
+        let integrity = store.integrity().unwrap();
+        let checkpoints = integrity.checkpoints(SESSION, SEGMENT).unwrap();
+        let named: Vec<_> = checkpoints.iter().map(|one| (one.checkpoint.name.as_deref(), one.void)).collect();
+        assert_eq!(named, [(Some("before"), false), (None, true)]);
+        let events = integrity.events().unwrap();
+        assert_eq!(
+            events.iter().map(|event| event.outcome).collect::<Vec<_>>(),
+            [Outcome::Ok, Outcome::RecoverableError]
+        );
     }
     assert_eq!(folder.open().append(SESSION, SEGMENT, &input(9)).unwrap().seq, Seq(4));
 }

@@ -1,0 +1,127 @@
+//! `pod migrate`: there and back, again, and what keeps it from going.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use session_store::{OpenOptions, open};
+
+use crate::fixture::{self, segment_id, session_id};
+use crate::harness::{NOW, World};
+
+fn examples() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("examples/conversations")
+}
+
+fn heads(world: &World, url: &str) -> Value {
+    let report = world.pod(&["verify", "--deep", "--json", "--store", url]).json();
+    assert_eq!(report["ok"], true, "{url}: {report}");
+    report["heads"].clone()
+}
+
+#[test]
+fn the_json_form() {
+    let world = fixture::world();
+    insta::assert_json_snapshot!(
+        "dry_run",
+        world.pod(&["migrate", "--to", "sqlite:to.db", "--dry-run", "--json"]).json()
+    );
+    assert!(!world.path().join("to.db").exists(), "nothing was made");
+    insta::assert_json_snapshot!("migrated", world.pod(&["migrate", "--to", "sqlite:to.db", "--json"]).json());
+    insta::assert_json_snapshot!("already", world.pod(&["migrate", "--to", "sqlite:to.db", "--json"]).json());
+}
+
+#[test]
+fn people_are_told_what_went_over() {
+    let world = fixture::world();
+    insta::assert_snapshot!("dry_run_for_people", world.pod(&["migrate", "--to", "sqlite:to.db", "--dry-run"]));
+    insta::assert_snapshot!("for_people", world.pod(&["migrate", "--to", "sqlite:to.db"]));
+    insta::assert_snapshot!("already_for_people", world.pod(&["migrate", "--to", "sqlite:to.db"]));
+}
+
+#[test]
+fn real_conversations_go_there_and_back_with_equal_heads() {
+    let world = World::new();
+    world.pod(&["import", examples().to_str().unwrap(), "--store", "fs:one"]).ok();
+    let before = heads(&world, "fs:one");
+    for (from, to) in [("fs:one", "sqlite:two.db"), ("sqlite:two.db", "fs:three"), ("fs:three", "sqlite:four.db")] {
+        let report = world.pod(&["migrate", "--to", to, "--json", "--store", from]).json();
+        assert_eq!((&report["failed"], &report["migrated"]), (&json!(0), &report["sessions"]), "{report}");
+        assert_eq!(heads(&world, to), before, "{from} to {to}");
+    }
+    let list = |url: &str| world.pod(&["list", "--kind", "all", "--archived", "all", "--json", "--store", url]).ok();
+    assert_eq!(list("fs:one"), list("fs:three"));
+    assert_eq!(list("fs:one"), list("sqlite:four.db"));
+    let again = world.pod(&["import", examples().to_str().unwrap(), "--json", "--store", "sqlite:four.db"]).json();
+    assert_eq!((&again["entries"], &again["imported"]), (&json!(0), &json!(0)), "keys and cursors went, too: {again}");
+}
+
+#[test]
+fn one_conversation_brings_what_it_continues() {
+    let world = fixture::world();
+    let report = world.pod(&["migrate", "--to", "fs:to", "--session", &session_id("fork"), "--json"]).json();
+    assert_eq!((&report["sessions"], &report["migrated"]), (&json!(2), &json!(2)));
+    assert_eq!(world.pod(&["show", &session_id("fork"), "--store", "fs:to"]).code, 0);
+    assert_eq!(world.pod(&["show", &session_id("ledger"), "--store", "fs:to"]).code, 3);
+}
+
+#[test]
+fn a_source_is_only_read() {
+    let world = fixture::world();
+    world.pod(&["list"]).ok();
+    let bytes = |world: &World| {
+        let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut folders = vec![world.usual_store()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { files.push((path.clone(), fs::read(path).unwrap())) }
+            }
+        }
+        files.sort();
+        files
+    };
+    let before = bytes(&world);
+    world.pod(&["migrate", "--to", "sqlite:to.db"]).ok();
+    assert!(bytes(&world) == before, "not a byte changed");
+}
+
+#[test]
+fn damage_and_differences_have_their_codes() {
+    let world = fixture::world();
+    let to = &["migrate", "--to", "fs:to", "--json"];
+    let log = world.usual_store().join(session_id("old")).join(format!("{}.jsonl", segment_id("old")));
+    let whole = fs::read_to_string(&log).unwrap();
+    fs::write(&log, whole.replace("You have none.", "You have one.!")).unwrap();
+    let run = world.pod(to);
+    assert_eq!(run.code, 4, "{run}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["failed"], &report["migrated"]), (&json!(1), &json!(4)), "{report}");
+    assert_eq!(report["failures"][0]["segment_id"], segment_id("old"));
+    fs::write(&log, &whole).unwrap();
+    let report = world.pod(to).json();
+    assert_eq!((&report["already"], &report["migrated"]), (&json!(4), &json!(1)), "{report}");
+
+    let other = open(&format!("fs:{}", world.path().join("to").display()), &OpenOptions::at(NOW)).unwrap();
+    let here = open(&format!("fs:{}", world.usual_store().display()), &OpenOptions::at(NOW)).unwrap();
+    for (store, text) in [(&other, "there"), (&here, "here")] {
+        let at = fixture::place("old");
+        let text = format!(r#"{{"kind":"extension","ts":1,"domain":"d","payload":"{text}"}}"#);
+        let entries = [store_core::NewEntry::text(text)];
+        store.append_with(at.session_id, at.segment_id, &entries, &store_core::AppendOptions::default()).unwrap();
+    }
+    let run = world.pod(to);
+    assert_eq!(run.code, 5, "{run}");
+    assert!(run.stdout.contains("entry 5 says something else there"), "{run}");
+}
+
+#[test]
+fn a_store_is_not_migrated_into_itself() {
+    let world = fixture::world();
+    let itself = format!("fs:{}/./", world.usual_store().display());
+    let error = world.pod(&["migrate", "--to", &itself, "--json"]).json_error();
+    assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("same_store"), &json!(2)), "{error}");
+    assert_eq!(world.pod(&["migrate", "--to", "ftp:x"]).code, 2);
+    assert_eq!(world.pod(&["migrate", "--to", "fs:to", "--store", "fs:nowhere"]).code, 3);
+    assert!(!world.path().join("to").exists());
+}

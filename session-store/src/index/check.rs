@@ -1,0 +1,155 @@
+//! Whether a kept index is what the logs say.
+//!
+//! The file is a projection: nothing is lost with it. But a list that says something else than the logs do misleads, so whoever verifies a store
+//! wants to know, and the index is made anew where it was wrong.
+
+use std::path::PathBuf;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
+use store_core::Backend;
+
+use super::projection::Index;
+use super::rows::Fault;
+use super::schema;
+use crate::error::Result;
+
+/// How many differences are told.
+const TOLD_MAX: usize = 20;
+
+/// What is derived from logs alone, however they came to be read, by names that do not depend on that.
+const TABLES: [(&str, &str); 4] = [
+    (
+        "segment",
+        "SELECT id, session, agent, native_id, origin_session, origin_segment, origin_seq, seq, crc, damaged, superseded,
+         own, branch FROM segment ORDER BY id",
+    ),
+    (
+        "session",
+        "SELECT id, facts, facts_damaged, summary, title, title_key, agent, subagent, archived, trashed, created_ms,
+         updated_ms, last_message_ms FROM session ORDER BY id",
+    ),
+    ("folder", "SELECT session, path FROM folder ORDER BY session, path"),
+    (
+        "usage",
+        "SELECT segment.id, usage.seq, request, input_total, cache_read, cache_write, output, reasoning, cost
+         FROM usage JOIN segment ON segment.no = usage.segment ORDER BY segment.id, usage.seq",
+    ),
+];
+
+/// What was found of a kept index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexCheck {
+    /// Its file.
+    pub path: PathBuf,
+    /// How many bytes the file had.
+    pub bytes: u64,
+    /// What was wrong with it; it has been made anew if there is anything.
+    pub findings: Vec<String>,
+    /// Whether it was compared with the logs, row by row.
+    pub compared: bool,
+}
+
+/// Looks at the index that a store keeps: at its pages, and with `deep` at every row, against one that is made from the logs for this. A wrong one is made anew.
+///
+/// `None` if none is kept. While a log is damaged an index may know more of it than can be read now, so that then no rows are compared.
+///
+/// # Errors
+/// What the store fails with as a whole; `Busy`; `Index`.
+pub fn check(backend: &dyn Backend, deep: bool) -> Result<Option<IndexCheck>> {
+    let info = backend.info();
+    let Some(path) = info.projection_path.filter(|path| !info.read_only && path.is_file()) else { return Ok(None) };
+    let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
+    let mut found = IndexCheck { path, bytes, findings: Vec::new(), compared: false };
+    // Opening would make a damaged file anew without a word.
+    if let Some(detail) = page_damage(&found.path) {
+        found.findings.push(detail);
+        // What cannot be removed cannot be opened either, and is dealt with there.
+        let _ = schema::discard(&found.path);
+    }
+    if found.findings.is_empty() && !deep {
+        return Ok(Some(found));
+    }
+    let kept = Index::open(backend)?;
+    kept.refresh(backend)?;
+    if deep {
+        let fresh = Index::in_memory(backend)?;
+        fresh.refresh(backend)?;
+        found.compared = !fresh.knows_damage()?;
+        if found.compared {
+            let differences = compare(&kept, &fresh)?;
+            if !differences.is_empty() {
+                kept.make_anew(backend)?;
+            }
+            found.findings.extend(differences);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// What is wrong with the pages of a file, if anything is.
+fn page_damage(path: &std::path::Path) -> Option<String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let look = || -> rusqlite::Result<String> {
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(schema::BUSY_WAIT)?;
+        db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+    };
+    match look() {
+        Ok(verdict) if verdict == "ok" => None,
+        Ok(verdict) => Some(format!("the index's file is damaged: {verdict}")),
+        Err(error) if schema::is_busy(&error) => None,
+        Err(error) => Some(format!("the index's file cannot be read: {error}")),
+    }
+}
+
+fn compare(kept: &Index, fresh: &Index) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    for (table, query) in TABLES {
+        let (kept, fresh) = (rows(kept, query)?, rows(fresh, query)?);
+        let differs = |(at, row): &(usize, &Vec<Value>)| fresh.get(*at) != Some(*row);
+        let name = |row: &Vec<Value>| match row.first() {
+            Some(Value::Text(id)) => format!("the index says something else than the logs do: {table} {id}"),
+            _ => format!("the index says something else than the logs do: {table}"),
+        };
+        match kept.iter().enumerate().find(differs) {
+            Some((_, row)) => told.push(name(row)),
+            None if kept.len() < fresh.len() => told.extend(fresh.get(kept.len()).map(name)),
+            None => {}
+        }
+    }
+    told.truncate(TOLD_MAX);
+    Ok(told)
+}
+
+fn rows(index: &Index, query: &str) -> Result<Vec<Vec<Value>>> {
+    index.ask(|db| {
+        let mut query = db.prepare(query)?;
+        let columns = query.column_count();
+        query.query_map([], |row| (0..columns).map(|at| row.get(at)).collect())?.collect()
+    })
+}
+
+impl Index {
+    /// The index of a store in memory, empty.
+    fn in_memory(backend: &dyn Backend) -> Result<Self> {
+        Self::open_at(store_core::BackendInfo { projection_path: None, ..backend.info() })
+    }
+
+    /// Whether a log or facts could not be read.
+    fn knows_damage(&self) -> Result<bool> {
+        self.ask(|db| {
+            db.query_row(
+                "SELECT EXISTS (SELECT 1 FROM segment WHERE damaged) OR EXISTS (SELECT 1 FROM session WHERE facts_damaged)",
+                [],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    /// Forgets everything and reads the store again.
+    fn make_anew(&self, backend: &dyn Backend) -> Result<()> {
+        self.forget().map_err(Fault::from)?;
+        self.refresh(backend).map(drop)
+    }
+}
