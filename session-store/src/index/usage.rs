@@ -64,101 +64,105 @@ pub(super) struct SessionUsage {
     pub(super) by_segment: HashMap<i64, UsageTotals>,
 }
 
+/// One request, as far as its uses were read.
 #[derive(Default)]
 struct Request {
+    name: String,
     /// The largest of its uses.
     largest: LlmUsage,
     holders: BTreeSet<SessionId>,
     segments: HashSet<i64>,
 }
 
-type Requests = BTreeMap<String, Request>;
-
+/// Every use, anywhere, of the requests that a session holds or continues, request by request. The parts that it continues are pairs of a
+/// segment's number and the last seq.
 const USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
   usage.cache_write, usage.output, usage.reasoning, usage.cost
-  FROM usage JOIN segment ON segment.no = usage.segment";
+  FROM usage JOIN segment ON segment.no = usage.segment
+  WHERE usage.request IN (
+    SELECT held.request FROM segment AS holder JOIN usage AS held ON held.segment = holder.no WHERE holder.session = ?1
+    UNION SELECT held.request FROM json_each(?2) AS part JOIN usage AS held
+    ON held.segment = part.value ->> 0 AND held.seq <= part.value ->> 1)
+  ORDER BY usage.request";
 
-/// Sums up a session, whose segments are given in their order.
+/// Sums up a session, whose segments are given in their order. Of all its requests one is held at a time.
 pub(super) fn of_session(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqlite::Result<SessionUsage> {
-    let mut requests = Requests::new();
-    let own = format!(
-        "{USES} WHERE usage.request IN (SELECT held.request FROM usage AS held
-         JOIN segment AS holder ON holder.no = held.segment WHERE holder.session = ?1)"
-    );
-    let mut query = db.prepare_cached(&own)?;
-    let mut uses = query.query([session.to_string()])?;
+    let parts: Vec<(i64, i64)> =
+        continued(db, session, rows)?.into_iter().map(|(segment, through)| (segment, to_db(through.0))).collect();
+    let parts =
+        serde_json::to_string(&parts).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let mut sum =
+        Sum { db, session, rows, usage: SessionUsage::default(), ancestors: HashMap::new(), cost: None, owned: 0 };
+    let mut query = db.prepare_cached(USES)?;
+    let mut uses = query.query(params![session.to_string(), parts])?;
+    let mut request: Option<Request> = None;
     while let Some(row) = uses.next()? {
-        add_use(&mut requests, row)?;
-    }
-    for (segment, through) in continued(db, session, rows)? {
-        let inherited = format!(
-            "{USES} WHERE usage.request IN (SELECT held.request FROM usage AS held
-             WHERE held.segment = ?1 AND held.seq <= ?2)"
-        );
-        let mut query = db.prepare_cached(&inherited)?;
-        let mut uses = query.query(params![segment, to_db(through.0)])?;
-        while let Some(row) = uses.next()? {
-            add_use(&mut requests, row)?;
+        let name = row.get_ref(0)?.as_str()?;
+        if let Some(done) = request.take_if(|request| request.name != name) {
+            sum.add(&done)?;
         }
+        request.get_or_insert_with(|| Request { name: name.to_owned(), ..Request::default() }).add_use(row)?;
     }
-    sum(db, session, rows, &requests)
+    if let Some(last) = request {
+        sum.add(&last)?;
+    }
+    sum.usage.cost = sum.cost.map(|cost| cost.to_string());
+    Ok(sum.usage)
 }
 
-fn sum(
-    db: &Connection,
+/// What a session used, as far as its requests were read.
+struct Sum<'a> {
+    db: &'a Connection,
     session: SessionId,
-    rows: &[SegmentRow],
-    requests: &Requests,
-) -> rusqlite::Result<SessionUsage> {
-    let mut usage = SessionUsage::default();
-    let mut ancestors = HashMap::new();
-    let mut cost = None;
-    let mut owned = 0_u64;
-    for request in requests.values() {
-        if owner(db, &request.holders, &mut ancestors)? != Some(session) {
-            usage.inherited.add(&request.largest);
-            continue;
+    rows: &'a [SegmentRow],
+    usage: SessionUsage,
+    ancestors: HashMap<SessionId, BTreeSet<SessionId>>,
+    cost: Option<Decimal>,
+    owned: u64,
+}
+
+impl Sum<'_> {
+    fn add(&mut self, request: &Request) -> rusqlite::Result<()> {
+        if owner(self.db, &request.holders, &mut self.ancestors)? != Some(self.session) {
+            self.usage.inherited.add(&request.largest);
+            return Ok(());
         }
-        usage.own.add(&request.largest);
-        if let Some(first) = rows.iter().find(|row| request.segments.contains(&row.no)) {
-            usage.by_segment.entry(first.no).or_default().add(&request.largest);
+        self.usage.own.add(&request.largest);
+        if let Some(first) = self.rows.iter().find(|row| request.segments.contains(&row.no)) {
+            self.usage.by_segment.entry(first.no).or_default().add(&request.largest);
         }
         let price = request.largest.cost.as_deref().and_then(Decimal::parse);
-        cost = match (owned, cost, price) {
+        self.cost = match (self.owned, self.cost, price) {
             (0, _, price) => price,
             (_, Some(sum), Some(price)) => Decimal::checked_add(sum, price),
             _ => None,
         };
-        owned += 1;
+        self.owned += 1;
+        Ok(())
     }
-    usage.cost = cost.map(|cost| cost.to_string());
-    Ok(usage)
 }
 
-fn add_use(requests: &mut Requests, row: &Row<'_>) -> rusqlite::Result<()> {
-    let name = row.get_ref(0)?.as_str()?;
-    if !requests.contains_key(name) {
-        requests.insert(name.to_owned(), Request::default());
+impl Request {
+    fn add_use(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let usage = LlmUsage {
+            input_total_tokens: to_u64(row.get(3)?),
+            cache_read_tokens: to_u64(row.get(4)?),
+            cache_write_tokens: to_u64(row.get(5)?),
+            output_tokens: to_u64(row.get(6)?),
+            reasoning_tokens: row.get::<_, Option<i64>>(7)?.map(to_u64),
+            cost: row.get(8)?,
+            ..LlmUsage::default()
+        };
+        // The texts of the rest make one order of uses that are equally large, whichever was read first.
+        let rank =
+            |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
+        if self.holders.is_empty() || rank(&usage) > rank(&self.largest) {
+            self.largest = usage;
+        }
+        self.holders.insert(read_id(row, 1)?);
+        self.segments.insert(row.get(2)?);
+        Ok(())
     }
-    let Some(request) = requests.get_mut(name) else { return Ok(()) };
-    let usage = LlmUsage {
-        input_total_tokens: to_u64(row.get(3)?),
-        cache_read_tokens: to_u64(row.get(4)?),
-        cache_write_tokens: to_u64(row.get(5)?),
-        output_tokens: to_u64(row.get(6)?),
-        reasoning_tokens: row.get::<_, Option<i64>>(7)?.map(to_u64),
-        cost: row.get(8)?,
-        ..LlmUsage::default()
-    };
-    // The texts of the rest make one order of uses that are equally large, whichever was read first.
-    let rank =
-        |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
-    if request.holders.is_empty() || rank(&usage) > rank(&request.largest) {
-        request.largest = usage;
-    }
-    request.holders.insert(read_id(row, 1)?);
-    request.segments.insert(row.get(2)?);
-    Ok(())
 }
 
 /// The segments of other sessions that a session continues, each with the last seq that it does.
