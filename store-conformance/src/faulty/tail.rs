@@ -317,10 +317,9 @@ pub(super) const STORES: &[FaultyStore] = &[
         "following_leaves_an_entry_in_the_log",
         Rules {
             follow: Some(|at, session, segment, from| {
-                let tail = at.inner.follow(session, segment, from)?;
                 let seen = LogEntry::UserInput(UserInput { ts: 1, content: Vec::new() });
                 at.inner.append_with(session, segment, &[seen.into()], &AppendOptions::default())?;
-                Ok(tail)
+                at.inner.follow(session, segment, from)
             }),
             ..Rules::KEPT
         },
