@@ -11,8 +11,7 @@ use store_core::codec::{LineFields, LogContext, encode_line};
 use store_core::group_commit::Poisoned;
 use store_core::{Position, Result, Seq, StoreError};
 
-use super::read::View;
-use super::{End, FileLock, KeyAt, Keys, Known, Place, RecordLog, Writer, lock_mutex};
+use super::{End, FileLock, Known, Place, RecordLog, Writer, lock_mutex};
 use crate::disk::{DiskFile, FileStat, LockKind};
 use crate::error::At as _;
 
@@ -168,14 +167,7 @@ impl Locked<'_> {
         // What cannot be read whole is read again from the start by the next who asks.
         let mut keys = self.writer.keys.take().filter(|keys| keys.through <= end.seq).unwrap_or_default();
         keys.collect(&view, &end)?;
-        let at = self.writer.keys.insert(keys).at.get(key).copied();
-        let Some(at) = at else { return Ok(None) };
-        let mut text = String::new();
-        view.read_on(&end, at.place, at.position.seq, &mut |_, line| {
-            text = line.text();
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(Some((at.position, text)))
+        self.writer.keys.insert(keys).find(&view, &end, key)
     }
 
     /// The lines of one call, of which there is at least one, as they follow the log's end.
@@ -226,10 +218,10 @@ impl Locked<'_> {
 
 /// The bytes of one call.
 pub(crate) struct Call<'l> {
-    lines: &'l [NewLine<'l>],
+    pub(super) lines: &'l [NewLine<'l>],
     buffer: Vec<u8>,
     /// Each line's position, and where in the buffer it starts.
-    written: Vec<(Position, u64)>,
+    pub(super) written: Vec<(Position, u64)>,
     /// How far the first line says that the log is on stable storage.
     mark: Option<Seq>,
 }
@@ -284,31 +276,4 @@ fn append_some(file: &dyn DiskFile, bytes: &[u8]) -> Result<(), (usize, io::Erro
         }
     }
     Ok(())
-}
-
-impl Keys {
-    /// Notes the keys of everything up to the end that was not looked at yet.
-    fn collect(&mut self, view: &View<'_>, end: &End) -> Result<()> {
-        let Self { at, through } = self;
-        view.read_from(end, through.next(), |place, line| {
-            if let Some(key) = &line.key {
-                let position = Position { seq: line.seq, crc32c: line.crc32c };
-                at.insert(key.clone().into_owned(), KeyAt { position, place });
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        *through = end.seq;
-        Ok(())
-    }
-
-    /// Notes the keys of a call that was written at `start`.
-    fn add(&mut self, call: &Call<'_>, start: Place, last: Seq) {
-        for (line, (position, offset)) in call.lines.iter().zip(&call.written) {
-            if let Some(key) = line.key {
-                let place = Place { offset: start.offset + offset, ..start };
-                self.at.insert(key.to_owned(), KeyAt { position: *position, place });
-            }
-        }
-        self.through = last;
-    }
 }

@@ -12,6 +12,7 @@
 
 mod append;
 mod hole;
+mod keys;
 mod parts;
 mod read;
 mod recover;
@@ -20,7 +21,6 @@ mod replace_parts;
 mod scan;
 mod shared;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store_core::{Position, Result, Seq, StoreError};
 
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
+use keys::Keys;
 pub(crate) use parts::{Place, find_parts, seq_before};
 pub(crate) use read::View;
 pub(crate) use recover::{End, quarantine};
@@ -82,26 +83,11 @@ struct Writer {
     inherited: Option<Keys>,
 }
 
-/// Where the entries of idempotency keys stand.
-#[derive(Debug, Default)]
-struct Keys {
-    at: HashMap<String, KeyAt>,
-    /// The last entry that was looked at.
-    through: Seq,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Known {
     /// The file's length when it was looked at.
     bytes: u64,
     end: End,
-}
-
-/// Where the entry of an idempotency key stands.
-#[derive(Clone, Copy, Debug)]
-struct KeyAt {
-    position: Position,
-    place: Place,
 }
 
 /// A lock on a file that is given back at the end of a scope.
