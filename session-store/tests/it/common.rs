@@ -177,6 +177,7 @@ impl LyingStore {
     }
 
     /// The domains of the facts that were put while something that was written before was not synced.
+    #[cfg(feature = "index")]
     pub(crate) fn take_hasty_facts(&self) -> Vec<String> {
         std::mem::take(&mut *self.hasty.lock().unwrap())
     }
