@@ -412,7 +412,7 @@ fn a_reference_to_nothing_goes_over_as_it_is() {
     assert_eq!(holds(&target), holds(&source));
 }
 
-#[cfg(feature = "index")]
+#[cfg(all(feature = "index", feature = "fs", feature = "sqlite"))]
 mod samples {
     use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use session_store::import::{ImportOptions, ImportReport};
 use tempfile::TempDir;
 
 use super::durable::long;
-use super::world::{World, files, sample};
+use super::world::{World, files, kinds, sample};
 
 fn rehearse(world: &World, paths: &[PathBuf]) -> ImportReport {
     world.import_with(paths, &ImportOptions { dry_run: true, ..ImportOptions::default() })
@@ -45,7 +45,7 @@ fn copy_into(from: &Path, to: &Path) {
 
 #[test]
 fn a_rehearsal_tells_what_the_import_does_and_leaves_nothing_behind() {
-    for kind in ["memory", "fs", "sqlite"] {
+    for kind in kinds() {
         for folder in ["claude", "codex", "pi", "constructed"] {
             let world = World::new(kind);
             let copied = copy(folder);
@@ -70,7 +70,7 @@ fn a_rehearsal_tells_what_the_import_does_and_leaves_nothing_behind() {
 
 #[test]
 fn a_rehearsal_goes_on_where_a_long_file_was_left_and_tells_of_one_that_changed() {
-    for kind in ["memory", "fs", "sqlite"] {
+    for kind in kinds() {
         let world = World::new(kind);
         let (_folder, path) = long(300);
         let text = fs::read_to_string(&path).unwrap();

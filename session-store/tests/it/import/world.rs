@@ -26,6 +26,12 @@ pub(crate) struct World {
     _folder: TempDir,
 }
 
+/// The kinds of stores that the features bring.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    let kinds = [("memory", true), ("fs", cfg!(feature = "fs")), ("sqlite", cfg!(feature = "sqlite"))];
+    kinds.into_iter().filter(|(_, is_there)| *is_there).map(|(kind, _)| kind).collect()
+}
+
 impl World {
     /// An empty store of a kind: `memory`, `fs` or `sqlite`.
     pub(crate) fn new(kind: &str) -> Self {
