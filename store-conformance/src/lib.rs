@@ -49,6 +49,7 @@ pub mod faulty;
 mod harness;
 mod matrix;
 mod model;
+mod race;
 mod snapshot_sets;
 
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};

@@ -11,7 +11,7 @@ use super::fixture::{
     Works as _, append, append_at, count, create, create_first, holds, later_texts, note, same, segment, seqs, session,
     start, text_of, try_append, try_create,
 };
-use crate::{Failure, Harness, Outcome};
+use crate::{Failure, Harness, Outcome, race};
 
 /// How many threads call at the same time.
 pub(super) const THREADS: usize = 4;
@@ -32,6 +32,7 @@ pub(super) fn at_once<T: Send>(
         barrier.wait();
         work(handle, n)
     };
+    race::begin();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || run(n))).collect();
         threads.into_iter().map(|thread| thread.join().map_err(|_| Failure::new("a thread panicked"))).collect()

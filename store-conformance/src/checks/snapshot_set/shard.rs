@@ -6,9 +6,9 @@ use std::thread;
 use store_core::snapshot_set::{SnapshotError, SnapshotOrdinal, SnapshotType};
 
 use super::{KEEP, Outcome, create, diff, open, pending, publish, read, refused, reopen, same, write};
-use crate::Failure;
 use crate::checks::fixture::Works as _;
 use crate::snapshot_sets::SnapshotSetHarness;
+use crate::{Failure, race};
 
 pub(crate) fn what_is_written_to_a_shard_is_read_from_it(harness: &dyn SnapshotSetHarness) -> Outcome {
     let set = open(harness)?;
@@ -28,6 +28,7 @@ pub(crate) fn shards_are_written_and_read_at_the_same_time(harness: &dyn Snapsho
     let ordinal = create(&*set, SnapshotType::Pending, 4)?.ordinal;
     let bytes = |shard: u32| format!("shard {shard} ").repeat(1000).into_bytes();
     let all = |work: &(dyn Fn(u32) -> Outcome + Sync)| -> Outcome {
+        race::begin();
         thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|shard| scope.spawn(move || work(shard))).collect();
             threads.into_iter().try_for_each(|thread| {

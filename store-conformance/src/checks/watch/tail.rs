@@ -15,7 +15,7 @@ use crate::checks::concurrency::{ROUNDS, THREADS, at_once};
 use crate::checks::fixture::{
     Works as _, append, create, create_first, note, notes, records, refused, same, segment, session,
 };
-use crate::{Failure, Harness, Outcome};
+use crate::{Failure, Harness, Outcome, race};
 
 fn try_tail(store: &dyn Backend, from: TailFrom) -> Result<store_core::Result<Box<dyn Tail>>, Failure> {
     Ok(watch(store)?.tail(session(1), segment(1), from))
@@ -62,6 +62,7 @@ fn next_beside(
     wait: Duration,
     act: impl FnOnce() -> Outcome,
 ) -> Result<store_core::Result<TailEvent>, Failure> {
+    race::begin();
     thread::scope(|scope| {
         let waiting = scope.spawn(move || tail.next(wait));
         let acted = act();
