@@ -6,16 +6,13 @@
 use std::path::PathBuf;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Rows};
 use store_core::Backend;
 
 use super::projection::Index;
 use super::rows::Fault;
 use super::schema;
 use crate::error::Result;
-
-/// How many differences are told.
-const TOLD_MAX: usize = 20;
 
 /// What is derived from logs alone, however they came to be read, by names that do not depend on that.
 const TABLES: [(&str, &str); 4] = [
@@ -73,7 +70,7 @@ pub fn check(backend: &dyn Backend, deep: bool) -> Result<Option<IndexCheck>> {
     let kept = Index::open(backend)?;
     kept.refresh(backend)?;
     if deep {
-        let fresh = Index::in_memory(backend)?;
+        let fresh = Index::nameless(backend)?;
         fresh.refresh(backend)?;
         found.compared = !fresh.knows_damage()?;
         if found.compared {
@@ -106,36 +103,45 @@ fn page_damage(path: &std::path::Path) -> Option<String> {
 fn compare(kept: &Index, fresh: &Index) -> Result<Vec<String>> {
     let mut told = Vec::new();
     for (table, query) in TABLES {
-        let (kept, fresh) = (rows(kept, query)?, rows(fresh, query)?);
-        let differs = |(at, row): &(usize, &Vec<Value>)| fresh.get(*at) != Some(*row);
-        let name = |row: &Vec<Value>| match row.first() {
+        told.extend(first_difference(kept, fresh, query)?.map(|row| match row.first() {
             Some(Value::Text(id)) => format!("the index says something else than the logs do: {table} {id}"),
             _ => format!("the index says something else than the logs do: {table}"),
-        };
-        match kept.iter().enumerate().find(differs) {
-            Some((_, row)) => told.push(name(row)),
-            None if kept.len() < fresh.len() => told.extend(fresh.get(kept.len()).map(name)),
-            None => {}
-        }
+        }));
     }
-    told.truncate(TOLD_MAX);
     Ok(told)
 }
 
-fn rows(index: &Index, query: &str) -> Result<Vec<Vec<Value>>> {
-    index.ask(|db| {
-        let mut query = db.prepare(query)?;
-        let columns = query.column_count();
-        query.query_map([], |row| (0..columns).map(|at| row.get(at)).collect())?.collect()
-    })
+/// The first row of `kept` that is another one in `fresh`, or the first that it lacks. Both are read side by side, so that no more than
+/// a row of each is held.
+fn first_difference(kept: &Index, fresh: &Index, query: &str) -> Result<Option<Vec<Value>>> {
+    let compared = kept.ask(|kept| {
+        let mut kept = kept.prepare(query)?;
+        let mut kept = kept.query([])?;
+        let compared = fresh.ask(|fresh| {
+            let mut fresh = fresh.prepare(query)?;
+            let mut fresh = fresh.query([])?;
+            loop {
+                let new = next_row(&mut fresh)?;
+                // An error of the one is not the other's.
+                match next_row(&mut kept) {
+                    Ok(old) if old != new => return Ok(Ok(old.or(new))),
+                    Ok(None) => return Ok(Ok(None)),
+                    Ok(Some(_)) => {}
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+        });
+        compared.map_or_else(|error| Ok(Err(error)), |compared| compared.map(Ok))
+    });
+    compared?
+}
+
+fn next_row(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Vec<Value>>> {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    (0..row.as_ref().column_count()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>().map(Some)
 }
 
 impl Index {
-    /// The index of a store in memory, empty.
-    fn in_memory(backend: &dyn Backend) -> Result<Self> {
-        Self::open_at(store_core::BackendInfo { projection_path: None, ..backend.info() })
-    }
-
     /// Whether a log or facts could not be read.
     fn knows_damage(&self) -> Result<bool> {
         self.ask(|db| {

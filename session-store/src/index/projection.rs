@@ -49,11 +49,16 @@ impl Index {
     }
 
     pub(super) fn open_at(info: BackendInfo) -> Result<Self> {
-        // However the way there is written, it is the same store.
-        let location = std::fs::canonicalize(&info.location).map_or(info.location, |path| path.display().to_string());
-        let identity = format!("{}:{location}", info.scheme);
+        let identity = identity(&info);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+    }
+
+    /// The index of a store, empty and without a name, to be held against the one that is kept.
+    pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
+        let identity = identity(&backend.info());
+        let opened = schema::nameless(&identity).map_err(Fault::from)?;
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
@@ -267,6 +272,13 @@ impl Index {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a store is called: however the way there is written, it is the same one.
+fn identity(info: &BackendInfo) -> String {
+    let location = std::fs::canonicalize(&info.location);
+    let location = location.map_or_else(|_| info.location.clone(), |path| path.display().to_string());
+    format!("{}:{location}", info.scheme)
 }
 
 impl Inner {

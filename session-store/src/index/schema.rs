@@ -144,6 +144,14 @@ pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
     Ok(Opened { db: copied, path: None })
 }
 
+/// The tables without a name, empty: where they are made of a whole store, they may be larger than memory should be.
+pub(super) fn nameless(identity: &str) -> rusqlite::Result<Opened> {
+    let db = Connection::open("")?;
+    db.pragma_update(None, "synchronous", "OFF")?;
+    create(&db, identity)?;
+    Ok(Opened { db, path: None })
+}
+
 /// Removes the file and what SQLite keeps beside it.
 pub(super) fn discard(path: &Path) -> std::io::Result<()> {
     for suffix in ["-wal", "-shm", "-journal", ""] {

@@ -251,10 +251,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let name = names(folder.path());
         let mut runs = Runs::default();
-        for start in (0..40_000).step_by(1000) {
-            runs.put(&OsDisk, &name, &pairs(start..start + 1000)).unwrap();
+        for start in (0..8000).step_by(200) {
+            runs.put(&OsDisk, &name, &pairs(start..start + 200)).unwrap();
         }
-        for number in 0..40_000 {
+        for number in 0..8000 {
             assert_eq!(runs.find(spread(number)).unwrap(), Some(Seq(number)));
             assert_eq!(runs.find(spread(number + 1_000_000)).unwrap(), None);
         }
@@ -347,16 +347,16 @@ mod tests {
         let folder = Path::new("/keys");
         disk.create_folder(folder).unwrap();
         let name = names(folder);
-        for fault in 1..40 {
+        for fault in 1..20 {
             let mut runs = Runs::default();
             let mut known = Vec::new();
             disk.plan(fault, vec![(disk.calls() + fault, Fault::Full)]);
-            for start in [0, 1000, 2000] {
-                if runs.put(&disk, &name, &pairs(start..start + 1000)).is_ok() {
-                    known.extend(start..start + 1000);
+            for start in [0, 300, 600] {
+                if runs.put(&disk, &name, &pairs(start..start + 300)).is_ok() {
+                    known.extend(start..start + 300);
                 }
             }
-            for number in 0..3000 {
+            for number in 0..900 {
                 let found = known.contains(&number).then_some(Seq(number));
                 assert_eq!(runs.find(spread(number)).unwrap(), found, "fault {fault}");
             }
