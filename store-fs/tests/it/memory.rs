@@ -4,9 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use store_core::integrity::{VerifyOptions, verify};
-use store_core::{
-    AppendOptions, Durability, NewEntry, Position, Seq, Store as _, Tail as _, TailEvent, TailFrom, Watch as _,
-};
+use store_core::{AppendOptions, Durability, NewEntry, Position, Seq, Store as _, TailEvent, TailFrom, Watch as _};
 use store_fs::FsStore;
 
 use crate::support::{Folder, create, in_parts, note, segment, session};

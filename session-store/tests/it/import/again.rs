@@ -308,7 +308,7 @@ fn an_edit_that_keeps_size_and_time_is_noticed() {
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.len(), after.modified().unwrap()), (before.len(), before.modified().unwrap()));
     let edited = import();
-    assert_eq!((edited.status, edited.warnings.len()), (ImportStatus::Imported, 1), "{edited:?}");
+    assert_eq!((edited.status, edited.warnings.len()), (ImportStatus::Updated, 1), "{edited:?}");
 }
 
 /// The line was taken as it was at first, and has to be read again as it became.
