@@ -3,6 +3,7 @@
 //! The file is a projection: nothing is lost with it. But a list that says something else than the logs do misleads, so whoever verifies a store
 //! wants to know, and the index is made anew where it was wrong.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use rusqlite::types::Value;
@@ -12,6 +13,7 @@ use store_core::Backend;
 use super::projection::Index;
 use super::rows::Fault;
 use super::schema;
+use super::search::SearchProgress;
 use crate::error::Result;
 
 /// How many differences are told.
@@ -77,7 +79,13 @@ pub fn check(backend: &dyn Backend, deep: bool) -> Result<Option<IndexCheck>> {
         fresh.refresh(backend)?;
         found.compared = !fresh.knows_damage()?;
         if found.compared {
-            let differences = compare(&kept, &fresh)?;
+            let mut differences = compare(&kept, &fresh)?;
+            if kept.knows_words()? {
+                for index in [&kept, &fresh] {
+                    while index.read_texts(backend, &mut SearchProgress::default())? {}
+                }
+                differences.extend(compare_words(&kept, &fresh)?);
+            }
             if !differences.is_empty() {
                 kept.make_anew(backend)?;
             }
@@ -122,6 +130,35 @@ fn compare(kept: &Index, fresh: &Index) -> Result<Vec<String>> {
     Ok(told)
 }
 
+/// The first word that is not found as often as it should be.
+fn compare_words(kept: &Index, fresh: &Index) -> Result<Option<String>> {
+    let (known, expected) = (vocabulary(kept)?, vocabulary(fresh)?);
+    let words: BTreeSet<&String> = known.keys().chain(expected.keys()).collect();
+    for word in words.into_iter().filter(|word| known.get(*word) != expected.get(*word)) {
+        // What was forgotten is still counted until the database tidies up: only what is found says what is known.
+        if places_of(kept, word)? != places_of(fresh, word)? {
+            return Ok(Some(format!("the index says something else than the logs do: word {word:?}")));
+        }
+    }
+    Ok(None)
+}
+
+/// How many entries each word stands in, and how often in all.
+fn vocabulary(index: &Index) -> Result<HashMap<String, (i64, i64)>> {
+    index.ask(|db| {
+        let mut query = db.prepare("SELECT term, doc, cnt FROM vocabulary")?;
+        query.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?.collect()
+    })
+}
+
+fn places_of(index: &Index, word: &str) -> Result<i64> {
+    let expression = format!("\"{}\"", word.replace('"', "\"\""));
+    index.ask(|db| {
+        let mut query = db.prepare_cached("SELECT count(*) FROM words WHERE words MATCH ?1")?;
+        query.query_row([&expression], |row| row.get(0))
+    })
+}
+
 fn rows(index: &Index, query: &str) -> Result<Vec<Vec<Value>>> {
     index.ask(|db| {
         let mut query = db.prepare(query)?;
@@ -145,6 +182,11 @@ impl Index {
                 |row| row.get(0),
             )
         })
+    }
+
+    /// Whether anybody has searched.
+    fn knows_words(&self) -> Result<bool> {
+        self.ask(|db| db.query_row("SELECT EXISTS (SELECT 1 FROM searched)", [], |row| row.get(0)))
     }
 
     /// Forgets everything and reads the store again.
