@@ -58,6 +58,8 @@ pub mod lineage;
 mod migrate;
 mod order;
 #[cfg(feature = "index")]
+pub mod picker;
+#[cfg(feature = "index")]
 pub mod query;
 mod restore;
 mod segment;

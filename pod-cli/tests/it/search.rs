@@ -37,7 +37,7 @@ fn what_was_said_is_found_in_every_script_and_by_everybody() {
     };
     let of = |name: &str, role: &str| (json!(session_id(name)), json!(role));
     assert_eq!(found("日本語"), [of("fork", "user")]);
-    assert_eq!(found("\"git switch\""), [], "each argument of a call is a text of its own");
+    assert_eq!(found("\"git switch\""), [of("fork", "assistant")]);
     assert_eq!(found("\"switch -c rewrite\""), [of("fork", "assistant")]);
     assert_eq!(found("measure guessing"), [of("trunk", "assistant")]);
     assert_eq!(found("\"no such file\""), [of("trunk", "tool")]);
@@ -66,7 +66,9 @@ fn nothing_found_is_no_failure_and_says_what_to_try() {
 #[test]
 fn what_cannot_be_understood_is_refused() {
     let world = fixture::world();
-    for (text, kind) in [("is:lively x", "usage"), ("x since:someday", "usage"), ("agent: x", "usage"), ("-x", "nothing_to_search")] {
+    for (text, kind) in
+        [("is:lively x", "usage"), ("x since:someday", "usage"), ("agent: x", "usage"), ("-x", "nothing_to_search")]
+    {
         let error = world.pod(&["search", text, "--json"]).json_error();
         assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&json!(2), &json!(kind)), "{text}: {error}");
     }
