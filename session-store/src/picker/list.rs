@@ -59,21 +59,24 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn load(&mut self, rows: Vec<PickerRow>, query: &Query) {
+        let selected = self.selected_id();
         self.rows = rows;
-        self.update(query);
+        self.arrange(query, selected);
     }
 
+    /// Puts another row, or none, in the place of a session's.
     pub(super) fn change(
         &mut self,
         session: SessionId,
         change: impl FnOnce(PickerRow) -> Option<PickerRow>,
         query: &Query,
     ) {
+        let selected = self.selected_id();
         if let Some(at) = self.rows.iter().position(|row| row.summary.session_id == session) {
             let row = self.rows.swap_remove(at);
             self.rows.extend(change(row));
         }
-        self.update(query);
+        self.arrange(query, selected);
     }
 
     pub(super) fn row(&self, session: SessionId) -> Option<&PickerRow> {
@@ -82,7 +85,14 @@ impl List {
 
     /// Makes up its mind again about what is shown. What was selected stays selected if it is still there.
     pub(super) fn update(&mut self, query: &Query) {
-        let selected = self.selected().map(|row| row.summary.session_id);
+        self.arrange(query, self.selected_id());
+    }
+
+    fn selected_id(&self) -> Option<SessionId> {
+        self.selected().map(|row| row.summary.session_id)
+    }
+
+    fn arrange(&mut self, query: &Query, selected: Option<SessionId>) {
         let place = self.selected;
         let mut filter = Filter::new(query);
         let mut counts = Counts { total: self.rows.len(), ..Counts::default() };
