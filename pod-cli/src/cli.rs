@@ -226,8 +226,8 @@ pub(crate) struct ListArgs {
 /// Arguments of `pod search`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SearchArgs {
-    /// What to look for.
-    #[arg(value_name = "TEXT", required = true, allow_hyphen_values = true)]
+    /// What to look for. What begins with a hyphen stands behind another word in quotes, or behind --.
+    #[arg(value_name = "TEXT", required = true)]
     pub(crate) text: Vec<String>,
 
     /// Only this agent's.

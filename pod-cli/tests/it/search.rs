@@ -69,7 +69,7 @@ fn what_cannot_be_understood_is_refused() {
     for (text, kind) in
         [("is:lively x", "usage"), ("x since:someday", "usage"), ("agent: x", "usage"), ("-x", "nothing_to_search")]
     {
-        let error = world.pod(&["search", text, "--json"]).json_error();
+        let error = world.pod(&["search", "--json", "--", text]).json_error();
         assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&json!(2), &json!(kind)), "{text}: {error}");
     }
     insta::assert_snapshot!(world.pod(&["search", "is:lively", "x"]));
