@@ -12,6 +12,7 @@ use store_core::Backend;
 use super::projection::Index;
 use super::rows::Fault;
 use super::schema;
+use super::search::SearchProgress;
 use crate::error::Result;
 
 /// What is derived from logs alone, however they came to be read, by names that do not depend on that.
@@ -74,7 +75,13 @@ pub fn check(backend: &dyn Backend, deep: bool) -> Result<Option<IndexCheck>> {
         fresh.refresh(backend)?;
         found.compared = !fresh.knows_damage()?;
         if found.compared {
-            let differences = compare(&kept, &fresh)?;
+            let mut differences = compare(&kept, &fresh)?;
+            if kept.knows_words()? {
+                for index in [&kept, &fresh] {
+                    while index.read_texts(backend, &mut SearchProgress::default())? {}
+                }
+                differences.extend(compare_words(&kept, &fresh)?);
+            }
             if !differences.is_empty() {
                 kept.make_anew(backend)?;
             }
@@ -141,6 +148,48 @@ fn next_row(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Vec<Value>>> {
     (0..row.as_ref().column_count()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>().map(Some)
 }
 
+/// The first word that is not found as often as it should be. Both vocabularies are read side by side, too.
+fn compare_words(kept: &Index, fresh: &Index) -> Result<Option<String>> {
+    let word = kept.ask(|kept| Ok(fresh.ask(|fresh| Ok(first_other_word(kept, fresh)))))?;
+    let word = word?.map_err(Fault::from)?;
+    Ok(word.map(|word| format!("the index says something else than the logs do: word {word:?}")))
+}
+
+fn first_other_word(kept: &Connection, fresh: &Connection) -> rusqlite::Result<Option<String>> {
+    let query = "SELECT term, doc, cnt FROM vocabulary ORDER BY term";
+    let (mut kept_words, mut fresh_words) = (kept.prepare(query)?, fresh.prepare(query)?);
+    let (mut kept_words, mut fresh_words) = (kept_words.query([])?, fresh_words.query([])?);
+    let (mut old, mut new) = (next_word(&mut kept_words)?, next_word(&mut fresh_words)?);
+    while let Some(word) = [&old, &new].into_iter().flatten().map(|(word, _)| word.clone()).min() {
+        let at = |found: &Option<Word>| found.as_ref().filter(|(of, _)| *of == word).map(|(_, counts)| *counts);
+        // What was forgotten is still counted until the database tidies up: only what is found says what is known.
+        if at(&old) != at(&new) && places_of(kept, &word)? != places_of(fresh, &word)? {
+            return Ok(Some(word));
+        }
+        let (in_old, in_new) = (at(&old).is_some(), at(&new).is_some());
+        if in_old {
+            old = next_word(&mut kept_words)?;
+        }
+        if in_new {
+            new = next_word(&mut fresh_words)?;
+        }
+    }
+    Ok(None)
+}
+
+/// A word, with how many entries it stands in and how often in all.
+type Word = (String, (i64, i64));
+
+fn next_word(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Word>> {
+    rows.next()?.map(|row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).transpose()
+}
+
+fn places_of(db: &Connection, word: &str) -> rusqlite::Result<i64> {
+    let expression = format!("\"{}\"", word.replace('"', "\"\""));
+    let mut query = db.prepare_cached("SELECT count(*) FROM words WHERE words MATCH ?1")?;
+    query.query_row([&expression], |row| row.get(0))
+}
+
 impl Index {
     /// Whether a log or facts could not be read.
     fn knows_damage(&self) -> Result<bool> {
@@ -151,6 +200,11 @@ impl Index {
                 |row| row.get(0),
             )
         })
+    }
+
+    /// Whether anybody has searched.
+    fn knows_words(&self) -> Result<bool> {
+        self.ask(|db| db.query_row("SELECT EXISTS (SELECT 1 FROM searched)", [], |row| row.get(0)))
     }
 
     /// Forgets everything and reads the store again.
