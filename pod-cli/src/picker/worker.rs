@@ -1,0 +1,234 @@
+//! The thread that has the store while the picker has the terminal.
+//!
+//! It does what it is asked in turn. Of what is only looked at, previews and searches, just the newest question is answered:
+//! whoever typed on does not wait for what they typed before.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use session_store::index::{ArchivedFilter, KindFilter, ListQuery, SearchProgress, SearchQuery};
+use session_store::picker::{Action, Choice, Event, PickerRow, PreviewLine, Scope, TreeTurn, preview};
+use session_store::query::Query;
+use session_store::{
+    SessionFact, ShowOptions, ShowRole, ShowScope, Title, TitleBy, put_session_fact, transcript,
+};
+use store_core::{SessionId, TimestampMs};
+
+use super::scope;
+use crate::error::Result;
+use crate::library::Library;
+use crate::render::{one_line, parse_since};
+
+/// How many places of a search are shown, and how many of one conversation.
+const HITS_MAX: usize = 100;
+const HITS_PER_SESSION: usize = 3;
+/// How many messages a preview has.
+const PREVIEW_MESSAGES: usize = 40;
+/// How long the worker waits for a question before it reads on for searches.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// What the worker tells.
+pub(super) enum News {
+    /// Every conversation.
+    Rows(Vec<PickerRow>),
+    /// The end of a conversation.
+    Preview(Choice, Vec<PreviewLine>),
+    /// An answer for the model.
+    Event(Event),
+}
+
+enum Question {
+    Preview(Choice),
+    Do(Action),
+}
+
+/// The way to the thread. It ends when this is dropped.
+pub(super) struct Worker {
+    questions: Sender<Question>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub(super) fn start(library: Library, now: TimestampMs, folder: Option<String>) -> (Self, Receiver<News>) {
+        let (questions, asked) = mpsc::channel();
+        let (told, news) = mpsc::channel();
+        thread::spawn(move || Thread { library, now, folder, asked, told }.run());
+        (Self { questions }, news)
+    }
+
+    pub(super) fn preview(&self, choice: Choice) {
+        self.send(Question::Preview(choice));
+    }
+
+    pub(super) fn ask(&self, action: Action) {
+        self.send(Question::Do(action));
+    }
+
+    fn send(&self, question: Question) {
+        // A thread that is gone has told why.
+        drop(self.questions.send(question));
+    }
+}
+
+struct Thread {
+    library: Library,
+    now: TimestampMs,
+    folder: Option<String>,
+    asked: Receiver<Question>,
+    told: Sender<News>,
+}
+
+impl Thread {
+    fn run(self) {
+        let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+        match rows(&self.library, &all, self.folder.as_deref()) {
+            Ok(rows) => self.tell(News::Rows(rows)),
+            Err(error) => self.fail(&error),
+        }
+        let mut texts_left = true;
+        loop {
+            let question = match self.asked.recv_timeout(IDLE) {
+                Ok(question) => question,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    if texts_left {
+                        let read = self.library.index.read_texts(&*self.library.store, &mut SearchProgress::default());
+                        texts_left = read.unwrap_or(false);
+                        continue;
+                    }
+                    match self.asked.recv() {
+                        Ok(question) => question,
+                        Err(_) => return,
+                    }
+                }
+            };
+            for question in newest(question, &self.asked) {
+                if let Err(error) = self.answer(question) {
+                    self.fail(&error);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody looks any more.
+        drop(self.told.send(news));
+    }
+
+    fn fail(&self, error: &crate::error::CliError) {
+        self.tell(News::Event(Event::Failed(error.report().message)));
+    }
+
+    fn answer(&self, question: Question) -> Result<()> {
+        match question {
+            Question::Preview(choice) => {
+                let lines = preview(&*self.library.store, choice, PREVIEW_MESSAGES)?;
+                self.tell(News::Preview(choice, lines));
+            }
+            Question::Do(Action::LoadTree(session)) => {
+                let (segments, turns) = self.tree(session)?;
+                self.tell(News::Event(Event::Tree { session, segments, turns }));
+            }
+            Question::Do(Action::Search { number, text }) => self.search(number, &text)?,
+            Question::Do(Action::Rename { session, title }) => {
+                let title = Title { text: title, by: TitleBy::Person };
+                self.put(session, &SessionFact::Title(title), "renamed")?;
+            }
+            Question::Do(Action::Archive { session, archived }) => {
+                let words = if archived { "in the archive; Ctrl-Z undoes it" } else { "out of the archive" };
+                self.put(session, &SessionFact::Archived(archived), words)?;
+            }
+            Question::Do(Action::Trash { session, trashed }) => {
+                let words = if trashed { "in the trash; Ctrl-Z undoes it" } else { "out of the trash" };
+                self.put(session, &SessionFact::Trashed(trashed), words)?;
+            }
+            Question::Do(Action::Pin { session, pinned }) => {
+                self.put(session, &SessionFact::Pinned(pinned), if pinned { "pinned" } else { "not pinned any more" })?;
+            }
+            // The others are not the store's.
+            Question::Do(_) => {}
+        }
+        Ok(())
+    }
+
+    fn put(&self, session: SessionId, fact: &SessionFact, words: &str) -> Result<()> {
+        let Library { store, index } = &self.library;
+        put_session_fact(&**store, self.now, session, fact)?;
+        index.refresh(&**store)?;
+        let row = index.summary(session)?.map(Box::new);
+        self.tell(News::Event(Event::Changed { session, row }));
+        self.tell(News::Event(Event::Done(words.to_owned())));
+        Ok(())
+    }
+
+    fn search(&self, number: u64, text: &str) -> Result<()> {
+        let Library { store, index } = &self.library;
+        let query = Query::parse(text, &|value| parse_since(value, self.now));
+        let among = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+        let query = SearchQuery { query, among, limit: Some(HITS_MAX), per_session: Some(HITS_PER_SESSION) };
+        let found = index.search(&**store, &query)?;
+        self.tell(News::Event(Event::Hits { number, hits: found.hits, total: found.total }));
+        Ok(())
+    }
+
+    fn tree(&self, session: SessionId) -> Result<(Vec<session_store::index::SegmentSummary>, Vec<TreeTurn>)> {
+        let Library { store, index } = &self.library;
+        let segments = index.segments(session)?;
+        let Some(any) = segments.first() else { return Ok((segments, Vec::new())) };
+        let options = ShowOptions { scope: ShowScope::All, ..ShowOptions::default() };
+        let shown = transcript(&**store, session, any.segment_id, &options)?;
+        let mut seen = BTreeSet::new();
+        let prompts = shown.messages.into_iter().filter(|message| message.role == ShowRole::User && message.turn > 0);
+        let turns = prompts.filter(|message| seen.insert((message.segment_id, message.turn))).map(|message| TreeTurn {
+            segment: message.segment_id,
+            turn: message.turn,
+            prompt: one_line(message.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default()),
+            ts: message.ts,
+        });
+        Ok((segments, turns.collect()))
+    }
+}
+
+/// What is to be answered of a question and those that wait behind it: everything that is to be done, but of what is only looked at
+/// the newest.
+fn newest(first: Question, asked: &Receiver<Question>) -> Vec<Question> {
+    let (mut last_preview, mut last_search, mut kept) = (None, None, Vec::new());
+    for question in std::iter::once(first).chain(asked.try_iter()) {
+        match question {
+            Question::Preview(_) => last_preview = Some(question),
+            Question::Do(Action::Search { .. }) => last_search = Some(question),
+            question => kept.push(question),
+        }
+    }
+    kept.extend(last_search);
+    kept.extend(last_preview);
+    kept
+}
+
+/// Every conversation, with the narrowest scope that it is in.
+pub(super) fn rows(library: &Library, all: &ListQuery, folder: Option<&str>) -> Result<Vec<PickerRow>> {
+    let index = &library.index;
+    let within = |folder: &str| -> Result<BTreeSet<SessionId>> {
+        let query = ListQuery { cwd: Some(folder.to_owned()), ..all.clone() };
+        Ok(index.list(&query)?.rows.into_iter().map(|row| row.session_id).collect())
+    };
+    let here = folder.map(within).transpose()?.unwrap_or_default();
+    let mut near = BTreeSet::new();
+    for folder in folder.map(|folder| scope::repository(Path::new(folder))).unwrap_or_default() {
+        near.extend(within(&folder.to_string_lossy())?);
+    }
+    let compacted = index.compacted_sessions()?;
+    let rows = index.list(all)?.rows.into_iter().map(|summary| {
+        let id = summary.session_id;
+        let scope = match () {
+            () if here.contains(&id) => Scope::Here,
+            () if near.contains(&id) => Scope::Repository,
+            () => Scope::All,
+        };
+        PickerRow { compacted: compacted.contains(&id), summary, scope }
+    });
+    Ok(rows.collect())
+}
