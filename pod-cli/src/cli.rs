@@ -3,6 +3,7 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod conversation;
 mod maintenance;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use conversation::CompactArgs;
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 
 const AFTER_HELP: &str = "\
@@ -112,6 +114,11 @@ pub(crate) enum Command {
     ///
     /// Prints the id of the new segment, from which the conversation goes on.
     Fork(ForkArgs),
+    /// Go on from a summary and the last turns.
+    ///
+    /// The model is given a summary in place of what came before, and the last turns as they are. Nothing is taken out of the conversation: a new
+    /// segment refers to what stays, and `pod show` still shows everything. Refused while an agent writes.
+    Compact(CompactArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
     /// Prove that everything stored is what was written.

@@ -122,6 +122,19 @@ pub enum SessionError {
         turns: u64,
     },
 
+    /// Nothing would get shorter: all that a summary could stand for is kept, or is one already.
+    #[error("there is nothing to compact: the branch has {turns} turns, and {kept} of them are to be kept")]
+    NothingToCompact {
+        /// How many turns the branch has.
+        turns: u64,
+        /// How many of them stay as they are.
+        kept: u64,
+    },
+
+    /// A summary that says nothing cannot stand for a conversation.
+    #[error("the summary is empty")]
+    EmptySummary,
+
     /// The index could not answer. The store is untouched by that.
     #[error("index: {detail}")]
     Index {

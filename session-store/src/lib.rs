@@ -7,6 +7,7 @@
 //!
 //! * [`open`] turns a URL into a store; [`register`] adds schemes.
 //! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
+//! * [`plan_compaction`] says what a compaction keeps and what its summary has to tell; [`compact`](compact()) does it.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
@@ -55,8 +56,10 @@ pub mod import;
 pub mod index;
 mod leaf;
 pub mod lineage;
+mod live;
 mod migrate;
 mod order;
+mod pairing;
 mod restore;
 mod segment;
 mod state;
@@ -66,13 +69,14 @@ mod transcript;
 pub use backend::{
     OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
 };
-pub use compact::create_compacted_segment;
+pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
 pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, UsageTotals, usage_size};
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
+pub use live::live_writer;
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };

@@ -4,8 +4,6 @@
 //! entries. What of the branch a model is given: everything said so far, but behind a compaction exactly the
 //! `history` of the compacted segment and what followed.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{
@@ -17,6 +15,7 @@ use crate::blob;
 use crate::error::Result;
 use crate::fold::{ConfigFold, TurnFold, UsageFold};
 use crate::lineage::{self, LineageEntries};
+use crate::pairing::pair_calls;
 
 /// What a conversation is at the end of a segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -269,25 +268,19 @@ fn open_calls(history: &[Item]) -> Vec<String> {
     open.into_iter().map(|(_, call_id)| call_id.to_owned()).collect()
 }
 
-/// The calls without a result and their places, in order. A result answers the earliest open call of its id.
-fn open_call_places<'a>(history: impl Iterator<Item = &'a Item>) -> Vec<(usize, &'a str)> {
-    let mut open: Vec<Option<(usize, &str)>> = Vec::new();
-    let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, item) in history.enumerate() {
-        match item {
-            Item::ToolCall { call_id, .. } => {
-                by_id.entry(call_id).or_default().push(open.len());
-                open.push(Some((at, call_id)));
-            }
-            Item::ToolResult { call_id, .. } => {
-                if let Some(calls) = by_id.get_mut(call_id.as_str()).filter(|calls| !calls.is_empty()) {
-                    open[calls.remove(0)] = None;
-                }
-            }
-            _ => {}
-        }
-    }
-    open.into_iter().flatten().collect()
+/// The calls without a result and their places, in order.
+fn open_call_places<'a>(history: impl Iterator<Item = &'a Item> + Clone) -> Vec<(usize, &'a str)> {
+    let open: Vec<usize> = pair_calls(history.clone())
+        .into_iter()
+        .filter(|paired| paired.result.is_none())
+        .map(|open| open.call)
+        .collect();
+    let mut open = open.into_iter().peekable();
+    let calls = history.enumerate().filter_map(|(at, item)| match item {
+        Item::ToolCall { call_id, .. } => open.next_if_eq(&at).map(|at| (at, call_id.as_str())),
+        _ => None,
+    });
+    calls.collect()
 }
 
 /// The text of the result that closes an open call.

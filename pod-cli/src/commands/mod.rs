@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod checkpoint;
+mod compact;
 mod completions;
 mod damage;
 mod doctor;
@@ -9,6 +10,7 @@ mod gc;
 mod home;
 mod import;
 mod list;
+mod live;
 mod log;
 mod manifest;
 mod migrate;
@@ -40,6 +42,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),
             Command::Fork(arguments) => fork::run(app, &arguments),
+            Command::Compact(arguments) => compact::run(app, &arguments),
             Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),

@@ -6,6 +6,7 @@ mod common;
 mod backend;
 mod blob;
 mod compact;
+mod compaction;
 mod facts;
 mod fold;
 mod fork;
