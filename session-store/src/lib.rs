@@ -10,6 +10,7 @@
 //! * [`plan_compaction`] says what a compaction keeps and what its summary has to tell; [`compact`](compact()) does it.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
+//! * [`valid_history`] is how a model is given a history, [`history_faults`] what a provider would refuse in one.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
 //! * [`migrate`](migrate()) copies conversations from any store into any other.
@@ -60,11 +61,13 @@ mod live;
 mod migrate;
 mod order;
 mod pairing;
+mod provider;
 mod restore;
 mod segment;
 mod state;
 mod time;
 mod transcript;
+mod valid;
 
 pub use backend::{
     OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
@@ -80,9 +83,8 @@ pub use live::live_writer;
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };
-pub use restore::{
-    INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
-};
+pub use provider::{HistoryFault, MessageFormat, history_faults};
+pub use restore::{RestoredState, collect_state, entry_item, restore, restore_by_segment};
 pub use segment::{
     NewSegment, SegmentLocation, append_entry, create_segment, create_segment_with_ids, save_config_changed,
     save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
@@ -92,3 +94,4 @@ pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,
 };
+pub use valid::{BEGINS, INTERRUPTED, valid_history};

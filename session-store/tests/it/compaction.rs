@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use session_store::{
     CompactOptions, CompactionPlan, NewSegment, SegmentLocation, SegmentState, SessionError, ShowKind, ShowOptions,
-    compact, current_leaf, plan_compaction, restore_by_segment, transcript,
+    compact, current_leaf, entry_item, plan_compaction, restore_by_segment, transcript, valid_history,
 };
 use store_core::{HistoryItem, HistoryRef, Item, LogEntry, MemoryStore, Role, Seq, Store, StoreError};
 
@@ -251,22 +251,33 @@ proptest! {
         let store = MemoryStore::new();
         let mut at = root(&store, entries(&script));
         for _ in 0..2 {
-            let history = restore_by_segment(&store, at.segment_id).unwrap().history;
+            let before = restore_by_segment(&store, at.segment_id).unwrap().history;
             let Ok(plan) = plan_compaction(&branch(&store, at), &CompactOptions { keep_turns }) else { return Ok(()) };
-            at = compact(&store, NOW, &plan, "S").unwrap();
-            let now = restore_by_segment(&store, at.segment_id).unwrap();
-            prop_assert_eq!(now.history.len() as u64, plan.history_items);
-            let instructions = now.history.iter().take_while(|item| **item != Item::message(Role::User, "S")).count();
-            let (first, rest) = now.history.split_at(instructions);
-            let whole: Vec<Item> = [first, &plan.to_summarise, &rest[1..]].concat();
-            prop_assert_eq!(&whole, &history, "nothing is left out, nothing said twice");
-            let kept = instructions + plan.to_summarise.len();
-            for (call, result) in answered(&history) {
-                prop_assert!(call >= kept || result < kept, "the call at {} is split from its result at {}", call, result);
+            let (instructions, kept) = (items(&store, at, &plan.instructions), items(&store, at, &plan.kept));
+            let whole: Vec<Item> = [&instructions[..], &plan.to_summarise, &kept].concat();
+            prop_assert_eq!(valid_history(whole.clone()), before, "nothing is left out, nothing said twice");
+            let cut = instructions.len() + plan.to_summarise.len();
+            for (call, result) in answered(&whole) {
+                prop_assert!(call >= cut || result < cut, "the call at {} is split from its result at {}", call, result);
             }
+            at = compact(&store, NOW, &plan, "S").unwrap();
+            let given = [&instructions[..], &[Item::message(Role::User, "S")], &kept].concat();
+            prop_assert_eq!(given.len() as u64, plan.history_items);
+            prop_assert_eq!(restore_by_segment(&store, at.segment_id).unwrap().history, valid_history(given));
             extend(&store, at, entries(&more).into_iter().map(renamed));
         }
     }
+}
+
+/// The items that references stand for.
+fn items(store: &dyn Store, at: SegmentLocation, references: &[HistoryRef]) -> Vec<Item> {
+    let of = |range: &HistoryRef| {
+        let (after, count) = (Seq(range.from.0 - 1), range.through.0 - range.from.0 + 1);
+        let records =
+            store.read_range(at.session_id, range.segment_id, after, usize::try_from(count).unwrap()).unwrap();
+        records.into_iter().filter_map(|record| entry_item(&record.entry)).collect::<Vec<Item>>()
+    };
+    references.iter().flat_map(of).collect()
 }
 
 /// The places of calls and of what answers them: the earliest call of that id that is still open.

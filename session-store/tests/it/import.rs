@@ -13,4 +13,5 @@ mod rest;
 mod samples;
 mod sidechain;
 mod truths;
+mod valid;
 pub(crate) mod world;
