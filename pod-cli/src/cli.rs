@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use conversation::CompactArgs;
+pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 
 const AFTER_HELP: &str = "\
@@ -121,6 +121,25 @@ pub(crate) enum Command {
     Compact(CompactArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
+    /// Give a conversation a title.
+    ///
+    /// A person's title outlasts any that an agent makes up.
+    Rename(RenameArgs),
+    /// Give conversations tags, or take them away.
+    Tag(TagArgs),
+    /// Pin conversations.
+    Pin(PinArgs),
+    /// Put conversations into the archive.
+    Archive(IdsArgs),
+    /// Take conversations out of the archive.
+    Unarchive(IdsArgs),
+    /// Put conversations into the trash, or get rid of them for good.
+    ///
+    /// The sub-agents that a conversation started go along. Nothing ever leaves the trash by itself: `pod undo` takes it out, --purge gets rid of it. What
+    /// was purged is not imported again. Refused while an agent writes.
+    Rm(RmArgs),
+    /// Take conversations out of the trash, with all that went there along.
+    Undo(IdsArgs),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With
@@ -211,6 +230,14 @@ pub(crate) struct ListArgs {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
     pub(crate) archived: ArchivedArg,
 
+    /// Leave conversations in the trash out, list only them, or all.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub(crate) trashed: ArchivedArg,
+
+    /// Only those with this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+
     /// The order.
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
     pub(crate) sort: SortArg,
@@ -236,7 +263,7 @@ pub(crate) enum KindArg {
     All,
 }
 
-/// Whether archived conversations are listed.
+/// Whether archived conversations, or those in the trash, are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ArchivedArg {
     /// Left out.

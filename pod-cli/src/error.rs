@@ -9,7 +9,7 @@ use serde::Serialize;
 use session_store::SessionError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
-use store_core::{LeaseHolder, Missing, SessionId, StoreError};
+use store_core::{Missing, StoreError};
 
 use crate::render::{EscapeControls, Theme, clean, one_line};
 
@@ -53,8 +53,8 @@ pub(crate) enum CliError {
     Ambiguous { id: String, candidates: Vec<Candidate> },
     /// No checkpoint of this name.
     NoCheckpoint { name: String, hint: String },
-    /// Somebody writes the conversation now.
-    Live { session: SessionId, holder: LeaseHolder },
+    /// Other conversations continue what is to be purged.
+    Referenced { by: Vec<Candidate> },
     /// The program that was to make a summary did not.
     Summarizer { detail: String },
     /// A file or folder that was named is not there, or holds no conversation.
@@ -203,12 +203,20 @@ impl CliError {
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
             ),
-            Self::Live { session, holder } => Report::new(
-                exit::CONFLICT,
-                "live",
-                format!("session {session} is being written: {}", holder.clone().into_busy()),
-                Some("wait for that program to end, or fork the conversation and go on there: `pod fork ID`"),
-            ),
+            Self::Referenced { by } => Report {
+                candidates: by.clone(),
+                ..Report::new(
+                    exit::CONFLICT,
+                    "referenced",
+                    match by.len() {
+                        1 => "another conversation continues what would be purged".to_owned(),
+                        several => format!("{several} other conversations continue what would be purged"),
+                    },
+                    Some(
+                        "nothing was changed; purge these too, or give --detach: each is first written anew, with what it continues copied",
+                    ),
+                )
+            },
             Self::Summarizer { detail } => Report::new(
                 exit::FAILED,
                 "summarizer_failed",
@@ -378,7 +386,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::{Damage, Expected, Position, SegmentId, Seq};
+    use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn every_error() -> Vec<CliError> {
         let position = Position { seq: Seq(3), crc32c: 0xAB };
@@ -396,17 +404,19 @@ mod tests {
                 hint: None,
                 ignored: vec![IgnoredFile { source: "/x/notes.jsonl".into(), reason: "not JSON".into() }],
             },
-            CliError::Live {
+            SessionError::Live {
                 session: SessionId::derive(1, b"session"),
                 holder: LeaseHolder {
                     holder: "an agent".into(),
                     host: Some("box".into()),
                     since: Some(1_764_000_000_000),
-                },
+                }
+                .into(),
             },
             CliError::Summarizer { detail: "exit status: 1".into() },
             SessionError::NothingToCompact { turns: 2, kept: 2 }.into(),
             SessionError::EmptySummary.into(),
+            SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
             CliError::AgentUnavailable { id: "abcd".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),

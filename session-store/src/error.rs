@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use store_core::{BoxError, HistoryRef, SegmentId, Seq, StoreError};
+use store_core::{BoxError, HistoryRef, LeaseHolder, SegmentId, Seq, SessionId, StoreError};
 
 /// The result of every call of this crate.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;
@@ -134,6 +134,22 @@ pub enum SessionError {
     /// A summary that says nothing cannot stand for a conversation.
     #[error("the summary is empty")]
     EmptySummary,
+
+    /// Somebody writes the session now.
+    #[error("session {session} is being written by {}{}", holder.holder, holder.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default())]
+    Live {
+        /// The session.
+        session: SessionId,
+        /// Who writes it.
+        holder: LeaseHolder,
+    },
+
+    /// The session is not in the trash, so that it cannot be taken out of there.
+    #[error("session {session} is not in the trash")]
+    NotTrashed {
+        /// The session.
+        session: SessionId,
+    },
 
     /// The index could not answer. The store is untouched by that.
     #[error("index: {detail}")]

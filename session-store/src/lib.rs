@@ -17,7 +17,7 @@
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
-    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents."
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`organise`] is what people do with whole conversations."
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
@@ -60,12 +60,16 @@ pub mod lineage;
 mod live;
 mod migrate;
 mod order;
+#[cfg(feature = "index")]
+pub mod organise;
 mod pairing;
 mod provider;
 mod restore;
 mod segment;
 mod state;
 mod time;
+#[cfg(feature = "index")]
+mod tombstone;
 mod transcript;
 mod valid;
 
@@ -79,7 +83,7 @@ pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, 
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
-pub use live::live_writer;
+pub use live::{live_writer, refuse_live};
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };
@@ -90,6 +94,8 @@ pub use segment::{
     save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
 };
 pub use state::{SegmentHead, SegmentState};
+#[cfg(feature = "index")]
+pub use tombstone::{MovedPoint, Tombstone};
 pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::Serialize;
 use session_store::{
     CompactOptions, CompactionPlan, ForkPoint, LineageEntries, SegmentLocation, compact, fork_origin, lineage,
-    plan_compaction,
+    plan_compaction, refuse_live,
 };
 use store_core::{SegmentId, SegmentOrigin, SessionId};
 
-use super::live::{lease, refuse_live};
+use super::live::lease;
 use crate::app::App;
 use crate::cli::CompactArgs;
 use crate::error::{CliError, Result, exit};

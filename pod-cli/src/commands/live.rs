@@ -1,18 +1,10 @@
-//! Live conversations: nobody changes under a writer what that one stands on.
+//! Being a conversation's live writer while it is changed.
 
-use session_store::{SegmentLocation, live_writer};
-use store_core::{Backend, Lease, SessionId};
+use session_store::SegmentLocation;
+use store_core::{Backend, Lease};
 
 use crate::app::App;
-use crate::error::{CliError, Result};
-
-/// Refuses to go on while somebody writes the conversation.
-pub(super) fn refuse_live(store: &dyn Backend, session: SessionId) -> Result<()> {
-    match live_writer(store, session)? {
-        Some((_, holder)) => Err(CliError::Live { session, holder }),
-        None => Ok(()),
-    }
-}
+use crate::error::Result;
 
 /// Becomes a segment's live writer, where the backend knows such a thing.
 pub(super) fn lease(app: &App, store: &dyn Backend, at: SegmentLocation, holder: &str) -> Result<Option<Lease>> {

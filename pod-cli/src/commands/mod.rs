@@ -14,9 +14,11 @@ mod live;
 mod log;
 mod manifest;
 mod migrate;
+mod organise;
 mod raw;
 mod repair;
 mod resume;
+mod rm;
 mod rollback;
 mod segments;
 mod show;
@@ -44,6 +46,13 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Fork(arguments) => fork::run(app, &arguments),
             Command::Compact(arguments) => compact::run(app, &arguments),
             Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),
+            Command::Rename(arguments) => organise::rename(app, &arguments),
+            Command::Tag(arguments) => organise::tag(app, &arguments),
+            Command::Pin(arguments) => organise::pin(app, &arguments),
+            Command::Archive(arguments) => organise::archive(app, &arguments, true),
+            Command::Unarchive(arguments) => organise::archive(app, &arguments, false),
+            Command::Rm(arguments) => rm::run(app, &arguments),
+            Command::Undo(arguments) => rm::undo(app, &arguments),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

@@ -15,6 +15,7 @@ mod list;
 mod log;
 mod maintain;
 mod migrate;
+mod organise;
 mod readme;
 mod resume;
 mod segments;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use store_core::{Backend, BackendInfo, SessionId, Store};
+use store_core::{Backend, BackendInfo, SegmentId, SessionId, Store};
 
 use super::bookmark;
 use super::ending;
@@ -191,6 +191,22 @@ impl Index {
     /// `Index`.
     pub fn records_of(&self, session: SessionId, record_id: &str) -> Result<Vec<RecordHome>> {
         self.ask(|db| lookup::records_of(db, session, record_id))
+    }
+
+    /// The sub-agents that a session started itself, oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn subagents_of(&self, session: SessionId) -> Result<Vec<SessionId>> {
+        self.ask(|db| lookup::subagents_of(db, session))
+    }
+
+    /// The segments of other sessions whose origin is in this one, with their sessions; oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn continued_by(&self, session: SessionId) -> Result<Vec<(SessionId, SegmentId)>> {
+        self.ask(|db| lookup::continued_by(db, session))
     }
 
     /// What an importer kept of where it left the file of a conversation.

@@ -8,6 +8,7 @@ mod durable;
 mod earlier;
 mod packed;
 mod pi;
+mod purged;
 mod rehearsal;
 mod rest;
 mod samples;

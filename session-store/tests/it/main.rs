@@ -20,6 +20,8 @@ mod leaf;
 mod lineage;
 mod migrate;
 mod model;
+#[cfg(feature = "index")]
+mod organise;
 mod page;
 mod restore;
 mod segment;
