@@ -3,6 +3,7 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod conversation;
 mod maintenance;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 
 const AFTER_HELP: &str = "\
@@ -118,8 +120,32 @@ pub(crate) enum Command {
     ///
     /// Prints the id of the new segment, from which the conversation goes on.
     Fork(ForkArgs),
+    /// Go on from a summary and the last turns.
+    ///
+    /// The model is given a summary in place of what came before, and the last turns as they are. Nothing is taken out of the conversation: a new
+    /// segment refers to what stays, and `pod show` still shows everything. Refused while an agent writes.
+    Compact(CompactArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
+    /// Give a conversation a title.
+    ///
+    /// A person's title outlasts any that an agent makes up.
+    Rename(RenameArgs),
+    /// Give conversations tags, or take them away.
+    Tag(TagArgs),
+    /// Pin conversations.
+    Pin(PinArgs),
+    /// Put conversations into the archive.
+    Archive(IdsArgs),
+    /// Take conversations out of the archive.
+    Unarchive(IdsArgs),
+    /// Put conversations into the trash, or get rid of them for good.
+    ///
+    /// The sub-agents that a conversation started go along. Nothing ever leaves the trash by itself: `pod undo` takes it out, --purge gets rid of it. What
+    /// was purged is not imported again. Refused while an agent writes.
+    Rm(RmArgs),
+    /// Take conversations out of the trash, with all that went there along.
+    Undo(IdsArgs),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With
@@ -210,6 +236,14 @@ pub(crate) struct ListArgs {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
     pub(crate) archived: ArchivedArg,
 
+    /// Leave conversations in the trash out, list only them, or all.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub(crate) trashed: ArchivedArg,
+
+    /// Only those with this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+
     /// The order.
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
     pub(crate) sort: SortArg,
@@ -259,7 +293,7 @@ pub(crate) enum KindArg {
     All,
 }
 
-/// Whether archived conversations are listed.
+/// Whether archived conversations, or those in the trash, are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ArchivedArg {
     /// Left out.

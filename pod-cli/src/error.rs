@@ -53,6 +53,10 @@ pub(crate) enum CliError {
     Ambiguous { id: String, candidates: Vec<Candidate> },
     /// No checkpoint of this name.
     NoCheckpoint { name: String, hint: String },
+    /// Other conversations continue what is to be purged.
+    Referenced { by: Vec<Candidate> },
+    /// The program that was to make a summary did not.
+    Summarizer { detail: String },
     /// A file or folder that was named is not there, or holds no conversation.
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
@@ -199,6 +203,28 @@ impl CliError {
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
             ),
+            Self::Referenced { by } => Report {
+                candidates: by.clone(),
+                ..Report::new(
+                    exit::CONFLICT,
+                    "referenced",
+                    match by.len() {
+                        1 => "another conversation continues what would be purged".to_owned(),
+                        several => format!("{several} other conversations continue what would be purged"),
+                    },
+                    Some(
+                        "nothing was changed; purge these too, or give --detach: each is first written anew, with what it continues copied",
+                    ),
+                )
+            },
+            Self::Summarizer { detail } => Report::new(
+                exit::FAILED,
+                "summarizer_failed",
+                format!("the summarizer made no summary: {detail}"),
+                Some(
+                    "nothing was changed; --timeout SECONDS gives it longer, --summary FILE takes a summary that is there",
+                ),
+            ),
             Self::NothingToImport { message, hint, ignored } => Report {
                 ignored: ignored.clone(),
                 ..Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
@@ -253,6 +279,13 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::InvalidTurn { .. } => {
             Report::new(exit::USAGE, "invalid_turn", message, Some("`pod show ID` says the turns"))
         }
+        SessionError::NothingToCompact { .. } => Report::new(
+            exit::FAILED,
+            "nothing_to_compact",
+            message,
+            Some("nothing was changed; a smaller --keep leaves more to summarise"),
+        ),
+        SessionError::EmptySummary => Report::new(exit::FAILED, "empty_summary", message, Some("nothing was changed")),
         SessionError::Index { .. } => Report::new(
             exit::FAILED,
             "index",
@@ -357,7 +390,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::{Damage, Expected, Position, SegmentId, Seq, SessionId};
+    use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn every_error() -> Vec<CliError> {
         let position = Position { seq: Seq(3), crc32c: 0xAB };
@@ -375,6 +408,19 @@ mod tests {
                 hint: None,
                 ignored: vec![IgnoredFile { source: "/x/notes.jsonl".into(), reason: "not JSON".into() }],
             },
+            SessionError::Live {
+                session: SessionId::derive(1, b"session"),
+                holder: LeaseHolder {
+                    holder: "an agent".into(),
+                    host: Some("box".into()),
+                    since: Some(1_764_000_000_000),
+                }
+                .into(),
+            },
+            CliError::Summarizer { detail: "exit status: 1".into() },
+            SessionError::NothingToCompact { turns: 2, kept: 2 }.into(),
+            SessionError::EmptySummary.into(),
+            SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
             CliError::AgentUnavailable { id: "abcd".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use session_store::index::{Index, Resolution, SessionSummary, Target};
+use session_store::organise::Organiser;
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::{Backend, SessionId, StoreError};
 
@@ -77,6 +78,35 @@ impl Library {
             Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
             Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
         }
+    }
+
+    /// The sessions that id arguments name, each once. Found by what the index knows, so that what cannot be read can still be put away.
+    pub(crate) fn find_all(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        let mut sessions: Vec<SessionId> = Vec::with_capacity(ids.len());
+        for id in ids {
+            let session = match self.index.find(id, app.folder())? {
+                Resolution::Found(target) => target.session,
+                Resolution::NotFound => return Err(CliError::NotFound { id: id.to_owned() }),
+                Resolution::Ambiguous(candidates) => {
+                    // Several segments of one conversation are one conversation.
+                    let mut sessions = candidates.iter().map(|one| one.session_id);
+                    let first = sessions.next();
+                    match first.filter(|first| sessions.all(|other| other == *first)) {
+                        Some(session) => session,
+                        None => return Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
+                    }
+                }
+            };
+            if !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Who organises the store.
+    pub(crate) fn organiser(&self, app: &App) -> Organiser<'_> {
+        Organiser { store: &*self.store, index: &self.index, now: app.environment.now }
     }
 
     /// The row that a list shows of a session.

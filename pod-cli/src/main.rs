@@ -17,6 +17,7 @@ mod output;
 mod pager;
 mod progress;
 mod render;
+mod summarizer;
 
 use std::process::ExitCode;
 

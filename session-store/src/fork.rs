@@ -130,11 +130,31 @@ pub(crate) fn begin_branch(
     now: TimestampMs,
     start: SegmentStart,
 ) -> Result<(SegmentLocation, Position)> {
+    let (location, position) = write_branch(store, now, start)?;
+    make_current(store, now, location, position)?;
+    Ok((location, position))
+}
+
+/// Makes a segment of an existing session.
+pub(crate) fn write_branch(
+    store: &dyn Store,
+    now: TimestampMs,
+    start: SegmentStart,
+) -> Result<(SegmentLocation, Position)> {
     let location = SegmentLocation { session_id: start.session_id, segment_id: SegmentId::mint(now) };
     let position = write_start(store, location.segment_id, start)?;
-    let leaf = CurrentLeaf { segment_id: location.segment_id, seq: position.seq };
-    put_session_fact(store, now, location.session_id, &SessionFact::CurrentLeaf(leaf))?;
     Ok((location, position))
+}
+
+/// Makes a segment its session's current leaf.
+pub(crate) fn make_current(
+    store: &dyn Store,
+    now: TimestampMs,
+    location: SegmentLocation,
+    end: Position,
+) -> Result<()> {
+    let leaf = CurrentLeaf { segment_id: location.segment_id, seq: end.seq };
+    put_session_fact(store, now, location.session_id, &SessionFact::CurrentLeaf(leaf))
 }
 
 /// The origin of a segment that continues a branch at a point. The branch's last segment is the one that
@@ -172,7 +192,8 @@ pub fn fork_origin(parts: &[LineageEntries], at: ForkPoint) -> Result<SegmentOri
     })
 }
 
-fn end_of_turn(parts: &[LineageEntries], turn: u64) -> Result<(usize, Seq)> {
+/// The last entry of a turn, or of all that stands before the first one, as the place of its segment in the branch and its seq.
+pub(crate) fn end_of_turn(parts: &[LineageEntries], turn: u64) -> Result<(usize, Seq)> {
     let mut fold = TurnFold::default();
     let mut end = None;
     'branch: for (at, part) in parts.iter().enumerate() {

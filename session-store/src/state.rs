@@ -11,7 +11,7 @@ use store_core::{AppendOptions, Expected, LogEntry, Position, Store, StoreError,
 use crate::compact;
 use crate::error::Result;
 use crate::fold::TurnFold;
-use crate::fork::{self, ForkPoint};
+use crate::fork;
 use crate::lineage;
 use crate::restore::RestoredState;
 use crate::segment::{self, NewSegment, SegmentLocation};
@@ -139,9 +139,7 @@ impl SegmentState {
     pub fn compact(&self, store: &dyn Store, now: TimestampMs, new: NewSegment) -> Result<SegmentLocation> {
         let _writing = self.lock();
         let head = self.head.load_full();
-        fork::expect_head(store, head.location, head.position)?;
-        let at = ForkPoint::Seq(head.position.seq);
-        let (location, position) = compact::compact_at(store, now, head.location, at, new)?;
+        let (location, position) = compact::compact_head(store, now, (head.location, head.position), new)?;
         self.head.store(Arc::new(SegmentHead { location, position, turns: head.turns.clone() }));
         Ok(location)
     }

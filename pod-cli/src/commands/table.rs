@@ -54,6 +54,7 @@ fn title(app: &App, row: &SessionSummary) -> Cell {
         (row.damaged, theme.bad, "damaged"),
         (row.pinned, theme.good, "pinned"),
         (row.archived, theme.warn, "archived"),
+        (row.trashed, theme.warn, "in the trash"),
         (row.kind == SessionKind::Subagent, theme.dim, "sub-agent"),
         (row.forked_from.is_some(), theme.dim, "fork"),
     ];

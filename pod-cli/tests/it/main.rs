@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod compact;
 mod doctor;
 mod fixture;
 mod fork;
@@ -14,6 +15,7 @@ mod list;
 mod log;
 mod maintain;
 mod migrate;
+mod organise;
 mod readme;
 mod resume;
 mod search;

@@ -24,7 +24,17 @@ fn output_of(world: &World, line: &str) -> String {
 
 #[test]
 fn the_tour_is_what_really_happens() {
-    let file = workspace().join("README.md");
+    run_tour("README.md");
+}
+
+#[test]
+fn the_real_conversation_of_the_page_about_sessions_is_what_really_happens() {
+    run_tour("docs/SESSIONS.md");
+}
+
+/// Runs the commands of a page and holds what they print against what it says.
+fn run_tour(page: &str) {
+    let file = workspace().join(page);
     let readme = std::fs::read_to_string(&file).unwrap();
     let world = World::new().with("POD_NOW", EVENING).with("COLUMNS", "100");
     let (mut told, mut run, mut in_tour) = (String::new(), 0, false);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use store_core::{Backend, BackendInfo, SessionId, Store};
+use store_core::{Backend, BackendInfo, SegmentId, SessionId, Store};
 
 use super::bookmark;
 use super::ending;
@@ -257,6 +257,22 @@ impl Index {
             }
         }
         Ok(SearchHits { hits, total, sessions: sessions.len() as u64 })
+    }
+
+    /// The sub-agents that a session started itself, oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn subagents_of(&self, session: SessionId) -> Result<Vec<SessionId>> {
+        self.ask(|db| lookup::subagents_of(db, session))
+    }
+
+    /// The segments of other sessions whose origin is in this one, with their sessions; oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn continued_by(&self, session: SessionId) -> Result<Vec<(SessionId, SegmentId)>> {
+        self.ask(|db| lookup::continued_by(db, session))
     }
 
     /// What an importer kept of where it left the file of a conversation.

@@ -6,6 +6,7 @@ mod common;
 mod backend;
 mod blob;
 mod compact;
+mod compaction;
 mod facts;
 mod fold;
 mod fork;
@@ -19,6 +20,8 @@ mod leaf;
 mod lineage;
 mod migrate;
 mod model;
+#[cfg(feature = "index")]
+mod organise;
 mod page;
 #[cfg(feature = "index")]
 mod picker;
