@@ -15,6 +15,7 @@ mod library;
 mod mistake;
 mod output;
 mod pager;
+mod picker;
 mod progress;
 mod render;
 mod summarizer;

@@ -68,7 +68,12 @@ pub(crate) enum Picked {
 pub(crate) fn run(app: &App, library: Library, options: &PickOptions) -> Result<Picked> {
     let now = app.environment.now;
     let mut picker = Picker::new(&options.query, Box::new(move |text| parse_since(text, now)));
-    let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+    let all = ListQuery {
+        kind: KindFilter::All,
+        archived: ArchivedFilter::All,
+        trashed: ArchivedFilter::All,
+        ..ListQuery::default()
+    };
     if options.select_one || options.exit_empty {
         // Whether one or none matches is known of all conversations only.
         let rows = worker::rows(&library, &all, app.folder())?;

@@ -12,9 +12,8 @@ use std::time::Duration;
 use session_store::index::{ArchivedFilter, KindFilter, ListQuery, SearchProgress, SearchQuery};
 use session_store::picker::{Action, Choice, Event, PickerRow, PreviewLine, Scope, TreeTurn, preview};
 use session_store::query::Query;
-use session_store::{
-    SessionFact, ShowOptions, ShowRole, ShowScope, Title, TitleBy, put_session_fact, transcript,
-};
+use session_store::organise::Organiser;
+use session_store::{ShowOptions, ShowRole, ShowScope, transcript};
 use store_core::{SessionId, TimestampMs};
 
 use super::scope;
@@ -83,7 +82,7 @@ struct Thread {
 
 impl Thread {
     fn run(self) {
-        let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+        let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, trashed: ArchivedFilter::All, ..ListQuery::default() };
         match rows(&self.library, &all, self.folder.as_deref()) {
             Ok(rows) => self.tell(News::Rows(rows)),
             Err(error) => self.fail(&error),
@@ -134,19 +133,24 @@ impl Thread {
             }
             Question::Do(Action::Search { number, text }) => self.search(number, &text)?,
             Question::Do(Action::Rename { session, title }) => {
-                let title = Title { text: title, by: TitleBy::Person };
-                self.put(session, &SessionFact::Title(title), "renamed")?;
+                self.organiser().rename(session, &title)?;
+                self.tell_changed(&[session], "renamed")?;
             }
             Question::Do(Action::Archive { session, archived }) => {
-                let words = if archived { "in the archive; Ctrl-Z undoes it" } else { "out of the archive" };
-                self.put(session, &SessionFact::Archived(archived), words)?;
+                self.organiser().archive(session, archived)?;
+                self.tell_changed(&[session], if archived { "in the archive; Ctrl-Z undoes it" } else { "out of the archive" })?;
             }
-            Question::Do(Action::Trash { session, trashed }) => {
-                let words = if trashed { "in the trash; Ctrl-Z undoes it" } else { "out of the trash" };
-                self.put(session, &SessionFact::Trashed(trashed), words)?;
+            Question::Do(Action::Trash { session, trashed: true }) => {
+                let gone = self.organiser().trash(&[session])?;
+                self.tell_changed(&gone, "in the trash; Ctrl-Z undoes it")?;
+            }
+            Question::Do(Action::Trash { session, trashed: false }) => {
+                let back = self.organiser().take_out(&[session])?;
+                self.tell_changed(&back, "out of the trash")?;
             }
             Question::Do(Action::Pin { session, pinned }) => {
-                self.put(session, &SessionFact::Pinned(pinned), if pinned { "pinned" } else { "not pinned any more" })?;
+                self.organiser().pin(session, pinned)?;
+                self.tell_changed(&[session], if pinned { "pinned" } else { "not pinned any more" })?;
             }
             // The others are not the store's.
             Question::Do(_) => {}
@@ -154,12 +158,17 @@ impl Thread {
         Ok(())
     }
 
-    fn put(&self, session: SessionId, fact: &SessionFact, words: &str) -> Result<()> {
+    fn organiser(&self) -> Organiser<'_> {
+        Organiser { store: &*self.library.store, index: &self.library.index, now: self.now }
+    }
+
+    fn tell_changed(&self, sessions: &[SessionId], words: &str) -> Result<()> {
         let Library { store, index } = &self.library;
-        put_session_fact(&**store, self.now, session, fact)?;
         index.refresh(&**store)?;
-        let row = index.summary(session)?.map(Box::new);
-        self.tell(News::Event(Event::Changed { session, row }));
+        for session in sessions {
+            let row = index.summary(*session)?.map(Box::new);
+            self.tell(News::Event(Event::Changed { session: *session, row }));
+        }
         self.tell(News::Event(Event::Done(words.to_owned())));
         Ok(())
     }

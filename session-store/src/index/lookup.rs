@@ -129,3 +129,11 @@ pub(super) fn put_record(db: &Connection, segment: i64, record: &str, seq: Seq) 
     )?;
     put.execute(params![stored_record(record), segment, to_db(seq.0)]).map(drop)
 }
+
+/// The sessions of which a segment that counts begins with a shorter history.
+pub(super) fn compacted_sessions(db: &Connection) -> rusqlite::Result<BTreeSet<SessionId>> {
+    let mut query = db.prepare_cached(
+        "SELECT DISTINCT session FROM segment WHERE NOT superseded AND json_extract(own, '$.compacted_from') IS NOT NULL",
+    )?;
+    query.query_map([], |row| read_id(row, 0))?.collect()
+}

@@ -41,5 +41,6 @@ pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;
 pub use refresh::Refreshed;
 pub use resolve::{Candidate, Resolution, Target};
+pub(crate) use search::entry_texts;
 pub use search::{SearchHit, SearchHits, SearchProgress, SearchQuery};
 pub use summary::{ForkedFrom, Hidden, Page, SegmentSummary, SessionSummary};

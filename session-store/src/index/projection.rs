@@ -275,6 +275,14 @@ impl Index {
         self.ask(|db| lookup::continued_by(db, session))
     }
 
+    /// The sessions that go on behind a compaction of their own.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn compacted_sessions(&self) -> Result<BTreeSet<SessionId>> {
+        self.ask(|db| lookup::compacted_sessions(db))
+    }
+
     /// What an importer kept of where it left the file of a conversation.
     ///
     /// # Errors
