@@ -8,6 +8,7 @@
 //! * [`open`] turns a URL into a store; [`register`] adds schemes.
 //! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
+//! * [`SessionWriter`] writes for a runtime that must not wait: it queues, leases, and forks where somebody else went on.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
@@ -62,6 +63,7 @@ mod segment;
 mod state;
 mod time;
 mod transcript;
+mod writer;
 
 pub use backend::{
     OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
@@ -87,4 +89,8 @@ pub use state::{SegmentHead, SegmentState};
 pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,
+};
+pub use writer::{
+    Clock, Landed, NotQueued, OnLive, Outcome, Room, SessionWriter, Submission, Ticket, Unfinished, WriteError,
+    WriterOptions,
 };
