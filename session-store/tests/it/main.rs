@@ -24,3 +24,4 @@ mod restore;
 mod segment;
 mod state;
 mod transcript;
+mod writer;
