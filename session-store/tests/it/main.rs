@@ -23,5 +23,6 @@ mod page;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod transcript;
 mod writer;
