@@ -47,12 +47,7 @@ impl BranchTail {
     ///
     /// # Errors
     /// `Unsupported` for a store that cannot follow; else as [`Watch::tail`](store_core::Watch::tail).
-    pub fn start(
-        store: Arc<dyn Backend>,
-        root: SegmentLocation,
-        from: TailFrom,
-        following: Following,
-    ) -> Result<Self> {
+    pub fn start(store: Arc<dyn Backend>, root: SegmentLocation, from: TailFrom, following: Following) -> Result<Self> {
         // What is made while the tail begins is not known, so that it is looked at.
         let known = match following {
             Following::Segment => BTreeSet::new(),

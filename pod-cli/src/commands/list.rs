@@ -14,8 +14,7 @@ use crate::render::parse_since;
 pub(super) fn run(app: &App, arguments: &ListArgs) -> Result<u8> {
     let query = query(app, arguments)?;
     let library = Library::for_reading(app)?;
-    let mut page = library.index.list(&query)?;
-    page.rows.iter_mut().for_each(|row| row.look_for_writer(&*library.store));
+    let page = library.page(&query)?;
     if app.global.json {
         app.print_json(&page)?;
         return Ok(exit::OK);

@@ -89,8 +89,7 @@ pub(super) fn run(app: &App, arguments: &ShowArgs) -> Result<u8> {
 /// Prints a conversation.
 pub(super) fn print(app: &App, library: &Library, target: &Target, choice: &Choice) -> Result<u8> {
     let shown = transcript(&*library.store, target.session, target.segment, &choice.options)?;
-    let mut summary = library.summary(target.session)?;
-    summary.look_for_writer(&*library.store);
+    let summary = library.summary(target.session)?;
     let head = Head::new(target, &summary, &shown);
     if app.global.json {
         app.print_json(&Document { head, lineage: &shown.lineage, messages: &shown.messages })?;

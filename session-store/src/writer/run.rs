@@ -3,9 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use store_core::{
-    AppendOptions, Backend, Durability, Expected, Lease, NewEntry, Position, SegmentId, StoreError,
-};
+use store_core::{AppendOptions, Backend, Durability, Expected, Lease, NewEntry, Position, SegmentId, StoreError};
 
 use super::error::WriteError;
 use super::keys::BranchKeys;

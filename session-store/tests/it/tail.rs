@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_store::{
-    BranchTail, ForkPoint, Following, Live, NewSegment, SegmentLocation, SessionError, append_entry,
+    BranchTail, Following, ForkPoint, Live, NewSegment, SegmentLocation, SessionError, append_entry,
     create_compacted_segment, create_segment, fork, fork_at, live,
 };
 use store_core::integrity::{MaintenanceOptions, NewCheckpoint};

@@ -159,10 +159,7 @@ fn a_writer_of_what_is_not_there_does_not_start() {
         let state = SegmentState::open(&*store, at).unwrap();
         store.delete_session(at.session_id).unwrap();
         let error = SessionWriter::start(Arc::clone(&store), state, options()).unwrap_err();
-        assert!(
-            matches!(&error, session_store::SessionError::Store(StoreError::NotFound(_))),
-            "{scheme}: {error}"
-        );
+        assert!(matches!(&error, session_store::SessionError::Store(StoreError::NotFound(_))), "{scheme}: {error}");
     }
 }
 

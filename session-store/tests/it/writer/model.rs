@@ -14,14 +14,25 @@ use crate::common::{NOW, injected, prompt};
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// One of two writers submits so many entries together.
-    Submit { writer: bool, entries: u8 },
+    Submit {
+        writer: bool,
+        entries: u8,
+    },
     /// Somebody without a writer appends where a writer stands.
-    Foreign { writer: bool },
-    Flush { writer: bool },
+    Foreign {
+        writer: bool,
+    },
+    Flush {
+        writer: bool,
+    },
     /// A writer is closed and begun anew where it stood.
-    Renew { writer: bool },
+    Renew {
+        writer: bool,
+    },
     /// A writer compacts.
-    Compact { writer: bool },
+    Compact {
+        writer: bool,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
