@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (landed, answer) = future::zip(asked, ask_model(prompt)).await;
             println!("{prompt} is entry {} of segment {}", landed?.position, writer.location().segment_id);
             let item = Item::message(Role::Assistant, answer);
-            let _ = writer.submit(LogEntry::AssistantItem(ItemEntry { ts: now(), item }))?;
-            let _ = writer.submit_turn_end(now())?;
+            writer.submit(LogEntry::AssistantItem(ItemEntry { ts: now(), item }))?;
+            writer.submit_turn_end(now())?;
         }
         let safe = writer.flush().await?;
         println!("everything up to {} is on stable storage", safe.position);

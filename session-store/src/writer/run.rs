@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use store_core::{AppendOptions, Backend, Durability, Expected, Lease, NewEntry, Position, SegmentId, StoreError};
+use store_core::{
+    AppendOptions, Backend, Durability, Expected, Lease, NewEntry, Position, SegmentId, Store, StoreError, TimestampMs,
+};
 
 use super::error::WriteError;
 use super::keys::BranchKeys;
@@ -156,28 +158,37 @@ impl Worker {
         loop {
             tries += 1;
             match work(self) {
-                Err(SessionError::Store(error)) if tries < TRIES => match error {
-                    StoreError::Conflict { .. } if self.forks() => {
-                        self.go_on_elsewhere(|state, store, now| state.ensure_head_or_fork(store, now))?;
-                    }
-                    StoreError::Busy { .. } if self.is_held_elsewhere()? => {
-                        if !self.forks() {
-                            return Err(error.into());
-                        }
-                        self.go_on_elsewhere(SegmentState::fork_here)?;
-                    }
-                    // The store was busy and wrote nothing, or who held the lease has gone.
-                    StoreError::Busy { .. } => {}
-                    error => return Err(error.into()),
+                Err(SessionError::Store(error)) if tries < TRIES => match self.make_way(error) {
+                    // What stood in the way stands there still, and is met again.
+                    Err(SessionError::Store(StoreError::Busy { .. })) if self.forks() => {}
+                    other => other?,
                 },
                 other => return other,
             }
         }
     }
 
+    /// Does what lets a call succeed that failed with this; gives the error back where nothing does.
+    fn make_way(&mut self, error: StoreError) -> Result<()> {
+        match error {
+            StoreError::Conflict { .. } if self.forks() => {
+                self.go_on_elsewhere(|state, store, now| state.ensure_head_or_fork(store, now))
+            }
+            StoreError::Busy { .. } if self.is_held_elsewhere()? => {
+                if !self.forks() {
+                    return Err(error.into());
+                }
+                self.go_on_elsewhere(SegmentState::fork_here)
+            }
+            // The store was busy and wrote nothing, or who held the lease has gone.
+            StoreError::Busy { .. } => Ok(()),
+            error => Err(error.into()),
+        }
+    }
+
     fn go_on_elsewhere(
         &mut self,
-        fork: impl FnOnce(&SegmentState, &dyn store_core::Store, u64) -> Result<SegmentLocation>,
+        fork: impl FnOnce(&SegmentState, &dyn Store, TimestampMs) -> Result<SegmentLocation>,
     ) -> Result<()> {
         let left = self.state.head();
         fork(&self.state, &*self.store, self.options.clock.now())?;
@@ -268,12 +279,17 @@ impl Worker {
     /// Brings all that was written to stable storage: an entry that stands already, asked for once more under its key, is synced and not
     /// written. Were it gone, the log could not end with it either, and nothing would be written.
     fn sync(&mut self) -> Result<()> {
+        let mut tries = 0;
         while let Some(Unsynced { location, position, entry }) = self.unsynced.last() {
+            tries += 1;
             let options =
                 AppendOptions { expected: Some(Expected::At(*position)), durability: Some(Durability::Synced) };
             let SegmentLocation { session_id, segment_id } = *location;
-            self.store.append_with(session_id, segment_id, std::slice::from_ref(entry), &options)?;
-            self.unsynced.pop();
+            match self.store.append_with(session_id, segment_id, std::slice::from_ref(entry), &options) {
+                Ok(_) => drop(self.unsynced.pop()),
+                Err(StoreError::Busy { .. }) if tries < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -283,7 +299,8 @@ impl Worker {
             Ok(landed) => promise.keep(Ok(landed)),
             Err(error) => {
                 let error = Arc::new(error);
-                if is_about_entries(&error) {
+                let is_about_history = matches!(&*error, SessionError::Store(StoreError::InvalidOrigin { .. }));
+                if is_about_entries(&error) || is_about_history {
                     self.queue.note_refusal(&error);
                     return promise.keep(Err(WriteError::Refused(error)));
                 }
@@ -320,10 +337,7 @@ fn is_about_entries(error: &SessionError) -> bool {
     match error {
         SessionError::Store(error) => matches!(
             error,
-            StoreError::InvalidEntry { .. }
-                | StoreError::InvalidOrigin { .. }
-                | StoreError::TooLarge { .. }
-                | StoreError::KeyReused { .. }
+            StoreError::InvalidEntry { .. } | StoreError::TooLarge { .. } | StoreError::KeyReused { .. }
         ),
         _ => false,
     }

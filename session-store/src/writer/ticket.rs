@@ -48,7 +48,6 @@ impl Slot {
 /// It answers when the entry is written as durably as the writer's options or the store's policy say for this entry; what is on stable
 /// storage for certain is what a [`flush`](crate::SessionWriter::flush) was answered for.
 #[derive(Debug)]
-#[must_use = "what goes wrong is told here first"]
 pub struct Ticket {
     slot: Arc<Slot>,
 }

@@ -52,7 +52,7 @@ fn turns_are_counted_over_what_was_submitted() {
     for (scheme, store, _folder) in every_store() {
         let at = root(&*store, turn(1, "one", "r1"));
         let writer = writer_at(&store, at, options());
-        let _ = writer.submit(prompt("two")).unwrap();
+        writer.submit(prompt("two")).unwrap();
         let ended = writer.submit_turn_end(NOW).unwrap().wait().unwrap();
         let LogEntry::TurnEnd(end) = entry_at(&*store, ended) else { panic!("{scheme}: no end") };
         assert_eq!((end.ts, end.turn_count), (NOW, 2), "{scheme}");
@@ -77,7 +77,7 @@ fn dropping_a_writer_writes_what_it_was_given() {
         let at = root(&*store, []);
         let writer = writer_at(&store, at, options());
         for n in 0..100 {
-            let _ = writer.submit(prompt(&n.to_string())).unwrap();
+            writer.submit(prompt(&n.to_string())).unwrap();
         }
         drop(writer);
         let expected: Vec<String> = (0..100).map(|n| n.to_string()).collect();

@@ -44,7 +44,7 @@ fn who_waits_for_room_is_slowed_down_and_loses_nothing() {
                 let writer = &writer;
                 scope.spawn(move || {
                     for n in 0..50 {
-                        let _ = writer.submit_waiting(prompt(&format!("{thread}-{n}"))).unwrap();
+                        writer.submit_waiting(prompt(&format!("{thread}-{n}"))).unwrap();
                     }
                 });
             }
@@ -66,7 +66,7 @@ fn a_task_that_awaits_room_is_woken() {
         let gate = Arc::new(Gate::of(&inner).shut());
         let store: Arc<dyn Backend> = Arc::clone(&gate) as _;
         let writer = writer_at(&store, at, small());
-        let _ = writer.submit_all((0..3).map(|n| prompt(&n.to_string()).into())).unwrap();
+        writer.submit_all((0..3).map(|n| prompt(&n.to_string()).into())).unwrap();
         let mut opened = false;
         futures_lite::future::block_on(futures_lite::future::or(writer.room(3), async {
             opened = true;
