@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use store_core::SegmentId;
 
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
@@ -103,6 +104,10 @@ pub(crate) enum Command {
     /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent, each with a hyphen in front for
     /// the opposite. Archived conversations and sub-agents are searched too. Newest conversations first.
     Search(SearchArgs),
+    /// Choose a conversation on the terminal, and print its id.
+    ///
+    /// The picker is drawn on the terminal, and only the id of what was chosen is printed: id=$(pod pick). Exit code 130 if nothing was.
+    Pick(PickArgs),
     /// Show a conversation.
     ///
     /// The branch from its root, across forks and compactions; a compaction is shown as its summary. With --json, thinking
@@ -115,6 +120,11 @@ pub(crate) enum Command {
     /// A segment's id prints exactly that segment. A session, or an agent's own id, prints every segment of the session,
     /// the oldest first, each with its own entries only: what it continues in another session is not printed again.
     /// With --json each line is an object, and `entry` in it the entry as it is stored.
+    ///
+    /// With -f it goes on to print what is written, by whichever process, until Ctrl-C (exit code 130). A segment's id follows exactly
+    /// that segment. A session's follows its current leaf, and every segment of the session that is made from then on and continues what
+    /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
+    /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
@@ -427,6 +437,51 @@ pub(crate) struct LogArgs {
     /// Only entries behind this seq; with a session, in each of its segments.
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub(crate) after: u64,
+
+    /// Go on to print what is written, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+impl LogArgs {
+    /// Those of following a segment.
+    pub(crate) fn following(segment: SegmentId) -> Self {
+        Self { id: segment.to_string(), after: 0, follow: true }
+    }
+}
+
+/// Arguments of `pod pick`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PickArgs {
+    /// Type this first.
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) query: Option<String>,
+
+    /// Take the only one that matches, without asking.
+    #[arg(long)]
+    pub(crate) select_1: bool,
+
+    /// Leave at once if none matches.
+    #[arg(long)]
+    pub(crate) exit_0: bool,
+
+    /// What to print: the id of the segment, or its conversation's row of `pod list --json`.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub(crate) print: PickPrint,
+
+    /// Use so many lines below what stands on the terminal, not all of it.
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u16).range(3..))]
+    pub(crate) height: Option<u16>,
+}
+
+/// What `pod pick` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PickPrint {
+    /// The id alone.
+    #[default]
+    Id,
+    /// The row of a list.
+    Json,
 }
 
 /// Arguments of `pod fork`.

@@ -100,7 +100,7 @@ impl State {
 
     fn holds(self, row: &SessionSummary) -> bool {
         match self {
-            Self::Live => row.live == Some(true),
+            Self::Live => row.live.writer().is_some(),
             Self::Fork => row.forked_from.is_some(),
             Self::Archived => row.archived,
             Self::Damaged => row.damaged,

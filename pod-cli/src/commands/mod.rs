@@ -5,6 +5,7 @@ mod compact;
 mod completions;
 mod damage;
 mod doctor;
+mod follow;
 mod fork;
 mod gc;
 mod home;
@@ -15,6 +16,7 @@ mod log;
 mod manifest;
 mod migrate;
 mod organise;
+mod pick;
 mod raw;
 mod repair;
 mod resume;
@@ -42,6 +44,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Import(arguments) => import::run(app, &arguments),
             Command::List(arguments) => list::run(app, &arguments),
             Command::Search(arguments) => search::run(app, &arguments),
+            Command::Pick(arguments) => pick::run(app, &arguments),
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),

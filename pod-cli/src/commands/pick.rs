@@ -45,7 +45,9 @@ pub(super) fn choose(app: &App, options: &PickOptions) -> Result<Ended> {
     }
     let library = Library::for_reading(app)?;
     Ok(match picker::run(app, library, options)? {
-        Picked::Place(choice @ Choice { turn: Some(_), .. }) | Picked::Fork(choice) => Ended::Chosen(forked(app, choice)?),
+        Picked::Place(choice @ Choice { turn: Some(_), .. }) | Picked::Fork(choice) => {
+            Ended::Chosen(forked(app, choice)?)
+        }
         Picked::Place(choice) => Ended::Chosen(choice.segment),
         Picked::Watch(choice) => Ended::Code(log::run(app, &LogArgs::following(choice.segment))?),
         Picked::Repair(choice) => Ended::Code(repair::run(app, &RepairArgs::of(choice.session))?),

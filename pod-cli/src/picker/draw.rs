@@ -203,7 +203,8 @@ fn nothing(picker: &Picker) -> String {
         return "loading …".to_owned();
     }
     if total == 0 {
-        return "there are no conversations here yet; `pod import` brings in those of Claude Code, Codex and pi".to_owned();
+        return "there are no conversations here yet; `pod import` brings in those of Claude Code, Codex and pi"
+            .to_owned();
     }
     if elsewhere > 0 {
         return format!("nothing matches in {}; {elsewhere} in other folders (Tab)", picker.scope().words());
@@ -218,7 +219,7 @@ fn badges(row: &PickerRow) -> String {
     let summary = &row.summary;
     let badges = [
         (summary.damaged, "!"),
-        (summary.live == Some(true), "●"),
+        (summary.live.writer().is_some(), "●"),
         (summary.pinned, "*"),
         (summary.forked_from.is_some(), "⑂"),
         (row.compacted, "≡"),
@@ -246,7 +247,8 @@ fn row<'a>(shown: &Shown<'_>, screenful: &Screenful<'_>, cells: usize, look: &Lo
     let badges = if badges.is_empty() { String::new() } else { format!("{badges} ") };
     let room = cells.saturating_sub(width(&badges) + width(&about) + 2);
     let title = title(summary, shown.title, room, look);
-    let fill = cells.saturating_sub(width(&badges) + title.iter().map(|span| width(&span.content)).sum::<usize>() + width(&about));
+    let fill = cells
+        .saturating_sub(width(&badges) + title.iter().map(|span| width(&span.content)).sum::<usize>() + width(&about));
     let mut spans = vec![Span::styled(badges, look.coloured(Color::Magenta))];
     spans.extend(title);
     spans.push(Span::raw(" ".repeat(fill)));
@@ -373,7 +375,11 @@ fn snippet<'a>(hit: &SearchHit, cells: usize, look: &Look) -> Line<'a> {
         }
         room -= wide;
         let marked = hit.ranges.iter().any(|[from, to]| (*from..*to).contains(&at));
-        spans.push(if marked { Span::styled(c.to_string(), look.matched()) } else { Span::styled(c.to_string(), look.dim()) });
+        spans.push(if marked {
+            Span::styled(c.to_string(), look.matched())
+        } else {
+            Span::styled(c.to_string(), look.dim())
+        });
     }
     Line::from(spans)
 }
@@ -448,7 +454,9 @@ const fn asked(question: Question) -> &'static str {
 
 fn keys_line(picker: &Picker, cells: usize) -> String {
     let keys = match picker.mode() {
-        Mode::List => "Enter pick · → tree · Tab folder · Ctrl-T text · Ctrl-R rename · Ctrl-D trash · Ctrl-Z undo · ? help",
+        Mode::List => {
+            "Enter pick · → tree · Tab folder · Ctrl-T text · Ctrl-R rename · Ctrl-D trash · Ctrl-Z undo · ? help"
+        }
         Mode::Hits => "Enter pick · Esc back to the list",
         Mode::Tree => "Enter pick · → turns · ← back · Ctrl-F fork",
         Mode::Rename(..) => "Enter rename · Esc leave it",
@@ -474,7 +482,10 @@ fn help() -> Vec<Line<'static>> {
         ("Ctrl-F", "fork: go on in a branch of its own"),
         ("Ctrl-Y", "copy the id"),
         ("Esc", "clear what is typed, then leave"),
-        ("words", "agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent -word \"phrase\""),
+        (
+            "words",
+            "agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent -word \"phrase\"",
+        ),
         ("marks", "! damaged  ● live  * pinned  ⑂ fork  ≡ compacted  ▣ archived  ✗ in the trash"),
     ];
     keys.into_iter().map(|(key, what)| Line::from(format!("  {key:<7} {what}"))).collect()

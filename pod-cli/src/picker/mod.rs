@@ -103,7 +103,13 @@ fn look(app: &App, picker: &mut Picker, screen: &mut Screen, worker: &Worker, ne
         if let Some(choice) = preview.wants(picker) {
             worker.preview(choice);
         }
-        screen.draw(&Screenful { picker, preview: &preview, now: app.environment.now, coloured, home: app.environment.home.as_deref() })?;
+        screen.draw(&Screenful {
+            picker,
+            preview: &preview,
+            now: app.environment.now,
+            coloured,
+            home: app.environment.home.as_deref(),
+        })?;
         let mut events = Vec::new();
         if event::poll(TICK)? {
             events.extend(keys::read(&event::read()?));
@@ -122,7 +128,9 @@ fn look(app: &App, picker: &mut Picker, screen: &mut Screen, worker: &Worker, ne
         for event in events {
             for action in picker.take(event) {
                 match action {
-                    Action::Quit { cancelled } => return Ok(if cancelled { Picked::Cancelled } else { Picked::Nothing }),
+                    Action::Quit { cancelled } => {
+                        return Ok(if cancelled { Picked::Cancelled } else { Picked::Nothing });
+                    }
                     Action::Pick(choice) => return Ok(Picked::Place(choice)),
                     Action::Fork(choice) => return Ok(Picked::Fork(choice)),
                     Action::Watch(choice) => return Ok(Picked::Watch(choice)),

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
-use ratatui::backend::CrosstermBackend;
 use crossterm::clipboard::CopyToClipboard;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
@@ -29,9 +29,8 @@ impl Screen {
             None => execute!(out, EnterAlternateScreen, EnableBracketedPaste),
         };
         let viewport = height.map_or(Viewport::Fullscreen, |lines| Viewport::Inline(lines.max(3)));
-        let opened = begun.and_then(|()| {
-            Terminal::with_options(CrosstermBackend::new(out), TerminalOptions { viewport })
-        });
+        let opened =
+            begun.and_then(|()| Terminal::with_options(CrosstermBackend::new(out), TerminalOptions { viewport }));
         match opened {
             Ok(terminal) => Ok(Self { terminal, inline: height.is_some(), open: true }),
             Err(error) => {

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use session_store::index::{ArchivedFilter, KindFilter, ListQuery, SearchProgress, SearchQuery};
+use session_store::organise::Organiser;
 use session_store::picker::{Action, Choice, Event, PickerRow, PreviewLine, Scope, TreeTurn, preview};
 use session_store::query::Query;
-use session_store::organise::Organiser;
 use session_store::{ShowOptions, ShowRole, ShowScope, transcript};
 use store_core::{SessionId, TimestampMs};
 
@@ -82,7 +82,12 @@ struct Thread {
 
 impl Thread {
     fn run(self) {
-        let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, trashed: ArchivedFilter::All, ..ListQuery::default() };
+        let all = ListQuery {
+            kind: KindFilter::All,
+            archived: ArchivedFilter::All,
+            trashed: ArchivedFilter::All,
+            ..ListQuery::default()
+        };
         match rows(&self.library, &all, self.folder.as_deref()) {
             Ok(rows) => self.tell(News::Rows(rows)),
             Err(error) => self.fail(&error),
@@ -138,7 +143,10 @@ impl Thread {
             }
             Question::Do(Action::Archive { session, archived }) => {
                 self.organiser().archive(session, archived)?;
-                self.tell_changed(&[session], if archived { "in the archive; Ctrl-Z undoes it" } else { "out of the archive" })?;
+                self.tell_changed(
+                    &[session],
+                    if archived { "in the archive; Ctrl-Z undoes it" } else { "out of the archive" },
+                )?;
             }
             Question::Do(Action::Trash { session, trashed: true }) => {
                 let gone = self.organiser().trash(&[session])?;

@@ -27,8 +27,8 @@ use crate::transcript::ShowRole;
 pub(super) use fill::{fill, forget};
 pub(super) use find::find;
 pub(super) use snippet::Needle;
-pub(super) use texts::hit_at;
 pub(crate) use texts::entry_texts;
+pub(super) use texts::hit_at;
 
 /// What is searched for, and among which conversations.
 #[derive(Clone, Debug, Default)]
