@@ -40,7 +40,7 @@ pub(super) enum Ended {
 /// Lets somebody choose a segment. A turn that was chosen is forked at.
 pub(super) fn choose(app: &App, options: &PickOptions) -> Result<Ended> {
     let may_draw = io::stdin().is_terminal() && app.terminal.can_draw();
-    if !may_draw && !(options.select_one || options.exit_empty) {
+    if !(may_draw || options.select_one || options.exit_empty) {
         return Err(no_terminal());
     }
     let library = Library::for_reading(app)?;

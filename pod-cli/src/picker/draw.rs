@@ -14,7 +14,7 @@ use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 use session_store::ShowRole;
 use session_store::index::{SearchHit, SessionSummary};
 use session_store::picker::{
-    Choice, Counts, Highlight, Mode, Order, Picker, PickerRow, PreviewLine, Question, Scope, Shown, TreeRow,
+    Choice, Counts, Highlight, Mode, Order, Picker, PickerRow, PreviewLine, Question, Shown, TreeRow,
 };
 use store_core::TimestampMs;
 

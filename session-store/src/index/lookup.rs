@@ -1,5 +1,7 @@
 //! Look-ups that importers stand on: native ids and the records of agents' files.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 use store_core::{SegmentId, Seq, SessionId, TimestampMs};

@@ -280,7 +280,7 @@ impl Index {
     /// # Errors
     /// `Index`.
     pub fn compacted_sessions(&self) -> Result<BTreeSet<SessionId>> {
-        self.ask(|db| lookup::compacted_sessions(db))
+        self.ask(lookup::compacted_sessions)
     }
 
     /// What an importer kept of where it left the file of a conversation.
