@@ -410,9 +410,6 @@ fn draw_preview(frame: &mut Frame<'_>, area: Rect, border: Borders, screenful: &
 /// How many conversations are shown, and why the others are not.
 fn status(screenful: &Screenful<'_>, cells: usize) -> String {
     let picker = screenful.picker;
-    if let Some(notice) = picker.notice() {
-        return truncate(&one_line(notice), cells).into_owned();
-    }
     if let Mode::Ask(question) = picker.mode() {
         return truncate(asked(*question), cells).into_owned();
     }
@@ -452,7 +449,11 @@ const fn asked(question: Question) -> &'static str {
     }
 }
 
+/// The keys that lead on, or what has to be told until the next one.
 fn keys_line(picker: &Picker, cells: usize) -> String {
+    if let Some(notice) = picker.notice() {
+        return truncate(&one_line(notice), cells).into_owned();
+    }
     let keys = match picker.mode() {
         Mode::List => {
             "Enter pick · → tree · Tab folder · Ctrl-T text · Ctrl-R rename · Ctrl-D trash · Ctrl-Z undo · ? help"
@@ -490,3 +491,6 @@ fn help() -> Vec<Line<'static>> {
     ];
     keys.into_iter().map(|(key, what)| Line::from(format!("  {key:<7} {what}"))).collect()
 }
+
+#[cfg(test)]
+mod tests;

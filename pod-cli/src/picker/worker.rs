@@ -13,7 +13,7 @@ use session_store::index::{ArchivedFilter, KindFilter, ListQuery, SearchProgress
 use session_store::organise::Organiser;
 use session_store::picker::{Action, Choice, Event, PickerRow, PreviewLine, Scope, TreeTurn, preview};
 use session_store::query::Query;
-use session_store::{ShowOptions, ShowRole, ShowScope, transcript};
+use session_store::{ShowKind, ShowMessage, ShowOptions, ShowRole, ShowScope, transcript};
 use store_core::{SessionId, TimestampMs};
 
 use super::scope;
@@ -198,7 +198,8 @@ impl Thread {
         let options = ShowOptions { scope: ShowScope::All, ..ShowOptions::default() };
         let shown = transcript(&**store, session, any.segment_id, &options)?;
         let mut seen = BTreeSet::new();
-        let prompts = shown.messages.into_iter().filter(|message| message.role == ShowRole::User && message.turn > 0);
+        let asks = |message: &ShowMessage| message.role == ShowRole::User && message.kind == ShowKind::Message;
+        let prompts = shown.messages.into_iter().filter(asks);
         let turns = prompts.filter(|message| seen.insert((message.segment_id, message.turn))).map(|message| TreeTurn {
             segment: message.segment_id,
             turn: message.turn,

@@ -17,6 +17,7 @@ mod log;
 mod maintain;
 mod migrate;
 mod organise;
+mod pick;
 mod readme;
 mod resume;
 mod search;

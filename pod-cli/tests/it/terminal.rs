@@ -17,13 +17,13 @@ use crate::fixture::{self, session_id};
 use crate::harness::{NOW, World, interrupt};
 
 /// A terminal: what the program writes to, and what a person sees of it.
-struct Terminal {
-    person: OwnedFd,
-    program: File,
+pub(crate) struct Terminal {
+    pub(crate) person: OwnedFd,
+    pub(crate) program: File,
 }
 
 impl Terminal {
-    fn new(columns: u16) -> Self {
+    pub(crate) fn new(columns: u16) -> Self {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();

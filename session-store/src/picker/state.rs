@@ -104,7 +104,7 @@ impl Picker {
         self.loading = !complete;
         self.list.load(rows, &self.query);
         if self.list.widen_if_empty(&self.query) && complete {
-            self.notice = Some(format!("nothing in this folder: {}", self.list.scope.words()));
+            self.notice = Some(format!("there is nothing in this folder; these are from {}", self.list.scope.words()));
         }
     }
 
