@@ -21,6 +21,7 @@ mod layout;
 mod lease;
 mod live;
 mod logs;
+mod migrate_layout;
 mod open;
 mod read;
 mod record_log;

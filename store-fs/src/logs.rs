@@ -16,7 +16,8 @@ use crate::events::Events;
 use crate::integrity::void_text;
 use crate::layout::{Layout, LogName};
 use crate::record_log::{
-    NewLine, RecordLog, Replacing, find_parts, finish_replacing, lock_mutex, read_replacing, seq_before,
+    NewLine, OlderFile, RecordLog, Replacing, find_parts, finish_replacing, is_older, lock_mutex, read_replacing,
+    seq_before,
 };
 
 /// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
@@ -156,8 +157,11 @@ impl Logs {
             slots.clock += 1;
             let now = slots.clock;
             if let Some(slot) = slots.open.get_mut(&key) {
-                slot.used = now;
-                return Ok(Opened::Log(Arc::clone(&slot.log)));
+                if purpose == Purpose::Read || !slot.log.is_older() {
+                    slot.used = now;
+                    return Ok(Opened::Log(Arc::clone(&slot.log)));
+                }
+                slots.open.remove(&key);
             }
         }
         let (log, keep) = match self.open(key, purpose)? {
@@ -200,8 +204,32 @@ impl Logs {
         lock_mutex(&self.slots).open.retain(|key, _| key.session() != Some(session));
     }
 
-    /// Opens a log; and whether it serves every purpose, so that it may be kept.
+    /// Opens a log; and whether it may be kept. A log of an older layout is there for who reads, and for nobody else.
     fn open(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
+        match self.open_present(key, purpose)? {
+            Opened::Missing if purpose == Purpose::Read => self.open_flat(key),
+            opened => Ok(opened),
+        }
+    }
+
+    /// Opens a segment's log that lies in the root.
+    fn open_flat(&self, key: LogKey) -> Result<Opened<(RecordLog, bool)>> {
+        let LogKey::Segment(session, segment) = key else { return Ok(Opened::Missing) };
+        let Some(name) = self.layout.flat_name(session, segment) else { return Ok(Opened::Missing) };
+        match self.open_to_read(&name.path)? {
+            Some((file, _)) => self.older_log(&name, file),
+            // It may have got its place in the session's folder a moment ago.
+            None if self.is_there(&key.name(&self.layout))? => Ok(Opened::Outdated),
+            None => Ok(Opened::Missing),
+        }
+    }
+
+    fn older_log(&self, name: &LogName, file: Box<dyn DiskFile>) -> Result<Opened<(RecordLog, bool)>> {
+        let file = Arc::new(OlderFile::read(file, name)?);
+        Ok(Opened::Log((RecordLog::older(Arc::clone(&self.disk), name.clone(), file)?, true)))
+    }
+
+    fn open_present(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
         if !self.is_session_folder(key)? {
             return Ok(Opened::Missing);
         }
@@ -211,6 +239,10 @@ impl Logs {
             opened => opened?,
         };
         match opened {
+            Some((file, _)) if self.is_older(&name, &*file)? => match purpose {
+                Purpose::Read => self.older_log(&name, file),
+                Purpose::Append | Purpose::Create => Ok(Opened::Missing),
+            },
             Some((file, keep)) => match self.record_log(&name, file) {
                 // The parts before it may have gone away with it.
                 Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
@@ -221,6 +253,12 @@ impl Logs {
             }
             None => Ok(Opened::Missing),
         }
+    }
+
+    /// Whether a log has lines of an older layout. It then has one part.
+    fn is_older(&self, name: &LogName, file: &dyn DiskFile) -> Result<bool> {
+        let may_be = name.segment.is_some() && name.part == 1 && name.replacing.is_none();
+        Ok(may_be && is_older(file, name)?)
     }
 
     /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs two looks for names.
