@@ -42,6 +42,10 @@ impl FsStore {
             }
         }
         self.examine_modes(&self.layout.session(session), OF_OTHERS, true, Some(session), &mut findings)?;
+        let flat = self.flat_of(session)?.and_then(|segment| self.layout.flat_name(session, segment));
+        if let Some(flat) = flat {
+            self.examine_mode(&flat.path, OF_OTHERS, Some(session), &mut findings)?;
+        }
         Ok(findings)
     }
 

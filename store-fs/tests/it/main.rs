@@ -14,6 +14,7 @@ mod integrity;
 mod leftovers;
 mod maintenance;
 mod model;
+mod older_layouts;
 mod opening;
 mod parts;
 mod power_loss;
