@@ -111,7 +111,10 @@ fn of_store(app: &App, keeper: &Keeper, verdicts: &mut Vec<Verdict>) {
 
 fn format(info: &BackendInfo) -> Verdict {
     let BackendInfo { scheme, location, format_version, read_only, .. } = info;
-    let detail = format!("{scheme}, format {format_version}, at {location}");
+    let detail = match format_version {
+        0 => format!("{scheme}, logs of an older layout, at {location}; the first change makes a store of them"),
+        version => format!("{scheme}, format {version}, at {location}"),
+    };
     if *read_only {
         let hint = "reading works; the other lines say what keeps pod from writing";
         return Verdict::warning("store", format!("{detail}, for reading only"), hint);

@@ -17,11 +17,8 @@ use crate::store::FsStore;
 /// Whether a folder without `store.json` holds a log of an older layout.
 pub(crate) fn holds_older(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
     let root = layout.root();
-    let names = match disk.list(root) {
-        Ok(names) => names,
-        // What it is instead is told by whoever would make a store of it.
-        Err(_) => return Ok(false),
-    };
+    // What is not there, or is no folder, is told of by whoever would make a store of it.
+    let names = found(disk.list(root)).at("list", root)?.unwrap_or_default();
     for listed in &names {
         if let Some((session, segment)) = Layout::parse_flat(listed)
             && let Some(name) = layout.flat_name(session, segment)
