@@ -64,7 +64,8 @@ mod time;
 mod transcript;
 
 pub use backend::{
-    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, lock_holders, open, register,
+    salvage_into, schemes,
 };
 pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};

@@ -16,6 +16,7 @@ pub mod disk;
 mod error;
 mod events;
 mod facts;
+mod holders;
 mod integrity;
 mod layout;
 mod lease;
@@ -33,6 +34,7 @@ mod traces;
 mod watch;
 
 pub use events::{Event, EventKind, Hole, Outcome};
+pub use holders::{LockHolder, lock_holders};
 pub use layout::FORMAT_VERSION;
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
 pub use snapshot_set::FileSnapshotSet;

@@ -45,14 +45,12 @@ fn a_process_that_dies_in_any_call_harms_no_other_and_no_promise() {
 }
 
 #[test]
-fn whatever_stops_the_first_append_to_a_log_of_an_older_layout_breaks_no_promise() {
+fn a_process_that_dies_in_the_first_append_to_a_log_of_an_older_layout_breaks_no_promise() {
     let simulation = Simulation { crashes_per_call: 1, ..Simulation::default() };
     let scripts = Script::fixed();
     let script = scripts.iter().find(|script| script.beginning == Beginning::OlderLayouts).unwrap();
-    for fault in [Fault::Death, Fault::Refused, Fault::Full] {
-        let tally = done(simulation.fail_everywhere(script, fault));
-        assert!(tally.crashes > 300, "{tally}");
-    }
+    let tally = done(simulation.fail_everywhere(script, Fault::Death));
+    assert!(tally.deaths > 100, "{tally}");
 }
 
 #[test]
