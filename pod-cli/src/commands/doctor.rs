@@ -128,7 +128,11 @@ fn format(info: &BackendInfo) -> Verdict {
 fn held_by(url: &str) -> String {
     let holders = lock_holders(url).unwrap_or_default();
     let named = others(&holders);
-    if named.is_empty() { "somebody has it, and the system does not say who".to_owned() } else { format!("{named} has it") }
+    if named.is_empty() {
+        "somebody has it, and the system does not say who".to_owned()
+    } else {
+        format!("{named} has it")
+    }
 }
 
 /// The processes that have a store open beside this one.

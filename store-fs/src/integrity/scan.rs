@@ -35,7 +35,9 @@ impl FsStore {
             if parts.are_current(&*self.disk)? {
                 return match parts.older() {
                     None => parts.scan(&*self.disk, Writers::Possible, visit),
-                    Some(older) => parts.scan(&*self.disk, Writers::Possible, &mut |scanned| visit(located(older, scanned))),
+                    Some(older) => {
+                        parts.scan(&*self.disk, Writers::Possible, &mut |scanned| visit(located(older, scanned)))
+                    }
                 };
             }
             if !self.has_log(session, segment)? {

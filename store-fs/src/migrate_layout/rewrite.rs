@@ -15,9 +15,7 @@ use crate::error::{At as _, found};
 use crate::integrity::end_of;
 use crate::layout::{Layout, LogName};
 use crate::live::Touched;
-use crate::record_log::{
-    OlderFile, RecordLog, Scan, ScannedPart, Writers, copy_of_older, quarantine, same_bytes,
-};
+use crate::record_log::{OlderFile, RecordLog, Scan, ScannedPart, Writers, copy_of_older, quarantine, same_bytes};
 use crate::store::FsStore;
 
 /// An original whose lock is held, and the same in today's form.

@@ -6,10 +6,10 @@ use super::disk::{Fault, SimDisk, Snapshot};
 use super::image::Loss;
 use super::lies::Lie;
 use super::machine::{Machine, Setting};
+use super::older;
 use super::oracle::{Recovery, examine, look};
 use super::random::Random;
 use super::record::{Kept, Record};
-use super::older;
 use super::script::{Beginning, Script};
 use super::tally::Tally;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use store_core::{SegmentId, Seq};
 use store_core::codec::{LineFields, LogContext, decode_line, encode_line};
+use store_core::{SegmentId, Seq};
 
 use super::machine::STORE;
 use super::record::LogId;
@@ -129,8 +129,7 @@ pub(super) fn is_leftover(path: &Path, has_touched: bool) -> bool {
     // Whoever writes to a log of the layout that had no folders leaves it in a folder.
     let is_flat = path.parent() == Some(Path::new(STORE)) && flat_segment(path).is_some();
     let text = path.to_string_lossy();
-    is_flat
-        || text.contains("/.new-") || text.ends_with(".new") || text.ends_with(".failed")
+    is_flat || text.contains("/.new-") || text.ends_with(".new") || text.ends_with(".failed")
 }
 
 fn flat_segment(path: &Path) -> Option<SegmentId> {

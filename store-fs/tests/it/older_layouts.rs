@@ -181,7 +181,8 @@ fn the_first_append_writes_the_log_anew_and_keeps_the_original() {
 
         let context = LogContext::segment(log.segment);
         let bytes = std::fs::read(log.today(&folder)).unwrap();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| decode_line(&context, line.trim_ascii_end()));
+        let lines =
+            bytes.split_inclusive(|byte| *byte == b'\n').map(|line| decode_line(&context, line.trim_ascii_end()));
         let seqs: Vec<u64> = lines.map(|line| line.unwrap().seq.0).collect();
         assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
         assert_eq!(log.quarantined(&folder), std::slice::from_ref(&log.bytes));
@@ -259,7 +260,11 @@ fn damage_in_a_log_of_an_older_layout_is_told_from_what_a_crash_leaves() {
         let good = logs(layout)[0].bytes.clone();
         let ends: [(&str, Vec<u8>, u64); 4] = [
             ("a torn tail", whole.as_bytes()[..20].to_vec(), 5),
-            ("a tail that lacks its brace, whose last number may be cut", whole.as_bytes()[..whole.len() - 1].to_vec(), 5),
+            (
+                "a tail that lacks its brace, whose last number may be cut",
+                whole.as_bytes()[..whole.len() - 1].to_vec(),
+                5,
+            ),
             ("a line that lacks its newline", whole.clone().into_bytes(), 6),
             ("zeros that a power loss left", [&[0; 100][..], b"\n"].concat(), 5),
         ];
@@ -570,7 +575,10 @@ fn whoever_has_an_older_layout_for_himself_keeps_others_out() {
         let early = folder.open();
         let alone = FsStore::open_exclusive(folder.root(), &options()).unwrap();
         assert!(matches!(FsStore::open(folder.root(), &options()).unwrap_err(), StoreError::Locked { .. }));
-        assert!(matches!(append(&early, &log, 1).unwrap_err(), StoreError::Locked { .. }), "it has written nothing yet");
+        assert!(
+            matches!(append(&early, &log, 1).unwrap_err(), StoreError::Locked { .. }),
+            "it has written nothing yet"
+        );
         append(&alone, &log, 2).unwrap();
         drop(alone);
         assert_eq!(append(&early, &log, 3).unwrap().seq, Seq(7));
@@ -584,7 +592,8 @@ fn a_long_log_of_an_older_layout_is_found_in_like_any_other() {
             .map(|n| format!("{{\"kind\":\"note\",\"ts\":{n},\"n\":{n},\"pad\":\"{}\"}}\n", "é".repeat(n % 90)))
             .collect();
         let large = format!("{{\"kind\":\"note\",\"ts\":1,\"pad\":\"{}\"}}\n", "x".repeat(300_000));
-        let bytes = [&logs(layout)[0].bytes[..], long.as_bytes(), large.as_bytes(), note_text(1).as_bytes(), b"\n"].concat();
+        let bytes =
+            [&logs(layout)[0].bytes[..], long.as_bytes(), large.as_bytes(), note_text(1).as_bytes(), b"\n"].concat();
         let (folder, log) = folder_with(layout, &bytes);
         let store = folder.open();
         let all = log.texts();
@@ -593,7 +602,10 @@ fn a_long_log_of_an_older_layout_is_found_in_like_any_other() {
             let records = store.read_range(log.session, log.segment, Seq(after), 2).unwrap();
             let from = usize::try_from(after).unwrap();
             let expected = &all[from..all.len().min(from + 2)];
-            assert_eq!(records.iter().map(|record| &record.text).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+            assert_eq!(
+                records.iter().map(|record| &record.text).collect::<Vec<_>>(),
+                expected.iter().collect::<Vec<_>>()
+            );
         }
         append(&store, &log, 2).unwrap();
         assert_eq!(texts(&store, &log).unwrap()[..all.len()], all);
@@ -623,5 +635,18 @@ fn a_keyed_call_works_on_a_log_of_an_older_layout() {
         let first = store.append_with(log.session, log.segment, &entries, &AppendOptions::default()).unwrap();
         let again = store.append_with(log.session, log.segment, &entries, &AppendOptions::default()).unwrap();
         assert_eq!(first, again);
+    }
+}
+
+#[test]
+fn the_page_shows_a_flat_log_and_the_one_that_is_made_of_it() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FORMAT.md")).unwrap();
+    let (folder, _) = folder_of("older-flat");
+    let log = &logs("older-flat")[1];
+    let lease = folder.open().lease(log.session, log.segment, "me", NOW).unwrap();
+    drop(lease);
+    for bytes in [log.bytes.clone(), std::fs::read(log.today(&folder)).unwrap()] {
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(page.contains(&format!("```\n{text}```\n")), "docs/FORMAT.md shows it otherwise:\n{text}");
     }
 }
