@@ -3,6 +3,9 @@
 //! Of a log of several parts the newest is kept open. Closing one loses nothing but what the handle remembered of the log. Two descriptors of one log exclude each
 //! other like two processes do, so a log that is closed while a thread still works on it is no danger.
 
+mod older;
+mod replacing;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -10,15 +13,11 @@ use std::sync::{Arc, Mutex};
 
 use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreError};
 
-use crate::disk::{Disk, DiskFile, FileKind, LockKind, OpenMode};
+use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::events::Events;
-use crate::integrity::void_text;
 use crate::layout::{Layout, LogName};
-use crate::record_log::{
-    NewLine, OlderFile, RecordLog, Replacing, find_parts, finish_replacing, is_older, lock_mutex, read_replacing,
-    seq_before,
-};
+use crate::record_log::{RecordLog, find_parts, lock_mutex, read_replacing, seq_before};
 
 /// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
 /// that gives a file two numbers would go on for ever.
@@ -212,23 +211,6 @@ impl Logs {
         }
     }
 
-    /// Opens a segment's log that lies in the root.
-    fn open_flat(&self, key: LogKey) -> Result<Opened<(RecordLog, bool)>> {
-        let LogKey::Segment(session, segment) = key else { return Ok(Opened::Missing) };
-        let Some(name) = self.layout.flat_name(session, segment) else { return Ok(Opened::Missing) };
-        match self.open_to_read(&name.path)? {
-            Some((file, _)) => self.older_log(&name, file),
-            // It may have got its place in the session's folder a moment ago.
-            None if self.is_there(&key.name(&self.layout))? => Ok(Opened::Outdated),
-            None => Ok(Opened::Missing),
-        }
-    }
-
-    fn older_log(&self, name: &LogName, file: Box<dyn DiskFile>) -> Result<Opened<(RecordLog, bool)>> {
-        let file = Arc::new(OlderFile::read(file, name)?);
-        Ok(Opened::Log((RecordLog::older(Arc::clone(&self.disk), name.clone(), file)?, true)))
-    }
-
     fn open_present(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
         if !self.is_session_folder(key)? {
             return Ok(Opened::Missing);
@@ -255,12 +237,6 @@ impl Logs {
         }
     }
 
-    /// Whether a log has lines of an older layout. It then has one part.
-    fn is_older(&self, name: &LogName, file: &dyn DiskFile) -> Result<bool> {
-        let may_be = name.segment.is_some() && name.part == 1 && name.replacing.is_none();
-        Ok(may_be && is_older(file, name)?)
-    }
-
     /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs two looks for names.
     fn newest_part(&self, key: LogKey, purpose: Purpose) -> Result<(LogName, bool)> {
         let first = key.name(&self.layout);
@@ -283,56 +259,6 @@ impl Logs {
         }
         // Who only reads leaves what is to be mended to the next opening.
         Ok((first.of_part(parts.newest), is_mended || failed.count() == 0))
-    }
-
-    /// Where a log goes on of which it is decided that it is another one: who may write makes it so first.
-    fn replaced_part(
-        &self,
-        key: LogKey,
-        purpose: Purpose,
-        first: &LogName,
-        what: Replacing,
-    ) -> Result<(LogName, bool)> {
-        if self.writable
-            && purpose != Purpose::Read
-            && let LogKey::Segment(session, segment) = key
-        {
-            let path = self.layout.session_lock(session);
-            if let Some(lock) = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)? {
-                lock.lock(LockKind::Exclusive).at("lock", &path)?;
-                self.finish_replacing(session, segment)?;
-            }
-            return self.newest_part(key, purpose);
-        }
-        let last = LogName { replacing: Some(what), ..first.of_part(what.through) };
-        let new = LogName { path: last.replacement(), ..last.clone() };
-        // Where it lies now is not where it will lie.
-        Ok((if self.is_there(&new)? { new } else { last }, false))
-    }
-
-    /// Does what was decided of a segment's log. The caller holds the session's lock alone.
-    pub(crate) fn finish_replacing(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        let first = self.layout.log_name(session, segment);
-        let Some(what) = read_replacing(&*self.disk, &first)? else { return Ok(()) };
-        finish_replacing(&*self.disk, &first, what, |void_after| {
-            let text = void_text(void_after)?;
-            self.say_void(LogKey::Checkpoints(session, segment), &text)
-        })
-    }
-
-    fn say_void(&self, key: LogKey, text: &str) -> Result<()> {
-        self.on(key, Purpose::Create, |log| {
-            let written = log.with_lock(|log| {
-                // Whoever began this may have come as far as here.
-                if log.last_text()?.as_deref() != Some(text) {
-                    log.write(&[NewLine { key: None, text }])?;
-                }
-                Ok(log.seq())
-            })?;
-            let Some(seq) = written else { return Ok(None) };
-            log.sync_through(seq).map(Some)
-        })?;
-        Ok(())
     }
 
     fn is_there(&self, name: &LogName) -> Result<bool> {
