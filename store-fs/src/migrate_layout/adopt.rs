@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use store_core::{LogEntry, Result, SegmentId, Seq, SessionId, Store as _, StoreError};
+use store_core::{LogEntry, Result, SegmentId, SessionId, Store as _, StoreError};
 
 use crate::disk::{Disk, FileKind, LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::open::{write_header, write_permission};
-use crate::record_log::{OlderFile, View, is_older};
+use crate::record_log::first_older_entry;
 use crate::store::FsStore;
 
 /// Whether a folder without `store.json` holds a log of an older layout.
@@ -41,23 +41,8 @@ pub(crate) fn holds_older(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
 /// Whether a file is a log of an older layout and its first entry that of a conversation: other programs call their files by ids, too.
 fn begins_conversation(disk: &dyn Disk, name: &LogName) -> Result<bool> {
     let Some(file) = found(disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? else { return Ok(false) };
-    if !is_older(&*file, name)? {
-        return Ok(false);
-    }
-    let file = std::sync::Arc::new(OlderFile::read(file, name)?);
-    let view = View::new(&file, name, file.bytes()).confirmed();
-    let mut begins = false;
-    let read = view.end().and_then(|end| {
-        view.read_from(&end, Seq(1), |_, line| {
-            let entry = LogEntry::from_text(&line.text());
-            begins = entry.is_ok_and(|entry| matches!(entry, LogEntry::SegmentStart(_)));
-            Ok(std::ops::ControlFlow::Break(()))
-        })
-    });
-    match read {
-        Ok(()) | Err(StoreError::Corrupt(_)) => Ok(begins),
-        Err(error) => Err(error),
-    }
+    let Some(text) = first_older_entry(&*file, name)? else { return Ok(false) };
+    Ok(LogEntry::from_text(&text).is_ok_and(|entry| matches!(entry, LogEntry::SegmentStart(_))))
 }
 
 impl FsStore {

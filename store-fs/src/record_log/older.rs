@@ -26,6 +26,8 @@ use crate::layout::LogName;
 const BLOCK_BYTES: u64 = 64 * 1024;
 /// More than any line has that is an entry.
 const LINE_BYTES_MAX: u64 = ENTRY_BYTES_MAX + 64 * 1024;
+/// In so many of its first lines a log has to have an entry.
+const FIRST_LINES_MAX: usize = 64;
 /// What every line of today begins with.
 const LINE_OPEN: &[u8] = br#"{"seq":"#;
 
@@ -75,10 +77,15 @@ struct TodayLine {
 /// Whether a file under a segment's name is a log of an older layout: the first of its lines that is an entry in either form is one without
 /// a checksum.
 pub(crate) fn is_older(file: &dyn DiskFile, name: &LogName) -> Result<bool> {
+    first_older_entry(file, name).map(|text| text.is_some())
+}
+
+/// The text of the first line that is an entry in either form, if it is one without a checksum.
+pub(crate) fn first_older_entry(file: &dyn DiskFile, name: &LogName) -> Result<Option<String>> {
     let path = &name.path;
     let open = read_range(file, 0, LINE_OPEN.len() as u64).at("read", path)?;
     if open == LINE_OPEN || open.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let bytes = file.stat().at("stat", path)?.bytes;
     let mut length = BLOCK_BYTES;
@@ -86,17 +93,18 @@ pub(crate) fn is_older(file: &dyn DiskFile, name: &LogName) -> Result<bool> {
         let head = read_range(file, 0, length.min(bytes)).at("read", path)?;
         // A log may begin with one long line, and of one that is cut nobody knows what it is.
         let whole = if length >= bytes { head.len() } else { memrchr(b'\n', &head).map_or(0, |at| at + 1) };
-        let mut lines = head[..whole].split(|byte| *byte == b'\n');
-        let said = lines.find_map(|line| match form_of(&name.context, line) {
-            Form::Today => Some(false),
-            Form::Older(_) => Some(true),
-            Form::Neither => None,
-        });
-        match said {
-            Some(said) => return Ok(said),
-            None if length >= bytes || length > LINE_BYTES_MAX => return Ok(false),
-            None => length *= 4,
+        let mut looked_at = 0;
+        for line in head[..whole].split(|byte| *byte == b'\n').take(FIRST_LINES_MAX) {
+            match form_of(&name.context, line) {
+                Form::Today => return Ok(None),
+                Form::Older(text) => return Ok(Some(text.to_owned())),
+                Form::Neither => looked_at += 1,
+            }
         }
+        if length >= bytes || length > LINE_BYTES_MAX || looked_at == FIRST_LINES_MAX {
+            return Ok(None);
+        }
+        length *= 4;
     }
 }
 
