@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::disk::{Disk, DiskFile as _, OpenMode, OsDisk};
+use crate::disk::{Disk as _, OpenMode, OsDisk};
 use crate::layout::Layout;
 use crate::open::read_small;
 

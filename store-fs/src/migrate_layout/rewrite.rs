@@ -75,7 +75,7 @@ impl FsStore {
             // What stays is a leftover, and is cleared away with the others.
             let _ = self.clear_away(&temporary);
         })?;
-        self.record_rewritten(&original, (session, segment), &kept, read_back)?;
+        self.record_rewritten(&original, (session, segment), &kept, &read_back)?;
         self.remove_flat(&flat)
     }
 
@@ -188,7 +188,7 @@ impl FsStore {
             Ok(())
         })?;
         match read_back {
-            Some(read_back) => self.record_rewritten(&original, (session, segment), &kept, read_back),
+            Some(read_back) => self.record_rewritten(&original, (session, segment), &kept, &read_back),
             None => Ok(()),
         }
     }
@@ -198,9 +198,8 @@ impl FsStore {
         original: &Original,
         (session, segment): (SessionId, SegmentId),
         kept: &Path,
-        read_back: ReadBack,
+        &ReadBack { before, after, verification }: &ReadBack,
     ) -> Result<()> {
-        let ReadBack { before, after, verification } = read_back;
         self.events.record(EventKind::LayoutRewritten {
             migration_id: MigrationId::mint(self.now),
             session,

@@ -2,7 +2,7 @@
 //! a line that was never finished, and flat ones.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use store_core::{LogEntry, SegmentId, SegmentStart, SessionId};
 
@@ -38,7 +38,7 @@ fn fill(disk: &SimDisk) -> io::Result<()> {
     disk.sync_folder(Path::new("/"))
 }
 
-fn write(disk: &SimDisk, path: &PathBuf, bytes: &[u8]) -> io::Result<()> {
+fn write(disk: &SimDisk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = disk.open(path, OpenMode::CreateNew)?;
     crate::record_log::append_all_or_nothing(&*file, 0, bytes)?;
     file.sync_file()

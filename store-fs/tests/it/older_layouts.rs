@@ -408,10 +408,13 @@ fn a_flat_log_beside_the_one_made_of_it_goes_if_its_bytes_are_kept_and_is_told_i
     assert!(!folder.root().join(&log.name).exists());
 }
 
+/// Something that is done to a log's session.
+type Work = fn(&FsStore, &Log);
+
 #[test]
 fn everything_that_can_be_done_to_a_session_can_be_done_to_one_of_an_older_layout() {
     for layout in LAYOUTS {
-        let works: [(&str, fn(&FsStore, &Log)); 8] = [
+        let works: [(&str, Work); 8] = [
             ("a fact", |store, log| {
                 let fact = Fact { ts: NOW, domain: "title".into(), value: "t".into() };
                 store.put_fact(FactScope::Session(log.session), &fact).unwrap();
