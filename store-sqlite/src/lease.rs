@@ -21,6 +21,7 @@ use store_core::{Durability, Lease, LeaseHolder, SegmentId, SessionId, StoreErro
 use crate::connection::Connections;
 use crate::disk::{FILE_MODE, Place};
 use crate::error::Result;
+use crate::lock_file::LockFile;
 use crate::{read, row};
 
 /// More than a lease says: a holder's text with every byte escaped, and a host's name.
@@ -41,7 +42,7 @@ enum Missing {
 /// The lock on a lease's file. Dropping it gives the lease up.
 pub(crate) struct HeldLease {
     path: PathBuf,
-    file: File,
+    file: LockFile,
 }
 
 impl HeldLease {
@@ -72,14 +73,14 @@ impl Drop for HeldLease {
     }
 }
 
-fn open(path: &Path, missing: Missing) -> Result<Option<File>> {
+fn open(path: &Path, missing: Missing) -> Result<Option<LockFile>> {
     let mut options = OpenOptions::new();
     options.read(true).mode(FILE_MODE).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     if missing == Missing::Make {
         options.write(true).create(true).truncate(false);
     }
     match options.open(path) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => Ok(Some(file.into())),
         Err(error) if error.kind() == ErrorKind::NotFound && missing == Missing::Leave => Ok(None),
         Err(error) => Err(StoreError::io("open", path, error).into()),
     }
