@@ -49,7 +49,7 @@ impl HeldLease {
     fn write(&self, holder: &LeaseHolder) -> Result<()> {
         let mut text = serde_json::to_vec(holder).map_err(StoreError::backend)?;
         text.push(b'\n');
-        let written = self.file.set_len(0).and_then(|()| (&self.file).write_all(&text));
+        let written = self.file.set_len(0).and_then(|()| (&*self.file).write_all(&text));
         Ok(written.map_err(|error| StoreError::io("write", &self.path, error))?)
     }
 
