@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::disk::{Disk as _, OpenMode, OsDisk};
+use crate::disk::{Disk as _, OpenMode, OsDisk, device_numbers};
 use crate::layout::Layout;
 use crate::open::read_small;
 
@@ -29,9 +29,10 @@ pub struct LockHolder {
 /// does not say it.
 pub fn lock_holders(root: &Path) -> Option<Vec<LockHolder>> {
     let id = OsDisk.stat(&Layout::new(root).lock()).ok()?.id;
+    let (major, minor) = device_numbers(id.device);
     let list = read(Path::new("/proc/locks"), LOCKS_BYTES_MAX)?;
     let mut holders: Vec<LockHolder> = Vec::new();
-    for (pid, exclusive) in list.lines().filter_map(|line| holder_in(line, id.device, id.inode)) {
+    for (pid, exclusive) in list.lines().filter_map(|line| holder_in(line, (major, minor, id.inode))) {
         if !holders.iter().any(|holder| holder.pid == pid) {
             let name = read(Path::new(&format!("/proc/{pid}/comm")), NAME_BYTES_MAX);
             let name = name.map(|name| name.trim_end().to_owned()).filter(|name| !name.is_empty());
@@ -43,7 +44,7 @@ pub fn lock_holders(root: &Path) -> Option<Vec<LockHolder>> {
 
 /// The process of a line like `3: FLOCK  ADVISORY  WRITE 3569 fe:00:12779626 0 EOF`, if it is of this file. One that waits for the lock
 /// (`3: -> FLOCK …`) does not have it.
-fn holder_in(line: &str, device: u64, inode: u64) -> Option<(u32, bool)> {
+fn holder_in(line: &str, asked: (u32, u32, u64)) -> Option<(u32, bool)> {
     let mut fields = line.split_whitespace().skip(1);
     if fields.next()? != "FLOCK" {
         return None;
@@ -53,7 +54,6 @@ fn holder_in(line: &str, device: u64, inode: u64) -> Option<(u32, bool)> {
     let mut file = fields.next()?.split(':');
     let hex = |text: &str| u32::from_str_radix(text, 16).ok();
     let found = (hex(file.next()?)?, hex(file.next()?)?, file.next()?.parse::<u64>().ok()?);
-    let asked = (rustix::fs::major(device), rustix::fs::minor(device), inode);
     (found == asked).then_some((pid, kind == "WRITE"))
 }
 
@@ -68,8 +68,7 @@ mod tests {
 
     #[test]
     fn only_who_has_the_lock_on_the_file_holds_it() {
-        let device = rustix::fs::makedev(0xfe, 0);
-        let holder = |line: &str| holder_in(line, device, 127);
+        let holder = |line: &str| holder_in(line, (0xfe, 0, 127));
         assert_eq!(holder("1: FLOCK  ADVISORY  WRITE 3569 fe:00:127 0 EOF"), Some((3569, true)));
         assert_eq!(holder("1: FLOCK  ADVISORY  READ 3569 fe:00:127 0 EOF"), Some((3569, false)));
         assert_eq!(holder("1: FLOCK  ADVISORY  READ -1 fe:00:127 0 EOF"), Some((0, false)));
