@@ -390,6 +390,9 @@ impl Disk for OsDisk {
     }
 }
 
+/// What a system says of a filesystem.
+type StatFs = rustix::fs::StatFs;
+
 /// The two numbers that a system writes a device with.
 pub(crate) fn device_numbers(device: u64) -> (u32, u32) {
     (rustix::fs::major(device), rustix::fs::minor(device))
