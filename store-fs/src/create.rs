@@ -18,7 +18,7 @@ use crate::layout::{Layout, LogName};
 use crate::live::Touched;
 use crate::logs::{LogKey, Purpose};
 use crate::migrate_layout::Beside;
-use crate::open::read_small;
+use crate::open::{read_small, write_whole};
 use crate::record_log::{NewLine, RecordLog, View, lock_mutex};
 use crate::store::{FsStore, ensure_folder};
 
@@ -119,12 +119,16 @@ impl FsStore {
         Ok(has(&first)? || has(&first.of_part(2))?)
     }
 
-    /// Sees to it that the way to a log is there.
+    /// Sees to it that the way to a log that is there is, too. It is never taken away for that: it may be all that leads to the log.
     pub(crate) fn ensure_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
         match self.look_up(segment)? {
-            LookUp::Session(said) if said == session => Ok(()),
-            _ => self.write_look_up(session, segment),
+            LookUp::Session(said) if said == session => return Ok(()),
+            LookUp::None => return self.write_look_up(session, segment),
+            LookUp::Session(_) | LookUp::Unreadable => {}
         }
+        let (folder, path) = (self.layout.by_segment_folder(segment), self.layout.by_segment(segment));
+        write_whole(&*self.disk, &self.layout.new_name(), &path, format!("{session}\n").as_bytes())?;
+        self.disk.sync_folder(&folder).at("sync", &folder)
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
