@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use session_store::index::{Index, Resolution, SessionSummary, Target};
+use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::{Backend, SessionId, StoreError};
 
@@ -79,9 +79,18 @@ impl Library {
         }
     }
 
-    /// The row that a list shows of a session.
+    /// The row that a list shows of a session, with who writes to it now.
     pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
-        self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
+        let mut row = self.index.summary(session)?.ok_or(StoreError::no_session(session))?;
+        row.look_for_writer(&*self.store);
+        Ok(row)
+    }
+
+    /// A page of the list, with who writes to its conversations now.
+    pub(crate) fn page(&self, query: &ListQuery) -> Result<Page> {
+        let mut page = self.index.list(query)?;
+        page.rows.iter_mut().for_each(|row| row.look_for_writer(&*self.store));
+        Ok(page)
     }
 }
 
