@@ -181,8 +181,8 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Copy conversations into another store.
     ///
-    /// Byte for byte, with what is said about them; read back and compared. The source is only read. Again, it goes on where it was cut off,
-    /// and brings what is new.
+    /// Byte for byte, with what is said about them; read back and compared. The source is only read; it may be a folder of logs of an older
+    /// layout. Again, it goes on where it was cut off, and brings what is new.
     Migrate(MigrateArgs),
     /// Say how the store and its surroundings are.
     Doctor,

@@ -124,17 +124,6 @@ impl Library {
     }
 }
 
-/// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
-pub(crate) fn usual_form(id: &str) -> Option<String> {
-    let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let usual = groups.map(|group| &digits[group]).join("-");
-    (usual != id).then_some(usual)
-}
-
 /// Opens a store for writing; `create`: makes it if there is none.
 fn open_to_write(app: &App, url: &str, create: bool) -> session_store::Result<Arc<dyn Backend>> {
     open(url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create })

@@ -149,6 +149,11 @@ impl Query {
         self.terms.is_empty() && self.conditions.is_empty()
     }
 
+    /// Whether a row must have been asked [who writes](SessionSummary::look_for_writer) to be judged.
+    pub fn asks_who_writes(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.what == Field::Is(State::Live))
+    }
+
     /// Whether all conditions hold of a conversation. Words are not looked at.
     pub fn admits(&self, row: &SessionSummary) -> bool {
         self.conditions.iter().all(|condition| condition.holds(row))

@@ -84,7 +84,7 @@ pub(crate) fn run(app: &App, library: Library, options: &PickOptions) -> Result<
             _ => {}
         }
     } else {
-        let first = library.index.list(&ListQuery { limit: Some(FIRST_ROWS), ..all })?;
+        let first = library.page(&ListQuery { limit: Some(FIRST_ROWS), ..all })?;
         // Which of them are from here is found out with the rest.
         let rows = first.rows.into_iter().map(|summary| PickerRow { summary, scope: Scope::Here, compacted: false });
         picker.load(rows.collect(), false);

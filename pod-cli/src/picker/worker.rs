@@ -239,7 +239,7 @@ pub(super) fn rows(library: &Library, all: &ListQuery, folder: Option<&str>) -> 
         near.extend(within(&folder.to_string_lossy())?);
     }
     let compacted = index.compacted_sessions()?;
-    let rows = index.list(all)?.rows.into_iter().map(|summary| {
+    let rows = library.page(all)?.rows.into_iter().map(|summary| {
         let id = summary.session_id;
         let scope = match () {
             () if here.contains(&id) => Scope::Here,

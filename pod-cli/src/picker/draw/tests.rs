@@ -3,7 +3,7 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use session_store::index::{ForkedFrom, SegmentSummary};
-use session_store::picker::{Event, Key, TreeTurn};
+use session_store::picker::{Event, Key, Scope, TreeTurn};
 use session_store::{Live, UsageTotals};
 use store_core::{SegmentId, SegmentOrigin, Seq, SessionId, SessionKind};
 
