@@ -39,7 +39,7 @@ pub(super) enum Copies<'a> {
     /// The file has none.
     None,
     /// By the records' ids.
-    ById(ById<'a>),
+    ById(Box<ById<'a>>),
     /// By what the beginning says.
     Beginning(Box<Beginning<'a>>),
 }
@@ -51,7 +51,7 @@ impl<'a> Copies<'a> {
         let by_id = |family| {
             let (agent, last, moved) = (head.agent, None, target.moved.clone());
             let rank = (session.timestamp_ms(), head.native_id.clone());
-            Self::ById(ById { store, index, agent, session, moved, rank, family, last })
+            Self::ById(Box::new(ById { store, index, agent, session, moved, rank, family, last }))
         };
         let continues = target.moved.as_ref().and_then(|moved| moved.continues);
         match (head.agent, &head.fork) {
