@@ -17,7 +17,7 @@
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
-    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`organise`] is what people do with whole conversations."
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`organise`] is what people do with whole\n  conversations; [`query`] is the language in which they are looked for."
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
@@ -63,7 +63,11 @@ mod order;
 #[cfg(feature = "index")]
 pub mod organise;
 mod pairing;
+#[cfg(feature = "index")]
+pub mod picker;
 mod provider;
+#[cfg(feature = "index")]
+pub mod query;
 mod restore;
 mod segment;
 mod state;

@@ -20,6 +20,7 @@ mod repair;
 mod resume;
 mod rm;
 mod rollback;
+mod search;
 mod segments;
 mod show;
 mod table;
@@ -40,6 +41,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
         (Some(command), None) => match command {
             Command::Import(arguments) => import::run(app, &arguments),
             Command::List(arguments) => list::run(app, &arguments),
+            Command::Search(arguments) => search::run(app, &arguments),
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),

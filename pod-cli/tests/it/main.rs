@@ -18,6 +18,7 @@ mod migrate;
 mod organise;
 mod readme;
 mod resume;
+mod search;
 mod segments;
 mod show;
 mod terminal;

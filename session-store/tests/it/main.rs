@@ -23,6 +23,8 @@ mod model;
 #[cfg(feature = "index")]
 mod organise;
 mod page;
+#[cfg(feature = "index")]
+mod picker;
 mod restore;
 mod segment;
 mod state;
