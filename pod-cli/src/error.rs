@@ -184,39 +184,14 @@ impl CliError {
                 format!("nothing here is called {id:?}"),
                 Some("`pod list --kind all --archived all` lists what there is"),
             ),
-            Self::Ambiguous { id, candidates } => Report {
-                candidates: candidates.clone(),
-                ..Report::new(
-                    exit::NOT_FOUND,
-                    "ambiguous",
-                    format!("{id:?} fits {} of them", candidates.len()),
-                    Some(if candidates.iter().all(|one| one.title.as_ref() == Some(id)) {
-                        "that is the title of each of them: give one of these ids"
-                    } else {
-                        "give more characters of the one that is meant"
-                    }),
-                )
-            },
+            Self::Ambiguous { id, candidates } => ambiguous(id, candidates),
             Self::NoCheckpoint { name, hint } => Report::new(
                 exit::NOT_FOUND,
                 "checkpoint_not_found",
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
             ),
-            Self::Referenced { by } => Report {
-                candidates: by.clone(),
-                ..Report::new(
-                    exit::CONFLICT,
-                    "referenced",
-                    match by.len() {
-                        1 => "another conversation continues what would be purged".to_owned(),
-                        several => format!("{several} other conversations continue what would be purged"),
-                    },
-                    Some(
-                        "nothing was changed; purge these too, or give --detach: each is first written anew, with what it continues copied",
-                    ),
-                )
-            },
+            Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(
                 exit::FAILED,
                 "summarizer_failed",
@@ -246,6 +221,25 @@ impl CliError {
             Self::Output(source) => Report::new(exit::FAILED, "io", format!("cannot write the output: {source}"), None),
         }
     }
+}
+
+fn ambiguous(id: &String, candidates: &[Candidate]) -> Report {
+    let hint = if candidates.iter().all(|one| one.title.as_ref() == Some(id)) {
+        "that is the title of each of them: give one of these ids"
+    } else {
+        "give more characters of the one that is meant"
+    };
+    let message = format!("{id:?} fits {} of them", candidates.len());
+    Report { candidates: candidates.to_vec(), ..Report::new(exit::NOT_FOUND, "ambiguous", message, Some(hint)) }
+}
+
+fn referenced(by: &[Candidate]) -> Report {
+    let message = match by.len() {
+        1 => "another conversation continues what would be purged".to_owned(),
+        several => format!("{several} other conversations continue what would be purged"),
+    };
+    let hint = "nothing was changed; purge these too, or give --detach: each is first written anew, with what it continues copied";
+    Report { candidates: by.to_vec(), ..Report::new(exit::CONFLICT, "referenced", message, Some(hint)) }
 }
 
 fn session_report(error: &SessionError) -> Report {
