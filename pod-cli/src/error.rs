@@ -279,6 +279,20 @@ fn session_report(error: &SessionError) -> Report {
             message,
             Some("nothing was changed; a smaller --keep leaves more to summarise"),
         ),
+        SessionError::Live { .. } => Report::new(
+            exit::CONFLICT,
+            "live",
+            message,
+            Some(
+                "nothing was changed; wait for that program to end, or fork the conversation and go on there: `pod fork ID`",
+            ),
+        ),
+        SessionError::NotTrashed { .. } => Report::new(
+            exit::FAILED,
+            "not_trashed",
+            message,
+            Some("nothing was changed; `pod list --trashed only --kind all` lists what is in the trash"),
+        ),
         SessionError::EmptySummary => Report::new(exit::FAILED, "empty_summary", message, Some("nothing was changed")),
         SessionError::Index { .. } => Report::new(
             exit::FAILED,
@@ -408,9 +422,10 @@ mod tests {
                     holder: "an agent".into(),
                     host: Some("box".into()),
                     since: Some(1_764_000_000_000),
-                }
-                .into(),
-            },
+                },
+            }
+            .into(),
+            CliError::Referenced { by: Vec::new() },
             CliError::Summarizer { detail: "exit status: 1".into() },
             SessionError::NothingToCompact { turns: 2, kept: 2 }.into(),
             SessionError::EmptySummary.into(),

@@ -254,6 +254,9 @@ mod tests {
         history_faults(format, history).into_iter().map(|fault| (fault.at, fault.rule)).collect()
     }
 
+    /// A history, a format, and what that refuses in it.
+    type Case<'a> = (&'a [Item], MessageFormat, &'a [(usize, &'static str)]);
+
     #[test]
     fn a_whole_conversation_is_taken_in_every_format() {
         let history =
@@ -268,7 +271,7 @@ mod tests {
     fn each_rule_finds_what_breaks_it() {
         use MessageFormat::{AnthropicMessages, ChatCompletions, OpenAiResponses};
         let empty = Item::message(Role::User, " ");
-        let cases: [(&[Item], MessageFormat, &[(usize, &str)]); 17] = [
+        let cases: [Case<'_>; 17] = [
             (&[user(), empty.clone()], AnthropicMessages, &[(1, "no empty text")]),
             (&[Item::Message { role: Role::User, parts: vec![] }], OpenAiResponses, &[(0, "no empty text")]),
             (&[user(), call("1"), result("1"), call("1"), result("1")], ChatCompletions, &[(3, "call ids differ")]),

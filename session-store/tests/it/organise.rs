@@ -453,7 +453,9 @@ fn cut_off(
 ) {
     let backends = every_store().len();
     for backend in 0..backends {
-        for writes in 0_u64.. {
+        // Where each write is synced, some of the places have to do.
+        let step = if every_store()[backend].0 == "memory" { 1 } else { 9 };
+        for writes in (0_u64..).step_by(step) {
             let (scheme, inner, _folder) = every_store().swap_remove(backend);
             let what = format!("{scheme}, cut off behind {writes} writes");
             let woods = woods(&*inner);
