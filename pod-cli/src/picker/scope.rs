@@ -57,7 +57,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("main/.git/modules/module")).unwrap();
         fs::create_dir_all(&module).unwrap();
         fs::write(module.join(".git"), "gitdir: ../.git/modules/module\n").unwrap();
-        assert_eq!(repository(&module), [module.clone()]);
+        assert_eq!(repository(&module), std::slice::from_ref(&module));
         assert_eq!(repository(&folder.path().join("nowhere")), Vec::<PathBuf>::new());
     }
 }
