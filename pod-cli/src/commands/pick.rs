@@ -22,6 +22,7 @@ pub(super) fn run(app: &App, arguments: &PickArgs) -> Result<u8> {
         height: arguments.height,
         select_one: arguments.select_1,
         exit_empty: arguments.exit_0,
+        may_draw: may_draw(app),
     };
     match choose(app, &options)? {
         Ended::Chosen(segment) => print(app, arguments, segment),
@@ -39,8 +40,7 @@ pub(super) enum Ended {
 
 /// Lets somebody choose a segment. A turn that was chosen is forked at.
 pub(super) fn choose(app: &App, options: &PickOptions) -> Result<Ended> {
-    let may_draw = io::stdin().is_terminal() && app.terminal.can_draw();
-    if !(may_draw || options.select_one || options.exit_empty) {
+    if !(options.may_draw || options.select_one || options.exit_empty) {
         return Err(no_terminal());
     }
     let library = Library::for_reading(app)?;
@@ -51,13 +51,17 @@ pub(super) fn choose(app: &App, options: &PickOptions) -> Result<Ended> {
         Picked::Place(choice) => Ended::Chosen(choice.segment),
         Picked::Watch(choice) => Ended::Code(log::run(app, &LogArgs::following(choice.segment))?),
         Picked::Repair(choice) => Ended::Code(repair::run(app, &RepairArgs::of(choice.session))?),
-        Picked::Nothing => Ended::Code(exit::CANCELLED),
-        Picked::Cancelled => Ended::Code(exit::CANCELLED),
+        Picked::Undrawn => return Err(no_terminal()),
+        Picked::Nothing | Picked::Cancelled => Ended::Code(exit::CANCELLED),
     })
 }
 
-/// What a picker without a terminal answers.
-pub(super) fn no_terminal() -> CliError {
+/// Whether somebody can press keys and see what they do.
+pub(super) fn may_draw(app: &App) -> bool {
+    io::stdin().is_terminal() && app.terminal.can_draw()
+}
+
+fn no_terminal() -> CliError {
     App::usage("the picker needs a terminal", "`pod list --json` lists conversations for programs")
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct PickOptions {
     pub(crate) select_one: bool,
     /// Leave if none matches.
     pub(crate) exit_empty: bool,
+    /// There is a terminal to draw on.
+    pub(crate) may_draw: bool,
 }
 
 /// How it ended.
@@ -58,6 +60,8 @@ pub(crate) enum Picked {
     Watch(Choice),
     /// A damaged conversation was picked to be repaired.
     Repair(Choice),
+    /// There is nothing to draw on, and more than one that matches, or none.
+    Undrawn,
     /// Without a choice.
     Nothing,
     /// By Ctrl-C.
@@ -88,6 +92,9 @@ pub(crate) fn run(app: &App, library: Library, options: &PickOptions) -> Result<
         // Which of them are from here is found out with the rest.
         let rows = first.rows.into_iter().map(|summary| PickerRow { summary, scope: Scope::Here, compacted: false });
         picker.load(rows.collect(), false);
+    }
+    if !options.may_draw {
+        return Ok(Picked::Undrawn);
     }
     let (worker, news) = Worker::start(library, now, app.folder().map(str::to_owned));
     let mut screen = Screen::open(options.height)?;

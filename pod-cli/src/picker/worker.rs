@@ -54,7 +54,7 @@ impl Worker {
     pub(super) fn start(library: Library, now: TimestampMs, folder: Option<String>) -> (Self, Receiver<News>) {
         let (questions, asked) = mpsc::channel();
         let (told, news) = mpsc::channel();
-        thread::spawn(move || Thread { library, now, folder, asked, told }.run());
+        thread::spawn(move || Thread { library, now, folder, asked, told, searched: None }.run());
         (Self { questions }, news)
     }
 
@@ -78,10 +78,12 @@ struct Thread {
     folder: Option<String>,
     asked: Receiver<Question>,
     told: Sender<News>,
+    /// The newest search, which is answered again while texts are read.
+    searched: Option<(u64, String)>,
 }
 
 impl Thread {
-    fn run(self) {
+    fn run(mut self) {
         let all = ListQuery {
             kind: KindFilter::All,
             archived: ArchivedFilter::All,
@@ -101,6 +103,11 @@ impl Thread {
                     if texts_left {
                         let read = self.library.index.read_texts(&*self.library.store, &mut SearchProgress::default());
                         texts_left = read.unwrap_or(false);
+                        if let Some((number, text)) = self.searched.clone()
+                            && let Err(error) = self.search(number, &text)
+                        {
+                            self.fail(&error);
+                        }
                         continue;
                     }
                     match self.asked.recv() {
@@ -126,7 +133,7 @@ impl Thread {
         self.tell(News::Event(Event::Failed(error.report().message)));
     }
 
-    fn answer(&self, question: Question) -> Result<()> {
+    fn answer(&mut self, question: Question) -> Result<()> {
         match question {
             Question::Preview(choice) => {
                 let lines = preview(&*self.library.store, choice, PREVIEW_MESSAGES)?;
@@ -136,7 +143,10 @@ impl Thread {
                 let (segments, turns) = self.tree(session)?;
                 self.tell(News::Event(Event::Tree { session, segments, turns }));
             }
-            Question::Do(Action::Search { number, text }) => self.search(number, &text)?,
+            Question::Do(Action::Search { number, text }) => {
+                self.search(number, &text)?;
+                self.searched = Some((number, text));
+            }
             Question::Do(Action::Rename { session, title }) => {
                 self.organiser().rename(session, &title)?;
                 self.tell_changed(&[session], "renamed")?;
