@@ -9,6 +9,8 @@
 //! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
 //! * [`plan_compaction`] says what a compaction keeps and what its summary has to tell; [`compact`](compact()) does it.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
+//! * [`SessionWriter`] writes for a runtime that must not wait: it queues, leases, and forks where somebody else went on.
+//! * [`BranchTail`] follows a conversation while it is written, [`live`](live()) says by whom.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
 //! * [`valid_history`] is how a model is given a history, [`history_faults`] what a provider would refuse in one.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
@@ -71,14 +73,17 @@ pub mod query;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod time;
 #[cfg(feature = "index")]
 mod tombstone;
 mod transcript;
 mod valid;
+mod writer;
 
 pub use backend::{
-    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, lock_holders, open, register,
+    salvage_into, schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};
@@ -87,7 +92,7 @@ pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, 
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
-pub use live::{live_writer, refuse_live};
+pub use live::{Live, live, refuse_live};
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };
@@ -98,6 +103,7 @@ pub use segment::{
     save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
 };
 pub use state::{SegmentHead, SegmentState};
+pub use tail::{BranchTail, Following};
 #[cfg(feature = "index")]
 pub use tombstone::{MovedPoint, Tombstone};
 pub use transcript::{
@@ -105,3 +111,7 @@ pub use transcript::{
     transcript,
 };
 pub use valid::{BEGINS, INTERRUPTED, valid_history};
+pub use writer::{
+    Clock, Landed, NotQueued, OnLive, Outcome, Room, SessionWriter, Submission, Ticket, Unfinished, WriteError,
+    WriterOptions,
+};

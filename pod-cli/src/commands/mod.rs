@@ -5,6 +5,7 @@ mod compact;
 mod completions;
 mod damage;
 mod doctor;
+mod follow;
 mod fork;
 mod gc;
 mod home;

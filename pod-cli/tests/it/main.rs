@@ -6,6 +6,7 @@ mod bad_input;
 mod compact;
 mod doctor;
 mod fixture;
+mod follow;
 mod fork;
 mod harness;
 mod help;
