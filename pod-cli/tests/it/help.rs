@@ -11,7 +11,6 @@ fn help_of_the_program_and_of_every_command() {
         "list",
         "search",
         "show",
-        "search",
         "segments",
         "log",
         "fork",
