@@ -33,7 +33,7 @@ mod trace;
 mod watch;
 
 pub use backend::{Backend, BackendInfo};
-pub use call::{NewBody, NewEntry};
+pub use call::{NewBody, NewEntry, Serialized};
 pub use entry::{
     BlobRef, ConfigChanged, Content, Extension, HistoryItem, HistoryRef, Item, ItemEntry, LlmUsage, LogEntry, Part,
     Role, RunCompleted, RunErrored, SegmentMeta, SegmentOrigin, SegmentStart, SessionConfig, SessionKind, SystemItem,

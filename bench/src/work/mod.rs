@@ -2,7 +2,10 @@
 
 #[cfg(feature = "engines")]
 pub mod append;
+pub mod import;
+pub mod list;
 pub mod open;
 pub mod read;
 #[cfg(feature = "engines")]
 pub mod sync;
+pub mod verify;

@@ -10,6 +10,7 @@ use store_core::{MemoryStore, TimestampMs};
 
 use super::detect::{self, Detected, FoundFile};
 use super::feed::{self, Feed};
+use super::fresh::Fresh;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::writer::{Target, Writer};
@@ -70,10 +71,12 @@ impl Conversations {
     pub fn hold_anything(&self) -> Result<bool> {
         let store = MemoryStore::new();
         let index = Index::open(&store)?;
+        let fresh = Fresh::alone(&store, &index);
         for Job { path, head } in &self.jobs {
             let (source, parent, parent_call, continues) = (path.display().to_string(), None, None, None);
-            let (store, index) = (&store, &index);
-            let target = Target { store, index, head, source, parent, parent_call, continues, now: head.birth_ms };
+            let (store, index, fresh) = (&store, &index, &fresh);
+            let target =
+                Target { store, index, fresh, head, source, parent, parent_call, continues, now: head.birth_ms };
             let mut writer = Writer::new(target)?;
             let Ok(mut feed) = Feed::open(path, head) else { continue };
             let mut read = feed.whole_lines(&mut writer, feed::Until::Begun);

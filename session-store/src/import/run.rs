@@ -1,6 +1,5 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use store_core::{Backend, FactScope, Seq, SessionId, Store, StoreError, Timestam
 use super::codex;
 use super::feed::failure;
 use super::find::{Conversations, Job};
+use super::fresh::Fresh;
 use super::inner::Inner;
 use super::passage;
 use super::record::{Agent, FileHead, ForkHint};
@@ -16,12 +16,11 @@ use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
 use super::walk::Place;
-use super::writer::{self, Cursor, Outcome, Target};
+use super::writer::{self, Cursor, Target};
 use crate::error::{Result, SessionError};
 use crate::facts::{SessionFacts, StoreFact};
 use crate::index::Index;
 use crate::leaf;
-use crate::segment::SegmentLocation;
 
 /// How many records of a parent are read at once.
 const BATCH_RECORDS: usize = 256;
@@ -99,11 +98,14 @@ impl Importer<'_> {
         let Conversations { jobs, mut report } = conversations;
         let removed = self.tombstones()?;
         self.index.refresh(self.store)?;
-        let run = Run::new(*self, &jobs, removed);
-        for (done, job) in jobs.iter().enumerate() {
-            progress(Progress { done, files: jobs.len(), path: &job.path });
-            run.file(job).into_iter().for_each(|file| report.add(file));
-        }
+        Fresh::beside(self.store, self.index, |fresh| {
+            let run = Run { importer: *self, births: births(&jobs), removed, fresh };
+            for (done, job) in jobs.iter().enumerate() {
+                progress(Progress { done, files: jobs.len(), path: &job.path });
+                run.file(job).into_iter().for_each(|file| report.add(file));
+            }
+            fresh.bring_in()
+        })?;
         self.index.refresh(self.store)?;
         Ok(report)
     }
@@ -126,32 +128,11 @@ struct Run<'a> {
     importer: Importer<'a>,
     births: HashMap<(Agent, String), SessionId>,
     removed: BTreeSet<String>,
-    /// What was written since the index was brought up to date.
-    touched: RefCell<Vec<SegmentLocation>>,
+    /// What was written that the index does not know yet.
+    fresh: &'a Fresh<'a>,
 }
 
-impl<'a> Run<'a> {
-    fn new(importer: Importer<'a>, jobs: &[Job], removed: BTreeSet<String>) -> Self {
-        Self { importer, births: births(jobs), removed, touched: RefCell::default() }
-    }
-
-    /// Brings into the index what the run has written, and nothing else: what others write meanwhile can wait for the end.
-    fn refresh(&self) -> Result<()> {
-        let touched = std::mem::take(&mut *self.touched.borrow_mut());
-        if touched.is_empty() {
-            return Ok(());
-        }
-        self.importer.index.refresh_segments(self.importer.store, &touched).map(drop)
-    }
-
-    fn touch(&self, outcome: &Outcome) {
-        if outcome.entries > 0 || outcome.said {
-            let segments = outcome.segments.iter();
-            let session_id = outcome.session;
-            self.touched.borrow_mut().extend(segments.map(|id| SegmentLocation { session_id, segment_id: *id }));
-        }
-    }
-
+impl Run<'_> {
     /// What came of the file's conversation, and of the sub-agents among its records.
     fn file(&self, job: &Job) -> Vec<ImportedFile> {
         if self.removed.contains(&job.head.native_id) {
@@ -169,11 +150,11 @@ impl<'a> Run<'a> {
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
         let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
         let head = &job.head;
-        // Copies, points that are continued and parents are looked up there.
-        if head.agent == Agent::Claude || head.fork != ForkHint::None || head.parent.is_some() {
-            self.refresh()?;
-        }
         let session = writer::session_id(head);
+        // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
+        if head.fork != ForkHint::None || head.parent.is_some() || self.fresh.holds(session) {
+            self.fresh.bring_in()?;
+        }
         let continues = writer::reference_origin(store, index, head)?;
         if let Some(file) = self.unchanged(job, session, continues)? {
             return Ok(vec![file]);
@@ -181,13 +162,14 @@ impl<'a> Run<'a> {
         let (parent, parent_call) = self.parent_of(head)?;
         let source = job.path.display().to_string();
         let now = self.importer.now;
-        let target = Target { store, index, head, source, parent, parent_call, continues, now };
+        let fresh = self.fresh;
+        let target = Target { store, index, fresh, head, source, parent, parent_call, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
             Ok(())
         })?;
-        self.touch(&outcome);
+        self.fresh.wrote(&outcome)?;
         Ok(std::iter::once(ImportedFile::came_of(&job.path, head, outcome)).chain(inner).collect())
     }
 
@@ -197,16 +179,17 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         }
         let Importer { store, index, now } = self.importer;
-        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads };
+        let fresh = self.fresh;
+        let inner = Inner { store, index, fresh, now, path: &job.path, head: &job.head, heads };
         let outcomes = inner.import(&self.removed)?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
             Some(outcome) => {
-                self.touch(&outcome);
-                ImportedFile::came_of(&job.path, head, outcome)
+                self.fresh.wrote(&outcome)?;
+                Ok(ImportedFile::came_of(&job.path, head, outcome))
             }
-            None => ImportedFile::of(&job.path, head, ImportStatus::Removed),
+            None => Ok(ImportedFile::of(&job.path, head, ImportStatus::Removed)),
         });
-        Ok(files.collect())
+        files.collect()
     }
 
     /// The session and the call that started a sub-agent.

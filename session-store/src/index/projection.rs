@@ -57,6 +57,16 @@ impl Index {
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
+    /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
+    pub(crate) fn second_handle(&self) -> Option<Self> {
+        let inner = self.lock();
+        let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
+        let opened = schema::open_second(path, &inner.identity).ok()?;
+        Some(Self {
+            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false }),
+        })
+    }
+
     /// A copy of it that is thrown away, to be fed with what will not be kept.
     ///
     /// # Errors

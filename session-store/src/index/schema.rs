@@ -194,15 +194,29 @@ fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-fn open_file(path: &Path, identity: &str) -> rusqlite::Result<Connection> {
-    let bytes = prepare_file(path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut db = Connection::open_with_flags(path, flags)?;
+    let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_WAIT)?;
     configure(&db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "cell_size_check", true)?;
+    Ok(db)
+}
+
+/// A second connection to tables that this process has open and has checked.
+pub(super) fn open_second(path: &Path, identity: &str) -> rusqlite::Result<Opened> {
+    let db = connect(path)?;
+    if is_current(&db, identity)? {
+        return Ok(Opened { db, path: Some(path.to_owned()) });
+    }
+    Err(rusqlite::Error::InvalidQuery)
+}
+
+fn open_file(path: &Path, identity: &str) -> rusqlite::Result<Connection> {
+    let bytes = prepare_file(path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let mut db = connect(path)?;
     if is_current(&db, identity)? {
         if bytes <= CHECKED_BYTES_MAX {
             check_pages(&db)?;

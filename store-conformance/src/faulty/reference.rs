@@ -21,6 +21,7 @@ pub(super) struct Reference(MemoryStore);
 pub(super) const fn text_bytes(entry: &NewEntry) -> u64 {
     match &entry.body {
         NewBody::Text(text) => text.len() as u64,
+        NewBody::Serialized(serialized) => serialized.text().len() as u64,
         NewBody::Typed(_) => 0,
     }
 }

@@ -8,9 +8,11 @@ use std::collections::HashSet;
 
 use store_core::{LogEntry, Record, SegmentId, Seq, SessionId, Store, TimestampMs};
 
+use super::Target;
 use super::beginning::Beginning;
 use crate::error::Result;
-use crate::import::record::{Agent, FileHead, ForkHint, Parent, Step};
+use crate::import::fresh::Fresh;
+use crate::import::record::{Agent, ForkHint, Parent, Step};
 use crate::import::walk::Place;
 use crate::index::{Index, RecordHome};
 use crate::lineage::lineage;
@@ -44,17 +46,12 @@ pub(super) enum Copies<'a> {
 
 impl<'a> Copies<'a> {
     /// What the file of this head may hold copies of.
-    pub(super) fn new(
-        store: &'a dyn Store,
-        index: &'a Index,
-        head: &FileHead,
-        session: SessionId,
-        exists: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(target: &Target<'a>, session: SessionId, exists: bool) -> Result<Self> {
+        let Target { store, index, fresh, head, .. } = *target;
         let by_id = |family| {
-            let (agent, last) = (head.agent, None);
+            let (agent, last, own) = (head.agent, None, None);
             let rank = (session.timestamp_ms(), head.native_id.clone());
-            Self::ById(ById { store, index, agent, session, rank, family, last })
+            Self::ById(ById { store, fresh, agent, session, rank, family, last, own })
         };
         match (head.agent, &head.fork) {
             // A copy of it has its native id.
@@ -138,7 +135,7 @@ fn continues_another(store: &dyn Store, session: SessionId) -> Result<bool> {
 /// Copies that have the ids of their originals.
 pub(super) struct ById<'a> {
     store: &'a dyn Store,
-    index: &'a Index,
+    fresh: &'a Fresh<'a>,
     agent: Agent,
     session: SessionId,
     /// The conversation's birth and native id: originals stand in earlier ones. A younger one that was imported first has
@@ -148,6 +145,8 @@ pub(super) struct ById<'a> {
     family: Option<HashSet<SessionId>>,
     /// The last record, if it was a copy.
     last: Option<String>,
+    /// The last record, if it was none.
+    own: Option<String>,
 }
 
 impl ById<'_> {
@@ -164,6 +163,9 @@ impl ById<'_> {
         if self.last.as_ref() == Some(&record) && !matches!(step, Step::Entries { .. }) {
             return Ok(Copied::Held);
         }
+        if self.own.as_ref() == Some(&record) && !matches!(step, Step::Entries { .. }) {
+            return Ok(Copied::own(step));
+        }
         let home = self.home(&record, ts)?;
         let home = match (&step, home) {
             (Step::Entries { parent, .. }, Some(at)) if self.agent == Agent::Pi => {
@@ -173,8 +175,10 @@ impl ById<'_> {
         };
         let Some(at) = home else {
             self.last = None;
+            self.own = Some(record);
             return Ok(Copied::own(step));
         };
+        self.own = None;
         self.last = Some(record.clone());
         Ok(Copied::Copy { record, line, at })
     }
@@ -185,7 +189,7 @@ impl ById<'_> {
         if self.agent == Agent::Claude && record.parse::<SegmentId>().is_err() {
             return Ok(None);
         }
-        let homes = self.index.record_homes(self.agent.name(), record)?;
+        let homes = self.fresh.record_homes(self.agent.name(), record)?;
         if homes.iter().any(|home| home.session_id == self.session) {
             return Ok(None);
         }

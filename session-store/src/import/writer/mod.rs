@@ -90,7 +90,7 @@ impl<'a> Writer<'a> {
         Ok(Self {
             session,
             log: Log::new(target.store, session, exists, format!("{}{}", target.head.agent, target.head.native_id)),
-            copies: Copies::new(target.store, target.index, target.head, session, exists)?,
+            copies: Copies::new(&target, session, exists)?,
             at,
             folds,
             keys: Keys::default(),

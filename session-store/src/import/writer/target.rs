@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use store_core::{SegmentMeta, SegmentStart, SessionId, Store, TimestampMs};
 
+use crate::import::fresh::Fresh;
 use crate::import::record::FileHead;
 use crate::import::walk::Place;
 use crate::index::Index;
@@ -36,6 +37,8 @@ impl Tally {
 pub(in crate::import) struct Target<'a> {
     pub(in crate::import) store: &'a dyn Store,
     pub(in crate::import) index: &'a Index,
+    /// What the run has written that the index may not know.
+    pub(in crate::import) fresh: &'a Fresh<'a>,
     pub(in crate::import) head: &'a FileHead,
     pub(in crate::import) source: String,
     /// The session that a sub-agent was started in.
