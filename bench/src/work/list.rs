@@ -23,10 +23,10 @@ const CHANGED: u64 = 100;
 /// Those of the stores and of the program.
 pub fn contest(setting: &Setting, sessions: u64, pod: &Pod) -> Result<Vec<Outcome>> {
     let place = tempfile::Builder::new().prefix("list-").tempdir_in(&setting.folder)?;
+    let mut stores = Vec::new();
     let mut warm = Contest::new(format!("list {ROWS} of {sessions} sessions, open store and index"), 1);
     let mut whole = Contest::new(format!("list {ROWS} of {sessions} sessions, whole command"), 1);
     let mut changed = Contest::new(format!("the same, {CHANGED} logs changed since"), 1);
-    let mut stores = Vec::new();
     for kind in KINDS {
         let own = place.path().join(kind.name().trim_matches('*'));
         std::fs::create_dir(&own)?;

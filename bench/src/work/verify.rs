@@ -20,6 +20,12 @@ use crate::{Result, entries};
 /// Those of the stores.
 pub fn contest(setting: &Setting, count: u64) -> Result<Outcome> {
     let place = tempfile::Builder::new().prefix("verify-").tempdir_in(&setting.folder)?;
+    let mut stores = Vec::new();
+    for kind in KINDS {
+        let own = place.path().join(kind.name().trim_matches('*'));
+        std::fs::create_dir(&own)?;
+        stores.push((kind, prepare(kind, &own, count)?));
+    }
     let texts = entries::texts(0, count)?;
     let bytes = texts.concat().into_bytes();
     let mut contest = Contest::new(format!("verify {count} entries of one segment"), count)
@@ -39,12 +45,6 @@ pub fn contest(setting: &Setting, count: u64) -> Result<Outcome> {
             black_box(head);
             Ok(begun.elapsed())
         });
-    let mut stores = Vec::new();
-    for kind in KINDS {
-        let own = place.path().join(kind.name().trim_matches('*'));
-        std::fs::create_dir(&own)?;
-        stores.push((kind, prepare(kind, &own, count)?));
-    }
     for (kind, (store, session, segment)) in &stores {
         for threads in [1, 0] {
             let how = if threads == 1 { ", one thread" } else { "" };
