@@ -4,12 +4,15 @@
 //! tears a write, loses what was not synced or runs full is a few dozen lines, and everything above it can be
 //! tested against that. Nothing here knows what a file is for.
 
+mod medium;
+
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, DirEntry, File, FileType, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a file is opened. No mode follows a symbolic link in the last place of a path, and none truncates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +219,27 @@ pub trait Disk: Debug + Send + Sync {
 pub struct OsDisk;
 
 #[derive(Debug)]
-struct OsFile(File);
+struct OsFile {
+    file: File,
+    /// Whether a lock of this descriptor is to be given back.
+    is_locked: AtomicBool,
+}
+
+impl OsFile {
+    fn note_locked(&self, locked: bool) {
+        self.is_locked.store(locked, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OsFile {
+    /// A process that another thread is just starting has a copy of the descriptor until it runs its own program, and the kernel
+    /// drops a lock with the last copy.
+    fn drop(&mut self) {
+        if *self.is_locked.get_mut() {
+            let _ = self.file.unlock();
+        }
+    }
+}
 
 fn kind_of(file_type: FileType) -> FileKind {
     if file_type.is_file() {
@@ -241,56 +264,60 @@ fn stat_of(metadata: &Metadata) -> FileStat {
 
 impl DiskFile for OsFile {
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&self.0).write(bytes)
+        (&self.file).write(bytes)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        self.file.read_at(buffer, offset)
     }
 
     fn stat(&self) -> io::Result<FileStat> {
-        Ok(stat_of(&self.0.metadata()?))
+        Ok(stat_of(&self.file.metadata()?))
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
     }
 
     fn set_writable(&self, writable: bool) -> io::Result<()> {
-        self.0.set_permissions(Permissions::from_mode(if writable { 0o600 } else { 0o400 }))
+        self.file.set_permissions(Permissions::from_mode(if writable { 0o600 } else { 0o400 }))
     }
 
     fn sync_file(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn lock(&self, kind: LockKind) -> io::Result<()> {
         loop {
             let locked = match kind {
-                LockKind::Shared => self.0.lock_shared(),
-                LockKind::Exclusive => self.0.lock(),
+                LockKind::Shared => self.file.lock_shared(),
+                LockKind::Exclusive => self.file.lock(),
             };
             match locked {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
+                done => return done.inspect(|()| self.note_locked(true)),
             }
         }
     }
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
         let locked = match kind {
-            LockKind::Shared => self.0.try_lock_shared(),
-            LockKind::Exclusive => self.0.try_lock(),
+            LockKind::Shared => self.file.try_lock_shared(),
+            LockKind::Exclusive => self.file.try_lock(),
         };
         match locked {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.note_locked(true);
+                Ok(true)
+            }
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
     fn unlock(&self) -> io::Result<()> {
-        self.0.unlock()
+        self.note_locked(false);
+        self.file.unlock()
     }
 }
 
@@ -313,7 +340,7 @@ impl Disk for OsDisk {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Box::new(OsFile(file)))
+        Ok(Box::new(OsFile { file, is_locked: AtomicBool::default() }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
@@ -349,7 +376,7 @@ impl Disk for OsDisk {
     }
 
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {
-        let remote = is_remote(&rustix::fs::statfs(folder)?);
+        let remote = medium::is_remote(&rustix::fs::statfs(folder)?);
         Ok(if remote { Medium::Remote } else { Medium::Local })
     }
 
@@ -361,34 +388,4 @@ impl Disk for OsDisk {
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Some(name).filter(|name| !name.is_empty())
     }
-}
-
-/// The filesystem types whose locks and syncs depend on somebody else, by their numbers in statfs(2).
-#[cfg(target_os = "linux")]
-fn is_remote(stat: &rustix::fs::StatFs) -> bool {
-    const NFS: u64 = 0x6969;
-    const SMB: u64 = 0x517B;
-    const CIFS: u64 = 0xFF53_4D42;
-    const SMB2: u64 = 0xFE53_4D42;
-    const FUSE: u64 = 0x6573_5546;
-    const PLAN9: u64 = 0x0102_1997;
-    const AFS: u64 = 0x5346_414F;
-    const CODA: u64 = 0x7375_7245;
-    const CEPH: u64 = 0x00C3_6400;
-    // The number is 32 bits wide; some architectures widen it with its sign.
-    let number = u64::try_from(i128::from(stat.f_type) & 0xFFFF_FFFF).unwrap_or_default();
-    [NFS, SMB, CIFS, SMB2, FUSE, PLAN9, AFS, CODA, CEPH].contains(&number)
-}
-
-/// The filesystem types whose locks and syncs depend on somebody else, by their names in statfs(2).
-#[cfg(target_os = "macos")]
-fn is_remote(stat: &rustix::fs::StatFs) -> bool {
-    let name: String =
-        stat.f_fstypename.iter().map(|byte| char::from(byte.cast_unsigned())).take_while(|c| *c != '\0').collect();
-    ["nfs", "smbfs", "cifs", "afpfs", "webdav", "ftp"].contains(&name.as_str()) || name.contains("fuse")
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn is_remote(_stat: &rustix::fs::StatFs) -> bool {
-    false
 }

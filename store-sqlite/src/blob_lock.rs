@@ -4,7 +4,7 @@
 //! A lock of the database would not do: a guard outlives the transaction that put the blob. The kernel drops this one with the
 //! process.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -12,20 +12,21 @@ use rustix::fs::OFlags;
 use store_core::{Result, StoreError};
 
 use crate::disk::{FILE_MODE, Place};
+use crate::lock_file::LockFile;
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
 pub(crate) struct BlobLock {
-    _file: File,
+    _file: LockFile,
 }
 
-fn open(place: &Place) -> Result<(PathBuf, File)> {
+fn open(place: &Place) -> Result<(PathBuf, LockFile)> {
     let path = place.beside(".blobs");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
     options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     match options.open(&path) {
-        Ok(file) => Ok((path, file)),
+        Ok(file) => Ok((path, file.into())),
         Err(error) => Err(StoreError::io("open", &path, error)),
     }
 }

@@ -21,6 +21,7 @@ use store_core::{Durability, Lease, LeaseHolder, SegmentId, SessionId, StoreErro
 use crate::connection::Connections;
 use crate::disk::{FILE_MODE, Place};
 use crate::error::Result;
+use crate::lock_file::LockFile;
 use crate::{read, row};
 
 /// More than a lease says: a holder's text with every byte escaped, and a host's name.
@@ -41,14 +42,14 @@ enum Missing {
 /// The lock on a lease's file. Dropping it gives the lease up.
 pub(crate) struct HeldLease {
     path: PathBuf,
-    file: File,
+    file: LockFile,
 }
 
 impl HeldLease {
     fn write(&self, holder: &LeaseHolder) -> Result<()> {
         let mut text = serde_json::to_vec(holder).map_err(StoreError::backend)?;
         text.push(b'\n');
-        let written = self.file.set_len(0).and_then(|()| (&self.file).write_all(&text));
+        let written = self.file.set_len(0).and_then(|()| (&*self.file).write_all(&text));
         Ok(written.map_err(|error| StoreError::io("write", &self.path, error))?)
     }
 
@@ -72,14 +73,14 @@ impl Drop for HeldLease {
     }
 }
 
-fn open(path: &Path, missing: Missing) -> Result<Option<File>> {
+fn open(path: &Path, missing: Missing) -> Result<Option<LockFile>> {
     let mut options = OpenOptions::new();
     options.read(true).mode(FILE_MODE).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     if missing == Missing::Make {
         options.write(true).create(true).truncate(false);
     }
     match options.open(path) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => Ok(Some(file.into())),
         Err(error) if error.kind() == ErrorKind::NotFound && missing == Missing::Leave => Ok(None),
         Err(error) => Err(StoreError::io("open", path, error).into()),
     }

@@ -41,6 +41,7 @@ mod group;
 mod health;
 mod integrity;
 mod lease;
+mod lock_file;
 mod open;
 mod read;
 mod row;

@@ -1,6 +1,6 @@
 //! Who has the database open: a lock file beside it, shared by who writes beside others, exclusive for who needs the store alone.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use store_core::{Result, StoreError};
 
 use crate::disk::{FILE_MODE, Place};
+use crate::lock_file::LockFile;
 
 /// How long the lock is waited for: as long as a hold may be in the way that only passes over into another.
 const LOCK_WAIT: Duration = Duration::from_millis(200);
@@ -28,7 +29,7 @@ pub(crate) enum Hold {
 #[derive(Debug)]
 pub(crate) struct StoreLock {
     path: PathBuf,
-    file: File,
+    file: LockFile,
 }
 
 impl StoreLock {
@@ -39,7 +40,7 @@ impl StoreLock {
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let file = options.open(&path).map_err(|error| StoreError::io("open", &path, error))?;
-        Ok(Self { path, file })
+        Ok(Self { path, file: file.into() })
     }
 
     /// Takes the lock alone for a store that nobody may write meanwhile; makes no lock file where none is.
@@ -48,7 +49,7 @@ impl StoreLock {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let lock = match options.open(&path) {
-            Ok(file) => Self { path, file },
+            Ok(file) => Self { path, file: file.into() },
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("open", &path, error)),
         };

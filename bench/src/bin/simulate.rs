@@ -1,10 +1,9 @@
 //! Loses the power under the filesystem store, at every call of fixed scripts and under as many seeds as asked for.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to whoever started it")]
 
-use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use store_fs::simulate::{Failure, Fault, Script, Simulation, Tally};
@@ -43,51 +42,66 @@ fn main() -> ExitCode {
         failed_syncs: !arguments.no_failed_syncs,
         ..Simulation::default()
     };
-    let mut tally = Tally::default();
-    let fixed = if arguments.seed.is_none() { run_fixed(&simulation, &mut tally) } else { Ok(()) };
-    let first = arguments.seed.unwrap_or_default();
-    let done = fixed.and_then(|()| {
-        run_seeds(&simulation, first..first + arguments.seeds, arguments.threads).map(|seeds| tally.add(&seeds))
-    });
+    let (tally, failure) = run(&simulation, &tasks(&arguments), arguments.threads);
     println!("{tally}");
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
             eprintln!("{failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run_fixed(simulation: &Simulation, tally: &mut Tally) -> Result<(), Failure> {
-    for script in Script::fixed() {
-        tally.add(&simulation.crash_everywhere(&script)?);
-        for fault in [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync] {
-            tally.add(&simulation.fail_everywhere(&script, fault)?);
-        }
-    }
-    tally.add(&simulation.crash_everywhere_with_holes(DISKS_WITH_HOLES)?);
-    Ok(())
+/// A part of the work that does not depend on any other.
+#[derive(Clone, Debug)]
+enum Task {
+    CrashEverywhere(Script),
+    FailEverywhere(Script, Fault),
+    CrashEverywhereWithHoles,
+    Random(u64),
 }
 
-fn run_seeds(simulation: &Simulation, seeds: Range<u64>, threads: u64) -> Result<Tally, Failure> {
-    let next = AtomicU64::new(seeds.start);
-    let stopped = AtomicBool::new(false);
+fn tasks(arguments: &Arguments) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    if arguments.seed.is_none() {
+        for script in Script::fixed() {
+            let faults = [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync];
+            tasks.push(Task::CrashEverywhere(script.clone()));
+            tasks.extend(faults.map(|fault| Task::FailEverywhere(script.clone(), fault)));
+        }
+        tasks.push(Task::CrashEverywhereWithHoles);
+    }
+    let first = arguments.seed.unwrap_or_default();
+    tasks.extend((first..first + arguments.seeds).map(Task::Random));
+    tasks
+}
+
+impl Task {
+    fn run(&self, simulation: &Simulation) -> Result<Tally, Failure> {
+        match self {
+            Self::CrashEverywhere(script) => simulation.crash_everywhere(script),
+            Self::FailEverywhere(script, fault) => simulation.fail_everywhere(script, *fault),
+            Self::CrashEverywhereWithHoles => simulation.crash_everywhere_with_holes(DISKS_WITH_HOLES),
+            Self::Random(seed) => simulation.random(*seed),
+        }
+    }
+}
+
+/// Runs the tasks until one fails; and what was tried until then.
+fn run(simulation: &Simulation, tasks: &[Task], threads: u64) -> (Tally, Option<Failure>) {
+    let next = AtomicUsize::new(0);
     let found = Mutex::new((Tally::default(), None));
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                while !stopped.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    let done = simulation.random(seed);
-                    let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let done = task.run(simulation);
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     match done {
                         Ok(tally) => found.0.add(&tally),
                         Err(failure) => {
-                            stopped.store(true, Ordering::Relaxed);
+                            next.store(tasks.len(), Ordering::Relaxed);
                             found.1.get_or_insert(failure);
                         }
                     }
@@ -95,6 +109,5 @@ fn run_seeds(simulation: &Simulation, seeds: Range<u64>, threads: u64) -> Result
             });
         }
     });
-    let (tally, failure) = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    failure.map_or(Ok(tally), Err)
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

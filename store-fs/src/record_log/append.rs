@@ -2,6 +2,10 @@
 //!
 //! One write takes the whole call. If the medium takes only a part, the part is taken back before the lock is given
 //! up; if the process dies in between, `more` and the checksum tell the next reader, and the next writer cleans up.
+//!
+//! A part is never gone on with by a second write. Of a line in two writes a power loss can take the few bytes that share a
+//! sector with the first, and keep what follows: too few zeros to be told from damage. The price is that a call which the
+//! medium took in parts costs a sync and a second try.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,12 +15,14 @@ use store_core::codec::{LineFields, LogContext, encode_line};
 use store_core::group_commit::Poisoned;
 use store_core::{Position, Result, Seq, StoreError};
 
-use super::{End, FileLock, Known, Place, RecordLog, Writer, lock_mutex};
+use super::{End, FileLock, Known, RecordLog, Writer, lock_mutex};
 use crate::disk::{DiskFile, FileStat, LockKind};
 use crate::error::At as _;
 
 /// What stands behind the checksum's digits at the end of a line.
 const LINE_CLOSE: &[u8] = b"\"}\n";
+/// How often a call is written that the medium takes only a part of without saying why.
+const TRIES_MAX: usize = 3;
 
 /// A line that is to be written.
 #[derive(Clone, Copy, Debug)]
@@ -166,8 +172,10 @@ impl Locked<'_> {
         let end = self.known.end;
         // What cannot be read whole is read again from the start by the next who asks.
         let mut keys = self.writer.keys.take().filter(|keys| keys.through <= end.seq).unwrap_or_default();
-        keys.collect(&view, &end)?;
-        self.writer.keys.insert(keys).find(&view, &end, key)
+        keys.collect(&*self.log.disk, &view, &end)?;
+        let found = keys.find(&view, &end, key)?;
+        self.writer.keys = Some(keys);
+        Ok(found)
     }
 
     /// The lines of one call, of which there is at least one, as they follow the log's end.
@@ -193,23 +201,17 @@ impl Locked<'_> {
         self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
         self.writer.known = Some(self.known);
         let End { bytes: start, seq: before, .. } = self.known.end;
-        let missing = append_call(&*self.log.file, start, &call.buffer)
-            .inspect_err(|_| {
-                self.writer.known = None;
-                // What was taken back must not come back in the middle of what is written next.
-                let _ = self.log.sync_or_poison();
-            })
-            .at("append to", &self.log.name.path)?;
+        let missing = self.log.append_call(start, &call.buffer).inspect_err(|_| self.writer.known = None)?;
         if let Some(mark) = call.mark {
             self.log.shared.said(mark);
         }
-        let positions: Vec<Position> = call.written.iter().map(|(position, _)| *position).collect();
+        let positions = call.written.clone();
         let bytes = start + (call.buffer.len() - missing.len()) as u64;
         let last = positions.last().copied().unwrap_or(self.known.end.position());
         self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing, hole: false } };
         self.writer.known = Some(self.known);
         if let Some(keys) = self.writer.keys.as_mut().filter(|keys| keys.through == before) {
-            keys.add(call, Place { part: self.log.name.part, offset: start }, last.seq);
+            keys.add(&*self.log.disk, &self.log.name, call, last.seq);
         }
         self.log.shared.group().wrote(last.seq.0);
         Ok(positions)
@@ -220,8 +222,8 @@ impl Locked<'_> {
 pub(crate) struct Call<'l> {
     pub(super) lines: &'l [NewLine<'l>],
     buffer: Vec<u8>,
-    /// Each line's position, and where in the buffer it starts.
-    pub(super) written: Vec<(Position, u64)>,
+    /// Each line's position.
+    pub(super) written: Vec<Position>,
     /// How far the first line says that the log is on stable storage.
     mark: Option<Seq>,
 }
@@ -231,48 +233,81 @@ fn encode_call<'l>(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &
     let mut written = Vec::with_capacity(lines.len());
     let mut seq = first;
     for (line, more) in lines.iter().zip((0..lines.len() as u64).rev()) {
-        let offset = buffer.len() as u64;
         let fields = LineFields { seq, more, key: line.key, synced: mark.filter(|_| seq == first) };
         let crc32c = encode_line(&mut buffer, context, &fields, line.text);
-        written.push((Position { seq, crc32c }, offset));
+        written.push(Position { seq, crc32c });
         seq = seq.next();
     }
     Call { lines, buffer, written, mark }
 }
 
-/// Appends the lines of a call and answers with what the last one lacks to be a line.
-///
-/// A medium that ran full within a line's closing bytes took the call: a reader may have counted it already.
-fn append_call(file: &dyn DiskFile, start: u64, bytes: &[u8]) -> io::Result<&'static [u8]> {
-    let Err((done, cause)) = append_some(file, bytes) else { return Ok(b"") };
-    let missing = bytes.len() - done;
-    if let Some(written) = LINE_CLOSE.len().checked_sub(missing) {
-        return Ok(&LINE_CLOSE[written..]);
+/// What a medium made of a write.
+struct Taken {
+    bytes: usize,
+    /// Why it takes no more, if it says so.
+    cause: Option<io::Error>,
+}
+
+impl RecordLog {
+    /// Appends the lines of a call to a file that is `start` bytes long, and answers with what the last one lacks to be a line. If the
+    /// medium does not take them the file is cut back.
+    ///
+    /// A medium that ran full within a line's closing bytes took the call: a reader may have counted it already.
+    fn append_call(&self, start: u64, bytes: &[u8]) -> Result<&'static [u8]> {
+        for _ in 0..TRIES_MAX {
+            let taken = take_whole(&*self.file, bytes);
+            let missing = bytes.len() - taken.bytes;
+            if let Some(written) = LINE_CLOSE.len().checked_sub(missing) {
+                return Ok(&LINE_CLOSE[written..]);
+            }
+            // If this fails, the bytes are a torn tail, and the next writer takes them out.
+            let cut = self.file.truncate(start);
+            // What was taken back must not come back in the middle of what is written next.
+            let synced = self.sync_or_poison();
+            if let Some(cause) = taken.cause {
+                return Err(cause).at("append to", &self.name.path);
+            }
+            cut.at("truncate", &self.name.path)?;
+            synced?;
+        }
+        let cause = io::Error::new(io::ErrorKind::WriteZero, "the medium takes only a part of the call");
+        Err(cause).at("append to", &self.name.path)
     }
-    Err(take_back(file, start, cause))
 }
 
-/// Appends to a file that is `start` bytes long. If the medium does not take everything, the file is cut back.
+/// Appends by one write. A medium that takes a part does not say why: it is asked by one byte more, behind which there is nothing
+/// that a power loss could keep.
+fn take_whole(file: &dyn DiskFile, bytes: &[u8]) -> Taken {
+    let mut taken = take_some(file, bytes);
+    if taken.cause.is_none() && taken.bytes + LINE_CLOSE.len() < bytes.len() {
+        let next = take_some(file, &bytes[taken.bytes..=taken.bytes]);
+        taken = Taken { bytes: taken.bytes + next.bytes, ..next };
+    }
+    taken
+}
+
+fn take_some(file: &dyn DiskFile, bytes: &[u8]) -> Taken {
+    loop {
+        match file.append(bytes) {
+            Ok(0) => return Taken { bytes: 0, cause: Some(io::ErrorKind::WriteZero.into()) },
+            Ok(bytes) => return Taken { bytes, cause: None },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Taken { bytes: 0, cause: Some(error) },
+        }
+    }
+}
+
+/// Appends to a file that is `start` bytes long, by as many writes as it takes: the caller lets nothing follow it that is not synced after it.
+/// If the medium does not take everything, the file is cut back.
 pub(crate) fn append_all_or_nothing(file: &dyn DiskFile, start: u64, bytes: &[u8]) -> io::Result<()> {
-    append_some(file, bytes).map_err(|(_, cause)| take_back(file, start, cause))
-}
-
-fn take_back(file: &dyn DiskFile, start: u64, cause: io::Error) -> io::Error {
-    // If even this fails, the bytes are a torn tail, and the next writer takes them out.
-    let _ = file.truncate(start);
-    cause
-}
-
-/// Appends, or says how many bytes the medium took and why no more.
-fn append_some(file: &dyn DiskFile, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut done = 0;
     while done < bytes.len() {
-        match file.append(&bytes[done..]) {
-            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
-            // A short write is gone on with: only the next one says what is wrong.
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((done, error)),
+        let taken = take_some(file, &bytes[done..]);
+        done += taken.bytes;
+        if let Some(cause) = taken.cause {
+            // If even this fails, the bytes are a torn tail, and the next writer takes them out.
+            let _ = file.truncate(start);
+            return Err(cause);
         }
     }
     Ok(())

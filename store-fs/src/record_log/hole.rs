@@ -9,6 +9,7 @@
 
 use std::sync::atomic::Ordering;
 
+use memchr::{memchr, memmem, memrchr};
 use store_core::codec::{Tail, decode_line, decode_tail};
 use store_core::{Result, Seq};
 
@@ -37,12 +38,10 @@ impl View<'_> {
         while at > from {
             let start = if at - from <= chunk { from } else { self.line_start_before(at - chunk)?.max(from) };
             let bytes = self.read_bytes(start, at)?;
-            if bytes.contains(&0) {
+            if memchr(0, &bytes).is_some() {
                 return Ok(true);
             }
-            for line in bytes.split(|byte| *byte == b'\n') {
-                mark = mark.max(self.mark_of(line));
-            }
+            mark = mark.max(self.last_mark(&bytes));
             if at == self.bytes && start > from {
                 mark = mark.max(self.first_call()?);
             }
@@ -54,12 +53,16 @@ impl View<'_> {
         Ok(false)
     }
 
-    fn mark_of(&self, line: &[u8]) -> Seq {
-        let end = &line[line.len().saturating_sub(MARK_BYTES_MAX)..];
-        if !end.windows(MARK_OPEN.len()).any(|window| window == MARK_OPEN) {
-            return Seq::START;
-        }
-        decode_line(&self.name.context, line).ok().and_then(|line| line.synced).unwrap_or(Seq::START)
+    /// What the last line among these whole ones says that says how far the log is on stable storage.
+    fn last_mark(&self, lines: &[u8]) -> Seq {
+        let marks = memmem::rfind_iter(lines, MARK_OPEN).map(|at| {
+            let start = memrchr(b'\n', &lines[..at]).map_or(0, |newline| newline + 1);
+            let end = memchr(b'\n', &lines[at..]).map_or(lines.len(), |newline| at + newline);
+            // Further before the line's end it stands in the entry.
+            let line = lines.get(start..end).filter(|_| end - at <= MARK_BYTES_MAX);
+            line.and_then(|line| decode_line(&self.name.context, line).ok()?.synced)
+        });
+        marks.flatten().next().unwrap_or(Seq::START)
     }
 
     /// The last seq of a segment's first call, which was on stable storage before the segment appeared; in a later part, of the

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use store_core::{AppendOptions, CreateOptions, Durability, Fact, FactScope, Result, SegmentOrigin, Seq, Store as _};
+use store_core::{
+    AppendOptions, CreateOptions, Durability, Fact, FactScope, NewEntry, Result, SegmentOrigin, Seq, Store as _,
+};
 use store_fs::simulate::{Fault, Loss, SimDisk};
 use store_fs::{FsStore, OpenAs};
 
@@ -170,4 +172,44 @@ fn a_deletion_is_named_also_to_who_comes_with_a_cursor_that_fits_no_more() {
     let unknown = store_core::ChangeCursor("999:00000000".to_owned());
     let changes = open(&disk).unwrap().changes(Some(&unknown)).unwrap();
     assert_eq!(changes.sessions, [session(1), session(2)]);
+}
+
+/// A call whose entry has so many bytes of padding.
+fn append_padded(store: &FsStore, bytes: usize) -> Result<()> {
+    let entry = NewEntry::text(format!(r#"{{"kind":"note","ts":{NOW},"pad":"{}"}}"#, "x".repeat(bytes)));
+    let call = AppendOptions { durability: Some(Durability::Buffered), ..AppendOptions::default() };
+    store.append_with(session(1), segment(1), &[entry], &call).map(|_| ())
+}
+
+/// A store whose one log ends `bytes` behind where it would with an empty last entry.
+fn padded(bytes: usize) -> (SimDisk, FsStore, usize) {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    create(&store, 1).unwrap();
+    append_padded(&store, bytes).unwrap();
+    let log = format!("/home/store/{}/{}.jsonl", session(1), segment(1));
+    let length = disk.tree()[Path::new(&log)].as_ref().map_or(0, Vec::len);
+    (disk, store, length)
+}
+
+/// The medium took a part of a call, and the rest by a second write. Of that the power loss took only what shared a sector with the first,
+/// seven bytes at the most, which is too little to be known from damage.
+#[test]
+fn a_call_that_the_medium_took_a_part_of_leaves_a_hole_or_nothing_and_no_damage() {
+    let sector = 512;
+    let (.., empty) = padded(0);
+    let padding = 2 * sector - 8 - empty % sector;
+    for seed in 0..100 {
+        let (disk, store, length) = padded(padding);
+        assert_eq!(length % sector, sector - 8);
+        disk.plan(seed, vec![(disk.calls() + 1, Fault::Short)]);
+        append_padded(&store, 20).unwrap();
+        append_padded(&store, 1000).unwrap();
+        assert_eq!(disk.faulted(), 1);
+        for crash in 0..10 {
+            let after = open(&disk.crash(Loss::Sectors, crash)).unwrap();
+            let read = after.read_all(session(1), segment(1));
+            assert!(read.is_ok(), "a short write by seed {seed}, crash {crash}: {read:?}");
+        }
+    }
 }

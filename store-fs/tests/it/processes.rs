@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use store_core::{AppendOptions, NewEntry, Store as _, StoreError};
 use store_fs::FsStore;
@@ -158,4 +159,24 @@ fn a_killed_process_leaves_whole_calls_and_names_what_it_changed() {
         let extra = append(&store, 1, &[7, 8, 9]).unwrap();
         assert_eq!(extra[0].seq.0, after.len() as u64 + 2);
     }
+}
+
+/// A process that was just being started had a copy of the lock's descriptor, and a store that had been closed was still locked.
+#[test]
+fn a_closed_store_is_free_while_other_threads_start_processes() {
+    let folder = Folder::new();
+    let closed = AtomicBool::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !closed.load(Ordering::Relaxed) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        let locked =
+            (0..1000).find_map(|n| FsStore::open_exclusive(folder.root(), &options()).err().map(|error| (n, error)));
+        closed.store(true, Ordering::Relaxed);
+        assert!(locked.is_none(), "{locked:?}");
+    });
 }
