@@ -54,7 +54,7 @@ fn record(file: u64, line: u64, said_bytes: usize) -> Value {
     let (own, ms) = (uuid(file, line + 1), START_MS + file * 1_000_000 + line * 1000);
     let seconds = ms / 1000;
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let call = format!("toolu_{file:08}{:04}", (line + 1) / 2);
+    let call = format!("toolu_{file:08}{:04}", line.div_ceil(2));
     let said = said(&own, said_bytes);
     let usage = json!({ "input_tokens": 10, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 100, "output_tokens": 50 });
     let assistant = |content: Value, stop: &str| {
