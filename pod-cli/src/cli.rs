@@ -113,6 +113,11 @@ pub(crate) enum Command {
     /// A segment's id prints exactly that segment. A session, or an agent's own id, prints every segment of the session,
     /// the oldest first, each with its own entries only: what it continues in another session is not printed again.
     /// With --json each line is an object, and `entry` in it the entry as it is stored.
+    ///
+    /// With -f it goes on to print what is written, by whichever process, until Ctrl-C (exit code 130). A segment's id follows exactly
+    /// that segment. A session's follows its current leaf, and every segment of the session that is made from then on and continues what
+    /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
+    /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
@@ -145,8 +150,8 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Copy conversations into another store.
     ///
-    /// Byte for byte, with what is said about them; read back and compared. The source is only read. Again, it goes on where it was cut off,
-    /// and brings what is new.
+    /// Byte for byte, with what is said about them; read back and compared. The source is only read; it may be a folder of logs of an older
+    /// layout. Again, it goes on where it was cut off, and brings what is new.
     Migrate(MigrateArgs),
     /// Say how the store and its surroundings are.
     Doctor,
@@ -393,6 +398,10 @@ pub(crate) struct LogArgs {
     /// Only entries behind this seq; with a session, in each of its segments.
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub(crate) after: u64,
+
+    /// Go on to print what is written, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 /// Arguments of `pod fork`.

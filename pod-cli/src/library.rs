@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use session_store::index::{Index, Resolution, SessionSummary, Target};
+use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::{Backend, SessionId, StoreError};
 
@@ -79,21 +79,19 @@ impl Library {
         }
     }
 
-    /// The row that a list shows of a session.
+    /// The row that a list shows of a session, with who writes to it now.
     pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
-        self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
+        let mut row = self.index.summary(session)?.ok_or(StoreError::no_session(session))?;
+        row.look_for_writer(&*self.store);
+        Ok(row)
     }
-}
 
-/// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
-pub(crate) fn usual_form(id: &str) -> Option<String> {
-    let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+    /// A page of the list, with who writes to its conversations now.
+    pub(crate) fn page(&self, query: &ListQuery) -> Result<Page> {
+        let mut page = self.index.list(query)?;
+        page.rows.iter_mut().for_each(|row| row.look_for_writer(&*self.store));
+        Ok(page)
     }
-    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let usual = groups.map(|group| &digits[group]).join("-");
-    (usual != id).then_some(usual)
 }
 
 /// Opens a store for writing; `create`: makes it if there is none.

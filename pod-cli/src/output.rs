@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::cli::{ColorWhen, Global};
@@ -99,6 +100,15 @@ impl Output {
     pub(crate) fn document<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut *self, value).map_err(io::Error::from)?;
         self.write_all(b"\n")
+    }
+
+    /// Whether anybody still reads standard output; who writes nothing would not notice.
+    pub(crate) fn expect_reader(&self) -> io::Result<()> {
+        let stdout = io::stdout();
+        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        poll(&mut asked, Some(&Timespec::default()))?;
+        let gone = asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        if gone { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
     /// Hands everything out, and waits for the pager.

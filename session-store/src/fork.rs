@@ -74,11 +74,21 @@ pub(crate) fn fork_unless_head(
     location: SegmentLocation,
     expected: Position,
 ) -> Result<Option<(SegmentLocation, Position)>> {
-    let SegmentLocation { session_id, segment_id } = location;
     let actual = end_of(store, location)?;
     if actual == expected {
         return Ok(None);
     }
+    fork_behind(store, now, location, (expected, actual)).map(Some)
+}
+
+/// A new branch of the same session behind `expected`, which has to stand in a log that ends at `actual`; its first entry.
+pub(crate) fn fork_behind(
+    store: &dyn Store,
+    now: TimestampMs,
+    location: SegmentLocation,
+    (expected, actual): (Position, Position),
+) -> Result<(SegmentLocation, Position)> {
+    let SegmentLocation { session_id, segment_id } = location;
     let conflict = StoreError::Conflict { expected: Expected::At(expected), actual };
     if expected.seq == Seq::START || expected.seq > actual.seq {
         return Err(conflict.into());
@@ -88,7 +98,7 @@ pub(crate) fn fork_unless_head(
         return Err(conflict.into());
     }
     let origin = fork_origin(&parts, ForkPoint::End)?;
-    branch(store, now, session_id, origin, &parts).map(Some)
+    branch(store, now, session_id, origin, &parts)
 }
 
 /// Refuses to go on if the log does not end at `expected`.
@@ -100,7 +110,7 @@ pub(crate) fn expect_head(store: &dyn Store, location: SegmentLocation, expected
     Err(StoreError::Conflict { expected: Expected::At(expected), actual }.into())
 }
 
-fn end_of(store: &dyn Store, location: SegmentLocation) -> Result<Position> {
+pub(crate) fn end_of(store: &dyn Store, location: SegmentLocation) -> Result<Position> {
     let tail = store.read_tail(location.session_id, location.segment_id, 1)?;
     let last = tail.into_iter().next_back();
     Ok(last.ok_or(LineageError::NoStart { segment: location.segment_id })?.position)

@@ -8,6 +8,8 @@
 //! * [`open`] turns a URL into a store; [`register`] adds schemes.
 //! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
+//! * [`SessionWriter`] writes for a runtime that must not wait: it queues, leases, and forks where somebody else went on.
+//! * [`BranchTail`] follows a conversation while it is written, [`live`](live()) says by whom.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
@@ -55,6 +57,7 @@ pub mod import;
 pub mod index;
 mod leaf;
 pub mod lineage;
+mod live;
 mod migrate;
 mod order;
 #[cfg(feature = "index")]
@@ -64,11 +67,14 @@ pub mod query;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod time;
 mod transcript;
+mod writer;
 
 pub use backend::{
-    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, lock_holders, open, register,
+    salvage_into, schemes,
 };
 pub use compact::create_compacted_segment;
 pub use error::{LineageError, Result, SessionError};
@@ -77,6 +83,7 @@ pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, 
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
+pub use live::{Live, live};
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };
@@ -88,7 +95,12 @@ pub use segment::{
     save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
 };
 pub use state::{SegmentHead, SegmentState};
+pub use tail::{BranchTail, Following};
 pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,
+};
+pub use writer::{
+    Clock, Landed, NotQueued, OnLive, Outcome, Room, SessionWriter, Submission, Ticket, Unfinished, WriteError,
+    WriterOptions,
 };

@@ -4,6 +4,7 @@
 pub mod append;
 pub mod import;
 pub mod list;
+pub mod live;
 pub mod open;
 pub mod read;
 #[cfg(feature = "engines")]

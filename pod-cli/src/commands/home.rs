@@ -15,7 +15,7 @@ const NEWEST: usize = 10;
 /// Lists the newest conversations.
 pub(super) fn run(app: &App) -> Result<u8> {
     let library = Library::for_reading(app)?;
-    let page = library.index.list(&ListQuery { limit: Some(NEWEST), ..ListQuery::default() })?;
+    let page = library.page(&ListQuery { limit: Some(NEWEST), ..ListQuery::default() })?;
     if app.global.json {
         app.print_json(&page)?;
         return Ok(exit::OK);

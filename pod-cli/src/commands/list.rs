@@ -14,7 +14,7 @@ use crate::render::parse_since;
 pub(super) fn run(app: &App, arguments: &ListArgs) -> Result<u8> {
     let query = query(app, arguments)?;
     let library = Library::for_reading(app)?;
-    let page = library.index.list(&query)?;
+    let page = library.page(&query)?;
     if app.global.json {
         app.print_json(&page)?;
         return Ok(exit::OK);

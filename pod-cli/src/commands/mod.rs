@@ -4,6 +4,7 @@ mod checkpoint;
 mod completions;
 mod damage;
 mod doctor;
+mod follow;
 mod fork;
 mod gc;
 mod home;

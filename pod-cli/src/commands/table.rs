@@ -51,6 +51,7 @@ fn title(app: &App, row: &SessionSummary) -> Cell {
         None => Cell::default().styled(theme.dim, "(no title)"),
     };
     let marks = [
+        (row.live.writer().is_some(), theme.good, "live"),
         (row.damaged, theme.bad, "damaged"),
         (row.pinned, theme.good, "pinned"),
         (row.archived, theme.warn, "archived"),

@@ -5,6 +5,7 @@
 mod bad_input;
 mod doctor;
 mod fixture;
+mod follow;
 mod fork;
 mod harness;
 mod help;

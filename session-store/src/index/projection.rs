@@ -232,10 +232,10 @@ impl Index {
     ///
     /// # Errors
     /// `NothingToSearch` for a query without a word; what the store fails with as a whole; `Index`.
-    pub fn search(&self, store: &dyn Store, query: &SearchQuery) -> Result<SearchHits> {
+    pub fn search(&self, store: &dyn Backend, query: &SearchQuery) -> Result<SearchHits> {
         let expression = Needle::expression(&query.query).ok_or(SessionError::NothingToSearch)?;
         let needles = Needle::all(&query.query);
-        let find = || self.ask(|db| search::find(db, &expression, query));
+        let find = || self.ask(|db| search::find(db, store, &expression, query));
         let found = match find() {
             Err(SessionError::Index { .. }) if self.lock().lost => {
                 self.refresh(store)?;

@@ -366,7 +366,7 @@ impl Picker {
         let row = self.list.row(choice.session).map(|row| &row.summary);
         if row.is_some_and(|row| row.damaged) {
             self.mode = Mode::Ask(Question::Damaged(choice));
-        } else if row.is_some_and(|row| row.live == Some(true)) {
+        } else if row.is_some_and(|row| row.live.writer().is_some()) {
             self.mode = Mode::Ask(Question::Live(choice));
         } else {
             return vec![Action::Pick(choice)];

@@ -25,4 +25,6 @@ mod picker;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod transcript;
+mod writer;

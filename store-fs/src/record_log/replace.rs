@@ -18,7 +18,7 @@ impl RecordLog {
     /// Puts a file with other contents in this one's place. The caller holds the log's lock, and the log's name stands for this file.
     ///
     /// After an error the log is what it was, or the new file stands in its place and is settled by the next writer.
-    pub(super) fn replace(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
+    pub(crate) fn replace(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
         let path = &self.name.path;
         self.file.set_writable(false).at("write-protect", path)?;
         let file = self.put_in_place(fill).inspect_err(|_| {
