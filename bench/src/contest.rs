@@ -58,6 +58,8 @@ pub struct Outcome {
     pub rounds: usize,
     /// A row for each way, in the order they were given.
     pub rows: Vec<Row>,
+    /// What else is to be said, a line each.
+    pub notes: Vec<String>,
 }
 
 impl<'a> Contest<'a> {
@@ -98,7 +100,7 @@ impl<'a> Contest<'a> {
             nanos: [extreme(own, f64::min), median(own.clone()), extreme(own, f64::max)],
             ratio: median(times[0].iter().zip(own).map(|(first, own)| first / own).collect()),
         });
-        Ok(Outcome { work: self.work, rounds: *rounds, rows: rows.collect() })
+        Ok(Outcome { work: self.work, rounds: *rounds, rows: rows.collect(), notes: Vec::new() })
     }
 }
 
@@ -124,7 +126,7 @@ impl fmt::Display for Outcome {
             let [least, median, most] = row.nanos.map(Span);
             writeln!(f, "| {} | {median} | {least} | {most} | {:.2} |", row.name, row.ratio)?;
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "\n{note}"))
     }
 }
 

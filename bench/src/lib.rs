@@ -4,6 +4,8 @@
 //! machine does meets all of them; a figure is the median of its rounds, and a ratio the median of the rounds' ratios. Nothing
 //! here says whether a figure is good enough: `docs/PERFORMANCE.md` does.
 
+pub mod claude;
+pub mod command;
 pub mod contest;
 #[cfg(feature = "engines")]
 pub mod engines;

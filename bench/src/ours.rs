@@ -41,6 +41,14 @@ impl Kind {
         })
     }
 
+    /// The store in a folder as `pod` is told of it.
+    pub fn url(self, folder: &Path) -> String {
+        match self {
+            Self::Fs => format!("fs:{}", folder.join("store").display()),
+            Self::Sqlite => format!("sqlite:{}", folder.join("store.db").display()),
+        }
+    }
+
     /// A handle on a store with one segment that holds its first entry.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! same calls with the same errors.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -40,13 +41,54 @@ pub enum NewBody {
     Typed(LogEntry),
     /// An entry's text, written byte for byte.
     Text(String),
+    /// An entry that was serialised before.
+    Serialized(Serialized),
+}
+
+/// An entry and its text: for who needs the text before the store does, so that it is made once. A copy costs nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serialized(Arc<WithText>);
+
+#[derive(Debug, PartialEq)]
+struct WithText {
+    entry: LogEntry,
+    text: String,
+    depth: usize,
+}
+
+impl Serialized {
+    /// Serialises an entry.
+    ///
+    /// # Errors
+    /// A value that JSON has no form for.
+    pub fn new(entry: LogEntry) -> Result<Self, serde_json::Error> {
+        let text = entry.to_text()?;
+        let depth = json::depth(&text);
+        Ok(Self(Arc::new(WithText { entry, text, depth })))
+    }
+
+    /// The entry.
+    pub fn entry(&self) -> &LogEntry {
+        &self.0.entry
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// How deep its arrays and objects are nested.
+    pub fn depth(&self) -> usize {
+        self.0.depth
+    }
 }
 
 impl NewBody {
     /// How many bytes of text are handed in; 0 for an entry that is yet to be serialised.
-    const fn text_bytes(&self) -> u64 {
+    fn text_bytes(&self) -> u64 {
         match self {
             Self::Text(text) | Self::Typed(LogEntry::Unknown(UnknownEntry { text, .. })) => text.len() as u64,
+            Self::Serialized(serialized) => serialized.text().len() as u64,
             Self::Typed(_) => 0,
         }
     }
@@ -70,6 +112,11 @@ impl NewEntry {
     /// An entry's text without a key.
     pub fn text(text: impl Into<String>) -> Self {
         Self { body: NewBody::Text(text.into()), key: None }
+    }
+
+    /// An entry that was serialised before, without a key.
+    pub const fn serialized(entry: Serialized) -> Self {
+        Self { body: NewBody::Serialized(entry), key: None }
     }
 
     /// The same with an idempotency key.
@@ -176,14 +223,20 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
         NewBody::Typed(LogEntry::Unknown(unknown)) => unknown.text.clone(),
         NewBody::Typed(typed) => typed.to_text().map_err(|error| invalid(index, error.to_string()))?,
         NewBody::Text(text) => text.clone(),
+        NewBody::Serialized(serialized) => serialized.text().to_owned(),
     };
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
     let key = entry.key.clone();
-    if let NewBody::Typed(typed) = &entry.body
+    let typed = match &entry.body {
+        NewBody::Typed(typed) => Some((typed, None)),
+        NewBody::Serialized(serialized) => Some((serialized.entry(), Some(serialized.depth()))),
+        NewBody::Text(_) => None,
+    };
+    if let Some((typed, depth)) = typed
         && reads_back_as_it_is(typed)
     {
         // Only what callers nest in it can still make the text unreadable.
-        refuse_deep(index, &text)?;
+        refuse_deep(index, depth.unwrap_or_else(|| json::depth(&text)))?;
         return Ok(Prepared { text, key, kind: typed.kind().to_owned(), ts: typed.ts(), start: None });
     }
     let head = check_object(index, &text)?;
@@ -212,11 +265,11 @@ pub fn check_text(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn refuse_deep(index: usize, text: &str) -> Result<()> {
-    match json::depth(text) {
-        depth if depth > json::DEPTH_MAX => Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX))),
-        _ => Ok(()),
+fn refuse_deep(index: usize, depth: usize) -> Result<()> {
+    if depth > json::DEPTH_MAX {
+        return Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX)));
     }
+    Ok(())
 }
 
 /// Whether a typed entry's text surely gives the entry back. Settings and meta hold names that the caller chose: one
@@ -301,7 +354,7 @@ pub fn prepare_trace(trace: &TraceEntry) -> Result<String> {
 fn prepare_side_text(text: serde_json::Result<String>) -> Result<String> {
     let text = text.map_err(|error| invalid(0, error.to_string()))?;
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
-    refuse_deep(0, &text)?;
+    refuse_deep(0, json::depth(&text))?;
     Ok(text)
 }
 

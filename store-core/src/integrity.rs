@@ -9,6 +9,7 @@
 //! order of the log, and never judges them. So every judgement exists once, and two backends cannot differ in it. The
 //! price is that nothing is proved faster than by reading it.
 
+mod ahead;
 mod blobs;
 mod checkpoint;
 mod contract;
@@ -35,5 +36,5 @@ pub use maintain::{
 pub use manifest::{ChainHeadOf, Counters, Invariants, Manifest, ManifestOptions, manifest};
 pub use repair::{Kept, LOST_DOMAIN, LOST_SEQS_MAX, Lost, Planned, RepairPlan, RepairPlanner};
 pub use scan::{Salvage, Scanned, ScannedEntry, Stretch, Visit, salvage};
-pub use segment::{SegmentReport, verify_segment};
+pub use segment::{Looking, SegmentReport, verify_segment};
 pub use verify::{Head, Progress, Report, Scope, VerifyOptions, verify};

@@ -8,6 +8,7 @@
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
+//! * [`parse`] lets several threads parse the entries of a log that is read whole.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
 //! This crate does no file I/O, reads no clock that it was not given and names no backend.
@@ -25,13 +26,14 @@ pub mod integrity;
 pub mod json;
 mod memory;
 pub mod origin;
+pub mod parse;
 pub mod snapshot_set;
 mod store;
 mod trace;
 mod watch;
 
 pub use backend::{Backend, BackendInfo};
-pub use call::{NewBody, NewEntry};
+pub use call::{NewBody, NewEntry, Serialized};
 pub use entry::{
     BlobRef, ConfigChanged, Content, Extension, HistoryItem, HistoryRef, Item, ItemEntry, LlmUsage, LogEntry, Part,
     Role, RunCompleted, RunErrored, SegmentMeta, SegmentOrigin, SegmentStart, SessionConfig, SessionKind, SystemItem,

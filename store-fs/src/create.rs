@@ -96,6 +96,7 @@ impl FsStore {
         let lines: Vec<NewLine<'_>> =
             writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
         let written = self.write_new_log(session, segment, &lines)?;
+        self.logs.is_made(LogKey::Segment(session, segment));
         Ok(call::answer(&slots, &written))
     }
 

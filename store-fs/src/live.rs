@@ -56,6 +56,8 @@ struct LiveEntry {
     bytes: u64,
     last: Seq,
     touched: HashSet<Touched>,
+    /// The sessions of all that is listed: who is told of a segment is told of its session.
+    sessions: HashSet<SessionId>,
 }
 
 impl Live {
@@ -66,7 +68,8 @@ impl Live {
             Some(entry) => entry,
             none => none.insert(LiveEntry::create(disk, layout)?),
         };
-        if entry.touched.contains(&touched) {
+        let is_told = touched.segment.is_none() && entry.sessions.contains(&touched.session);
+        if is_told || entry.touched.contains(&touched) {
             return Ok(());
         }
         let path = layout.live(entry.id);
@@ -80,6 +83,7 @@ impl Live {
         match entry.file.sync_file() {
             Ok(()) => {
                 entry.touched.insert(touched);
+                entry.sessions.insert(touched.session);
                 Ok(())
             }
             // What it lists may be lost, so it is given up: without its lock it is a dead handle's, and is collected.
@@ -99,7 +103,7 @@ impl Live {
     pub(crate) fn close(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
         let Some(entry) = lock_mutex(&self.entry).take() else { return Ok(()) };
         let touched: BTreeSet<Touched> = entry.touched.into_iter().collect();
-        publish(disk, layout, logs, &touched)?;
+        publish(disk, layout, logs, &touched, Whose::Own)?;
         remove(disk, layout, entry.id)
     }
 }
@@ -118,7 +122,15 @@ impl LiveEntry {
             if found(disk.stat(&path)).at("stat", &path)?.is_some_and(|stat| stat.id == id_of_file) {
                 disk.sync_folder(&folder).at("sync", &folder)?;
                 let context = Layout::live_context(id);
-                return Ok(Self { id, context, file, bytes: 0, last: Seq::START, touched: HashSet::new() });
+                return Ok(Self {
+                    id,
+                    context,
+                    file,
+                    bytes: 0,
+                    last: Seq::START,
+                    touched: HashSet::new(),
+                    sessions: HashSet::new(),
+                });
             }
         }
     }
@@ -130,17 +142,40 @@ fn remove(disk: &dyn Disk, layout: &Layout, id: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// Whose list it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// This handle's, which knows what of its writes is on stable storage.
+    Own,
+    /// A handle's that is dead.
+    Other,
+}
+
 /// Makes what was done to a list of segments and sessions last. When the list has moved, it tells nobody any more who asks from
 /// where it stands: a power loss must not take anything of that back.
-fn sync_touched(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
+fn sync_touched(
+    disk: &dyn Disk,
+    layout: &Layout,
+    logs: &Logs,
+    touched: &BTreeSet<Touched>,
+    whose: Whose,
+) -> Result<()> {
     let mut is_gone = false;
-    for touched in touched {
-        let key = match touched.segment {
-            Some(segment) => LogKey::Segment(touched.session, segment),
-            None => LogKey::Facts(FactScope::Session(touched.session)),
-        };
+    let facts_of = |session| LogKey::Facts(FactScope::Session(session));
+    let listed = touched.iter().map(|touched| match touched.segment {
+        Some(segment) => (LogKey::Segment(touched.session, segment), true),
+        None => (facts_of(touched.session), true),
+    });
+    // A segment stands for its session too, which need not have any facts.
+    let sessions: BTreeSet<SessionId> = touched.iter().map(|touched| touched.session).collect();
+    let is_listed = |session: &SessionId| touched.contains(&Touched::session(*session));
+    let implied = sessions.into_iter().filter(|session| !is_listed(session)).map(|session| (facts_of(session), false));
+    for (key, must_exist) in listed.chain(implied) {
+        if whose == Whose::Own && logs.is_settled(key) {
+            continue;
+        }
         match logs.on(key, Purpose::Append, RecordLog::sync) {
-            Ok(synced) => is_gone |= synced.is_none(),
+            Ok(synced) => is_gone |= synced.is_none() && must_exist,
             // Nobody of this version has written to it.
             Err(StoreError::Unsupported { .. }) => {}
             Err(error) => return Err(error),
@@ -154,11 +189,11 @@ fn sync_touched(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSe
 }
 
 /// Appends a list to `changes.jsonl` and returns when it is on stable storage, and all that it tells of. The caller holds no log's lock.
-fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>) -> Result<()> {
+fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>, whose: Whose) -> Result<()> {
     if touched.is_empty() {
         return Ok(());
     }
-    sync_touched(disk, layout, logs, touched)?;
+    sync_touched(disk, layout, logs, touched, whose)?;
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
     let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text }).collect();
@@ -243,7 +278,7 @@ impl FsStore {
                 continue;
             }
             let moved = read_entry(&*file, &name)
-                .and_then(|touched| publish(&*self.disk, &self.layout, &self.logs, &touched))
+                .and_then(|touched| publish(&*self.disk, &self.layout, &self.logs, &touched, Whose::Other))
                 .and_then(|()| remove(&*self.disk, &self.layout, id));
             // What cannot be moved stays, and is told to whoever asks. It keeps no other there.
             if let Err(error) = moved {

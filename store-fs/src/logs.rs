@@ -6,7 +6,7 @@
 mod older;
 mod replacing;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -81,12 +81,16 @@ enum Opened<T> {
 struct Slot {
     log: Arc<RecordLog>,
     used: u64,
+    /// Whether all that this handle wrote to it before it was opened is on stable storage.
+    was_settled: bool,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
     open: HashMap<LogKey, Slot>,
     clock: u64,
+    /// Logs that are not open, and of which all that this handle ever wrote to them is on stable storage.
+    settled: HashSet<LogKey>,
 }
 
 #[derive(Debug)]
@@ -98,6 +102,16 @@ pub(crate) struct Logs {
     /// Where recovery records what it did.
     events: Option<Arc<Events>>,
     slots: Mutex<Slots>,
+}
+
+impl Slots {
+    fn close(&mut self, key: LogKey) {
+        let Some(Slot { log, was_settled, .. }) = self.open.remove(&key) else { return };
+        // Somebody may still be writing to one that is in use.
+        if Arc::strong_count(&log) == 1 && log.is_settled().unwrap_or(was_settled) {
+            self.settled.insert(key);
+        }
+    }
 }
 
 impl Logs {
@@ -185,10 +199,24 @@ impl Logs {
                 .filter(|(_, slot)| !slot.log.is_poisoned())
                 .min_by_key(|(_, slot)| (Arc::strong_count(&slot.log) > 1, slot.used));
             let Some(key) = idle.map(|(key, _)| *key) else { break };
-            slots.open.remove(&key);
+            slots.close(key);
         }
         let used = slots.clock;
-        slots.open.insert(key, Slot { log: Arc::clone(log), used });
+        let was_settled = slots.settled.remove(&key);
+        slots.open.insert(key, Slot { log: Arc::clone(log), used, was_settled });
+    }
+
+    /// Whether the log is not open and all that this handle ever wrote to it is on stable storage.
+    pub(crate) fn is_settled(&self, key: LogKey) -> bool {
+        lock_mutex(&self.slots).settled.contains(&key)
+    }
+
+    /// Says that all of a log that was just made is on stable storage.
+    pub(crate) fn is_made(&self, key: LogKey) {
+        let mut slots = lock_mutex(&self.slots);
+        if !slots.open.contains_key(&key) {
+            slots.settled.insert(key);
+        }
     }
 
     fn forget(&self, key: LogKey, log: &Arc<RecordLog>) {
@@ -200,7 +228,9 @@ impl Logs {
 
     /// Closes what is open of a session.
     pub(crate) fn forget_session(&self, session: SessionId) {
-        lock_mutex(&self.slots).open.retain(|key, _| key.session() != Some(session));
+        let mut slots = lock_mutex(&self.slots);
+        slots.open.retain(|key, _| key.session() != Some(session));
+        slots.settled.retain(|key| key.session() != Some(session));
     }
 
     /// Opens a log; and whether it may be kept. A log of an older layout is there for who reads, and for nobody else.

@@ -3,19 +3,39 @@
 use std::ops::ControlFlow;
 
 use store_core::codec::Line;
+use store_core::parse::parse_entries;
 use store_core::{Damage, LogEntry, Position, Record, Result, SegmentId, Seq, StoreError};
 
 use crate::record_log::{End, Place, View};
 
+/// The damage of a line with a right checksum that holds no entry.
+fn no_entry(segment: SegmentId, place: Place, seq: Seq, error: impl std::fmt::Display) -> StoreError {
+    let (Place { part, offset }, detail) = (place, format!("not an entry: {error}"));
+    StoreError::Corrupt(Damage { segment: Some(segment), part, offset, seq: Some(seq), detail })
+}
+
 /// A line as a record.
 fn to_record(segment: SegmentId, place: Place, line: &Line<'_>) -> Result<Record> {
     let text = line.text();
-    let entry = LogEntry::from_text(&text).map_err(|error| {
-        let (Place { part, offset }, detail) = (place, format!("not an entry: {error}"));
-        StoreError::Corrupt(Damage { segment: Some(segment), part, offset, seq: Some(line.seq), detail })
-    })?;
+    let entry = LogEntry::from_text(&text).map_err(|error| no_entry(segment, place, line.seq, error))?;
     let position = Position { seq: line.seq, crc32c: line.crc32c };
     Ok(Record { position, key: line.key.as_deref().map(str::to_owned), text, entry })
+}
+
+/// Every entry.
+pub(crate) fn read_entries(view: &View<'_>, end: &End, segment: SegmentId) -> Result<Vec<LogEntry>> {
+    let mut text = String::new();
+    parse_entries(
+        |each| {
+            view.read_from(end, Seq(1), |place, line| {
+                text.clear();
+                line.push_text(&mut text);
+                each(&text, (place, line.seq));
+                Ok(ControlFlow::Continue(()))
+            })
+        },
+        |(place, seq), error| no_entry(segment, place, seq, error),
+    )
 }
 
 /// At most `limit` records behind `after`.

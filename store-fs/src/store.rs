@@ -13,7 +13,7 @@ use store_core::call;
 use store_core::integrity::Integrity;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
+    FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
     TraceEntry, Watch,
 };
 
@@ -24,7 +24,7 @@ use crate::layout::{FORMAT_VERSION, Layout};
 use crate::live::Live;
 use crate::logs::{LogKey, Logs, Purpose};
 use crate::open::{DurabilityPolicy, FsOptions};
-use crate::read::{read_behind, read_last};
+use crate::read::{read_behind, read_entries, read_last};
 use crate::record_log::{NewLine, View, lock_mutex};
 
 /// What a handle may do.
@@ -245,6 +245,10 @@ impl Store for FsStore {
         options: &AppendOptions,
     ) -> Result<Vec<Position>> {
         self.append_entries(session, segment, entries, options)
+    }
+
+    fn read_all(&self, session: SessionId, segment: SegmentId) -> Result<Vec<LogEntry>> {
+        self.read_segment(session, segment, |view| read_entries(view, &view.end()?, segment))
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {

@@ -19,6 +19,7 @@ use crate::disk::{FileId, Place, Stillness};
 use crate::error::Result;
 use crate::open::{DurabilityPolicy, SqliteOptions};
 use crate::store_lock::StoreLock;
+use crate::transaction::Transaction;
 use crate::writer::Writer;
 
 /// Statements kept prepared per connection: more than this crate has.
@@ -201,7 +202,7 @@ impl Connections {
 }
 
 fn in_read_transaction<T>(connection: &Connection, work: &impl Fn(&Connection) -> Result<T>) -> Result<T> {
-    let transaction = connection.unchecked_transaction()?;
+    let transaction = Transaction::to_read(connection)?;
     work(&transaction)
 }
 

@@ -51,6 +51,7 @@ mod side;
 mod store;
 mod store_lock;
 mod traces;
+mod transaction;
 mod watch;
 mod writer;
 

@@ -3,8 +3,9 @@
 //! Rows are read in the order of their primary key, each is verified, and a seq that is missing or one too many is
 //! damage: an answer is never shorter than what was written.
 
-use rusqlite::{Connection, OptionalExtension as _};
-use store_core::{Record, SegmentId, SegmentOrigin, Seq, SessionId, StoreError};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use store_core::parse::parse_entries;
+use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, StoreError};
 
 use crate::connection::Connections;
 use crate::error::{Result, damage};
@@ -79,6 +80,30 @@ pub(crate) fn read_range(
     })
 }
 
+pub(crate) fn read_all(connections: &Connections, session: SessionId, segment: SegmentId) -> Result<Vec<LogEntry>> {
+    connections.read(|connection| {
+        let found = segment_of(connection, session, segment)?;
+        let mut failed = None;
+        let entries = parse_entries(
+            |each| {
+                let visited = visit_rows(connection, segment, 0, usize::MAX, found.entry_count, |row| {
+                    row::verified_text(segment, row, |seq, text| each(text, seq))
+                });
+                // The error is kept as it is: whether it passes is for the connection to see.
+                failed = visited.err();
+                Ok(())
+            },
+            |seq, error| no_entry(segment, seq, error),
+        )?;
+        failed.map_or(Ok(entries), Err)
+    })
+}
+
+/// The damage of a row with a right checksum that holds no entry.
+fn no_entry(segment: SegmentId, seq: Seq, error: impl std::fmt::Display) -> StoreError {
+    damage(Some(segment), Some(seq.0), format!("not an entry: {error}"))
+}
+
 pub(crate) fn read_tail(
     connections: &Connections,
     session: SessionId,
@@ -95,7 +120,7 @@ pub(crate) fn read_tail(
     })
 }
 
-/// The rows behind `after` (exclusive), at most `limit` of them, which must be those that the count promises.
+/// The records of the rows behind `after` (exclusive), at most `limit` of them.
 pub(crate) fn read_rows(
     connection: &Connection,
     segment: SegmentId,
@@ -103,12 +128,29 @@ pub(crate) fn read_rows(
     limit: usize,
     entry_count: u64,
 ) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    visit_rows(connection, segment, after, limit, entry_count, |row| {
+        let row = EntryRow::read(segment, row)?;
+        records.push(row.into_record(segment)?);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// Hands over the rows behind `after` (exclusive), at most `limit` of them, which must be those that the count promises.
+fn visit_rows(
+    connection: &Connection,
+    segment: SegmentId,
+    after: u64,
+    limit: usize,
+    entry_count: u64,
+    mut each: impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
     )?;
     let limit = row::to_sql(limit as u64);
     let mut rows = statement.query((segment.as_bytes(), row::to_sql(after), limit))?;
-    let mut records = Vec::new();
     let mut seq = after;
     while let Some(row) = rows.next()? {
         let found = row::number(row, 0)?;
@@ -121,14 +163,14 @@ pub(crate) fn read_rows(
             let detail = format!("the segment counts {entry_count} entries, a row follows");
             return Err(damage(Some(segment), Some(seq), detail).into());
         }
-        records.push(EntryRow::read(segment, row)?.into_record(segment)?);
+        each(row)?;
     }
-    let read_to_the_end = row::to_sql(records.len() as u64) < limit;
+    let read_to_the_end = row::to_sql(seq - after) < limit;
     if read_to_the_end && seq < entry_count {
         let detail = format!("the segment counts {entry_count} entries, its last row is {seq}");
         return Err(damage(Some(segment), Some(seq + 1), detail).into());
     }
-    Ok(records)
+    Ok(())
 }
 
 pub(crate) fn read_entry_count(connections: &Connections, session: SessionId, segment: SegmentId) -> Result<u64> {

@@ -113,6 +113,14 @@ pub(crate) fn position(segment: SegmentId, row: &Row<'_>) -> Result<Position> {
     verified(segment, row).map(|row| row.position)
 }
 
+/// Hands over the seq and text of an entry's row (`seq, key, body, crc32c`) whose checksum holds.
+pub(crate) fn verified_text(segment: SegmentId, row: &Row<'_>, each: impl FnOnce(Seq, &str)) -> Result<()> {
+    let Verified { position, body, .. } = verified(segment, row)?;
+    let text = std::str::from_utf8(body);
+    each(position.seq, text.map_err(|_| damage(Some(segment), Some(position.seq.0), "the row is not UTF-8"))?);
+    Ok(())
+}
+
 /// An entry's row whose checksum holds, before its text is parsed.
 pub(crate) struct EntryRow {
     pub(crate) position: Position,

@@ -6,7 +6,7 @@ use std::path::Path;
 use store_core::integrity::Integrity;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Lease, LeaseHolder, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
+    Lease, LeaseHolder, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
     TimestampMs, TraceEntry, Watch,
 };
 
@@ -101,6 +101,10 @@ impl Store for SqliteStore {
         options: &AppendOptions,
     ) -> Result<Vec<Position>> {
         Ok(append::append_with(&self.connections, session, segment, entries, options)?)
+    }
+
+    fn read_all(&self, session: SessionId, segment: SegmentId) -> Result<Vec<LogEntry>> {
+        Ok(read::read_all(&self.connections, session, segment)?)
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 use store_core::group_commit::Poisoned;
 use store_core::{Durability, StoreError};
 
@@ -17,6 +17,7 @@ use crate::disk::{FileId, Place};
 use crate::error::{Error, Result, busy, failed_sync};
 use crate::group::{Call, Group};
 use crate::health::Health;
+use crate::transaction::Transaction;
 
 /// The size that the write-ahead log is cut back to when it starts over, in bytes.
 const LOG_BYTES_MAX: u32 = 64 * 1024 * 1024;
@@ -141,17 +142,10 @@ impl Writer {
     fn commit_together(&self, session: &mut Session, calls: &[Arc<dyn Call>]) -> Result<bool> {
         let at = |error: rusqlite::Error| Error::from(error).at(self.place.path());
         let synced = calls.iter().any(|call| call.durability() == Durability::Synced);
-        let mut transaction = self.begin(session, if synced { Durability::Synced } else { Durability::Buffered })?;
+        let transaction = self.begin(session, if synced { Durability::Synced } else { Durability::Buffered })?;
         let mut kept = false;
         for call in calls {
-            let savepoint = transaction.savepoint().map_err(at)?;
-            if call.run(&savepoint) {
-                savepoint.commit().map_err(at)?;
-                kept = true;
-            } else {
-                // A transaction that SQLite gave up has no savepoint to go back to.
-                drop(savepoint);
-            }
+            kept |= transaction.in_savepoint(|connection| call.run(connection)).map_err(at)?;
             if transaction.is_autocommit() {
                 return Ok(false);
             }
@@ -173,8 +167,7 @@ impl Writer {
         let at = |error: Error| error.at(self.place.path());
         session.roll_back_leftover().map_err(at)?;
         session.set(durability).map_err(at)?;
-        let begun = session.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        begun.map_err(|error| at(error.into()))
+        Transaction::to_write(&session.connection).map_err(|error| at(error.into()))
     }
 
     fn commit(&self, transaction: Transaction<'_>) -> Result<()> {

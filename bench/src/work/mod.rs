@@ -2,8 +2,11 @@
 
 #[cfg(feature = "engines")]
 pub mod append;
+pub mod import;
+pub mod list;
 pub mod live;
 pub mod open;
 pub mod read;
 #[cfg(feature = "engines")]
 pub mod sync;
+pub mod verify;

@@ -4,25 +4,31 @@ use std::time::Instant;
 
 use store_core::{Backend, CreateOptions, Durability};
 
-use super::read::{prepare, repeat};
+use super::read::{prepare_with, repeat};
 use crate::contest::{Contest, Outcome, Setting};
-use crate::ours::{KINDS, durable};
+use crate::ours::{KINDS, Kind, durable};
 use crate::{Result, entries};
 
-/// Opens a store whose segment has each of these lengths and appends one entry, buffered.
+/// Opens a store whose segment has each of these lengths and appends one entry, buffered. Of the filesystem also where nothing was ever synced: what no
+/// line says to be on stable storage has to be looked through.
 ///
 /// # Errors
 /// Those of the stores.
 pub fn to_first_append(setting: &Setting, counts: &[u64]) -> Result<Outcome> {
     let place = tempfile::Builder::new().prefix("open-").tempdir_in(&setting.folder)?;
     let mut contest = Contest::new("open to first append", 1);
-    for (kind, count) in KINDS.iter().flat_map(|kind| counts.iter().map(move |count| (*kind, *count))) {
-        let own = place.path().join(format!("{}-{count}", kind.name().trim_matches('*')));
+    let written =
+        [(Kind::Fs, None, ""), (Kind::Fs, Some(Durability::Buffered), ", never synced"), (Kind::Sqlite, None, "")];
+    for ((kind, durability, how), count) in
+        written.iter().flat_map(|way| counts.iter().map(move |count| (*way, *count)))
+    {
+        let name = format!("{} of {count}{how}", kind.name());
+        let own = place.path().join(contest.variants.len().to_string());
         std::fs::create_dir(&own)?;
-        let (store, session, segment) = prepare(kind, &own, count)?;
+        let (store, session, segment) = prepare_with(kind, &own, count, durability)?;
         drop(store);
         let entry = entries::entries(count, 1);
-        contest = contest.with(format!("{} of {count}", kind.name()), move |_| {
+        contest = contest.with(name, move |_| {
             let begun = Instant::now();
             let store = kind.open(&own)?;
             store.append_with(session, segment, &entry, &durable(Durability::Buffered))?;

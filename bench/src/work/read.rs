@@ -5,24 +5,38 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use store_core::{Backend, Durability, LogEntry, SegmentId, SessionId};
+use store_core::{AppendOptions, Backend, Durability, LogEntry, SegmentId, SessionId};
 
 use crate::contest::{Contest, Outcome, Setting};
-use crate::ours::{KINDS, Kind, append};
+use crate::ours::{KINDS, Kind};
 use crate::{Result, entries};
 
 /// How many entries one call writes while a store is made to be read.
 const ENTRIES_PER_CALL: usize = 1000;
 
-/// A store with one segment of so many entries in a folder.
+/// A store with one segment of so many entries in a folder, none of them ever synced.
 ///
 /// # Errors
 /// Those of the store.
 pub fn prepare(kind: Kind, folder: &Path, count: u64) -> Result<(Box<dyn Backend>, SessionId, SegmentId)> {
+    prepare_with(kind, folder, count, Some(Durability::Buffered))
+}
+
+/// The same with this durability; `None`: by the store's policy.
+///
+/// # Errors
+/// Those of the store.
+pub fn prepare_with(
+    kind: Kind,
+    folder: &Path,
+    count: u64,
+    durability: Option<Durability>,
+) -> Result<(Box<dyn Backend>, SessionId, SegmentId)> {
     let (store, session, segment) = kind.open_with_segment(folder)?;
+    let options = AppendOptions { expected: None, durability };
     for first in (1..count).step_by(ENTRIES_PER_CALL) {
         let entries = entries::entries(first, (count - first).min(ENTRIES_PER_CALL as u64));
-        append(&*store, (session, segment), &entries, (ENTRIES_PER_CALL, Durability::Buffered))?;
+        store.append_with(session, segment, &entries, &options)?;
     }
     Ok((store, session, segment))
 }

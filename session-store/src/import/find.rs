@@ -10,6 +10,7 @@ use store_core::{MemoryStore, TimestampMs};
 
 use super::detect::{self, Detected, FoundFile};
 use super::feed::{self, Feed};
+use super::fresh::Fresh;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::writer::{Target, Writer};
@@ -70,13 +71,15 @@ impl Conversations {
     pub fn hold_anything(&self) -> Result<bool> {
         let store = MemoryStore::new();
         let index = Index::open(&store)?;
+        let fresh = Fresh::alone(&store, &index);
         for Job { path, head } in &self.jobs {
             let (source, parent, parent_call, continues) = (path.display().to_string(), None, None, None);
-            let (store, index) = (&store, &index);
+            let (store, index, fresh) = (&store, &index, &fresh);
             let session = super::writer::session_id(head);
             let target = Target {
                 store,
                 index,
+                fresh,
                 head,
                 session,
                 moved: None,

@@ -13,6 +13,7 @@ use super::bookmark::Resume;
 use super::claude::{ClaudeReader, Threads, is_sidechain, may_be_sidechain};
 use super::detect;
 use super::feed::failure;
+use super::fresh::Fresh;
 use super::lines::{Found, Lines};
 use super::memory;
 use super::moved::Moves;
@@ -29,6 +30,7 @@ const PAUSE_BYTES: usize = 4 << 20;
 pub(super) struct Inner<'a> {
     pub(super) store: &'a dyn store_core::Store,
     pub(super) index: &'a Index,
+    pub(super) fresh: &'a Fresh<'a>,
     pub(super) now: TimestampMs,
     pub(super) path: &'a Path,
     /// The conversation that the file is.
@@ -68,6 +70,7 @@ impl<'a> Inner<'a> {
         let target = Target {
             store: self.store,
             index: self.index,
+            fresh: self.fresh,
             head,
             session: self.moves.session(head),
             moved: self.moves.find(head),

@@ -130,7 +130,7 @@ impl<R: BufRead> Lines<R> {
                 });
             }
             any = true;
-            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', chunk);
             let text = &chunk[..end.unwrap_or(chunk.len())];
             too_long |= self.buffer.len() + text.len() > TEXT_BYTES_MAX;
             if too_long {

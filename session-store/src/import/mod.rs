@@ -17,6 +17,7 @@ mod detect;
 mod feed;
 mod fields;
 mod find;
+mod fresh;
 mod inner;
 mod lines;
 mod memory;

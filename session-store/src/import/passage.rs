@@ -5,6 +5,7 @@ use store_core::SessionId;
 use super::bookmark::Bookmark;
 use super::feed::{Feed, Until};
 use super::find::Job;
+use super::fresh::{Fresh, Kept};
 use super::memory::Notes;
 use super::record::{FileHead, ForkHint};
 use super::writer::{ImportWarning, Outcome, Target, Writer};
@@ -22,7 +23,8 @@ pub(super) fn import(
     subagents: &mut dyn FnMut(&[FileHead]) -> Result<()>,
 ) -> Result<Outcome> {
     let (index, session) = (target.index, target.session);
-    let mut shelf = Shelf { index, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
+    let mut shelf =
+        Shelf { index, fresh: target.fresh, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
     let (mut feed, mut writer) = match shelf.resume(job, target)? {
         Some(resumed) => resumed,
         None => {
@@ -52,6 +54,7 @@ pub(super) fn import(
 /// Where a file's bookmark lies.
 struct Shelf<'a> {
     index: &'a Index,
+    fresh: &'a Fresh<'a>,
     session: SessionId,
     native_id: &'a str,
     /// How many pieces of notes there are.
@@ -120,10 +123,10 @@ impl Shelf<'_> {
         }
     }
 
-    fn keep(&self, bookmark: &Bookmark) {
-        let Ok(text) = serde_json::to_string(bookmark) else { return };
-        // Without it the next run replays the file.
-        let _ = self.index.put_bookmark(self.session, self.native_id, &text, &self.pieces);
+    fn keep(self, bookmark: &Bookmark) {
+        let Ok(state) = serde_json::to_string(bookmark) else { return };
+        let (session, native_id) = (self.session, self.native_id.to_owned());
+        self.fresh.keep(Kept { session, native_id, state, pieces: self.pieces });
     }
 }
 

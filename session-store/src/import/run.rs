@@ -1,6 +1,5 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 use super::codex;
 use super::feed::failure;
 use super::find::{Conversations, Job};
+use super::fresh::Fresh;
 use super::inner::Inner;
 use super::moved::Moves;
 use super::passage;
@@ -17,12 +17,11 @@ use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
 use super::walk::Place;
-use super::writer::{self, Cursor, Outcome, Target};
+use super::writer::{self, Cursor, Target};
 use crate::error::{Result, SessionError};
 use crate::facts::SessionFacts;
 use crate::index::Index;
 use crate::leaf;
-use crate::segment::SegmentLocation;
 
 /// How many records of a parent are read at once.
 const BATCH_RECORDS: usize = 256;
@@ -100,11 +99,14 @@ impl Importer<'_> {
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
-        let run = Run::new(*self, &jobs, moves);
-        for (done, job) in jobs.iter().enumerate() {
-            progress(Progress { done, files: jobs.len(), path: &job.path });
-            run.file(job).into_iter().for_each(|file| report.add(file));
-        }
+        Fresh::beside(self.store, self.index, |fresh| {
+            let run = Run { importer: *self, births: births(&jobs, &moves), moves, fresh };
+            for (done, job) in jobs.iter().enumerate() {
+                progress(Progress { done, files: jobs.len(), path: &job.path });
+                run.file(job).into_iter().for_each(|file| report.add(file));
+            }
+            fresh.bring_in()
+        })?;
         self.index.refresh(self.store)?;
         Ok(report)
     }
@@ -115,32 +117,11 @@ struct Run<'a> {
     importer: Importer<'a>,
     births: HashMap<(Agent, String), SessionId>,
     moves: Moves,
-    /// What was written since the index was brought up to date.
-    touched: RefCell<Vec<SegmentLocation>>,
+    /// What was written that the index does not know yet.
+    fresh: &'a Fresh<'a>,
 }
 
-impl<'a> Run<'a> {
-    fn new(importer: Importer<'a>, jobs: &[Job], moves: Moves) -> Self {
-        Self { importer, births: births(jobs, &moves), moves, touched: RefCell::default() }
-    }
-
-    /// Brings into the index what the run has written, and nothing else: what others write meanwhile can wait for the end.
-    fn refresh(&self) -> Result<()> {
-        let touched = std::mem::take(&mut *self.touched.borrow_mut());
-        if touched.is_empty() {
-            return Ok(());
-        }
-        self.importer.index.refresh_segments(self.importer.store, &touched).map(drop)
-    }
-
-    fn touch(&self, outcome: &Outcome) {
-        if outcome.entries > 0 || outcome.said {
-            let segments = outcome.segments.iter();
-            let session_id = outcome.session;
-            self.touched.borrow_mut().extend(segments.map(|id| SegmentLocation { session_id, segment_id: *id }));
-        }
-    }
-
+impl Run<'_> {
     /// What came of the file's conversation, and of the sub-agents among its records.
     fn file(&self, job: &Job) -> Vec<ImportedFile> {
         let imported = match self.moves.is_removed(self.importer.store, &job.head) {
@@ -160,11 +141,11 @@ impl<'a> Run<'a> {
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
         let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
         let head = &job.head;
-        // Copies, points that are continued and parents are looked up there.
-        if head.agent == Agent::Claude || head.fork != ForkHint::None || head.parent.is_some() {
-            self.refresh()?;
-        }
         let session = self.moves.session(head);
+        // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
+        if head.fork != ForkHint::None || head.parent.is_some() || self.fresh.holds(session) {
+            self.fresh.bring_in()?;
+        }
         let moved = self.moves.find(head);
         let continues = match moved.as_ref().and_then(|moved| moved.continues) {
             Some(at) => Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. })),
@@ -176,13 +157,14 @@ impl<'a> Run<'a> {
         let (parent, parent_call) = self.parent_of(head)?;
         let source = job.path.display().to_string();
         let now = self.importer.now;
-        let target = Target { store, index, head, session, moved, source, parent, parent_call, continues, now };
+        let fresh = self.fresh;
+        let target = Target { store, index, fresh, head, session, moved, source, parent, parent_call, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
             Ok(())
         })?;
-        self.touch(&outcome);
+        self.fresh.wrote(&outcome)?;
         Ok(std::iter::once(ImportedFile::came_of(&job.path, head, outcome)).chain(inner).collect())
     }
 
@@ -192,16 +174,17 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         }
         let Importer { store, index, now } = self.importer;
-        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads, moves: &self.moves };
+        let fresh = self.fresh;
+        let inner = Inner { store, index, fresh, now, path: &job.path, head: &job.head, heads, moves: &self.moves };
         let outcomes = inner.import()?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
             Some(outcome) => {
-                self.touch(&outcome);
-                ImportedFile::came_of(&job.path, head, outcome)
+                self.fresh.wrote(&outcome)?;
+                Ok(ImportedFile::came_of(&job.path, head, outcome))
             }
-            None => ImportedFile::of(&job.path, head, ImportStatus::Removed),
+            None => Ok(ImportedFile::of(&job.path, head, ImportStatus::Removed)),
         });
-        Ok(files.collect())
+        files.collect()
     }
 
     /// The session and the call that started a sub-agent.

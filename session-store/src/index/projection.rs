@@ -57,6 +57,16 @@ impl Index {
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
+    /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
+    pub(crate) fn second_handle(&self) -> Option<Self> {
+        let inner = self.lock();
+        let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
+        let opened = schema::open_second(path, &inner.identity).ok()?;
+        Some(Self {
+            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false }),
+        })
+    }
+
     /// The index of a store, empty and without a name, to be held against the one that is kept.
     pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
         let identity = identity(&backend.info());

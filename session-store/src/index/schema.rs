@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// "podI": marks the file as an index.
@@ -23,6 +24,9 @@ pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
 
 /// How long to wait before a copy is tried again that another process kept from being made.
 const BACKUP_WAIT: Duration = Duration::from_millis(5);
+
+/// Statements kept prepared: more than the index has.
+const STATEMENTS_MAX: usize = 96;
 
 /// Files up to this size are checked page by page when they are opened.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
@@ -139,6 +143,7 @@ pub(super) fn open(path: Option<&Path>, identity: &str) -> rusqlite::Result<Open
 /// The tables in memory, empty.
 pub(super) fn in_memory(identity: &str) -> rusqlite::Result<Opened> {
     let db = Connection::open_in_memory()?;
+    configure(&db)?;
     create(&db, identity)?;
     Ok(Opened { db, path: None })
 }
@@ -146,6 +151,7 @@ pub(super) fn in_memory(identity: &str) -> rusqlite::Result<Opened> {
 /// A copy of the tables without a name: in memory as long as it is small, then in a file that goes with the process.
 pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
     let mut copied = Connection::open("")?;
+    configure(&copied)?;
     Backup::new(db, &mut copied)?.run_to_completion(c_int::MAX, BACKUP_WAIT, None)?;
     copied.pragma_update(None, "synchronous", "OFF")?;
     Ok(Opened { db: copied, path: None })
@@ -154,6 +160,7 @@ pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
 /// The tables without a name, empty: where they are made of a whole store, they may be larger than memory should be.
 pub(super) fn nameless(identity: &str) -> rusqlite::Result<Opened> {
     let db = Connection::open("")?;
+    configure(&db)?;
     db.pragma_update(None, "synchronous", "OFF")?;
     create(&db, identity)?;
     Ok(Opened { db, path: None })
@@ -196,14 +203,36 @@ pub(super) fn is_unwritable(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | PermissionDenied | ReadOnly | SystemIoFailure))
 }
 
-fn open_file(path: &Path, identity: &str) -> rusqlite::Result<Connection> {
-    let bytes = prepare_file(path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+/// What every connection to the tables has.
+fn configure(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // With a partial index on a table, a plan that may depend on bound values is made anew for each of them.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut db = Connection::open_with_flags(path, flags)?;
+    let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(BUSY_WAIT)?;
+    configure(&db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "cell_size_check", true)?;
+    Ok(db)
+}
+
+/// A second connection to tables that this process has open and has checked.
+pub(super) fn open_second(path: &Path, identity: &str) -> rusqlite::Result<Opened> {
+    let db = connect(path)?;
+    if is_current(&db, identity)? {
+        return Ok(Opened { db, path: Some(path.to_owned()) });
+    }
+    Err(rusqlite::Error::InvalidQuery)
+}
+
+fn open_file(path: &Path, identity: &str) -> rusqlite::Result<Connection> {
+    let bytes = prepare_file(path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let mut db = connect(path)?;
     if is_current(&db, identity)? {
         if bytes <= CHECKED_BYTES_MAX {
             check_pages(&db)?;

@@ -63,6 +63,7 @@ pub(super) fn text_of(entry: &NewEntry) -> String {
     match &entry.body {
         NewBody::Text(text) => text.clone(),
         NewBody::Typed(typed) => typed.to_text().unwrap_or_default(),
+        NewBody::Serialized(serialized) => serialized.text().to_owned(),
     }
 }
 

@@ -209,6 +209,7 @@ pub(super) fn text_of(entry: &NewEntry) -> String {
     match &entry.body {
         NewBody::Text(text) => text.clone(),
         NewBody::Typed(typed) => typed.to_text().unwrap_or_default(),
+        NewBody::Serialized(serialized) => serialized.text().to_owned(),
     }
 }
 
@@ -219,7 +220,7 @@ pub(super) fn rewritten(entries: &[NewEntry], rewrite: impl Fn(&str) -> Option<S
             let body = rewrite(text).map(NewBody::Text);
             body.map_or_else(|| entry.clone(), |body| NewEntry { body, key: entry.key.clone() })
         }
-        NewBody::Typed(_) => entry.clone(),
+        NewBody::Typed(_) | NewBody::Serialized(_) => entry.clone(),
     };
     entries.iter().map(one).collect()
 }

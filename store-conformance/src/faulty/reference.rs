@@ -18,9 +18,10 @@ use crate::Limits;
 pub(super) struct Reference(MemoryStore);
 
 /// How many bytes of text are handed in.
-pub(super) const fn text_bytes(entry: &NewEntry) -> u64 {
+pub(super) fn text_bytes(entry: &NewEntry) -> u64 {
     match &entry.body {
         NewBody::Text(text) => text.len() as u64,
+        NewBody::Serialized(serialized) => serialized.text().len() as u64,
         NewBody::Typed(_) => 0,
     }
 }

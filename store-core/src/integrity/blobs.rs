@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 use serde_json::Value;
@@ -36,10 +37,13 @@ pub(crate) fn for_each_blob_of_fact(fact: &Fact, each: &mut dyn FnMut(BlobRef)) 
 
 /// Whether a text can name `$blob`, however its letters are escaped. Most texts cannot, and need not be parsed.
 fn may_refer(text: &str) -> bool {
+    // Preparing a search takes as long as searching a short text.
+    static PLAIN: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"$blob"));
+    static ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u00"));
     const ESCAPED: [&[u8]; 6] = [b"24", b"62", b"6c", b"6C", b"6f", b"6F"];
     let text = text.as_bytes();
     let escaped = |at: usize| text.get(at + 4..at + 6).is_some_and(|digits| ESCAPED.contains(&digits));
-    memmem::find(text, b"$blob").is_some() || memmem::find_iter(text, b"\\u00").any(escaped)
+    PLAIN.find(text).is_some() || ESCAPE.find_iter(text).any(escaped)
 }
 
 /// Entries are nested 128 deep at most, which bounds the recursion.

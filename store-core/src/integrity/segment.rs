@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::ahead::scan_ahead;
 use super::blobs::for_each_blob;
 use super::checkpoint::Checkpoint;
 use super::contract::Integrity;
@@ -51,15 +52,19 @@ impl SegmentReport {
     }
 }
 
-/// What is looked at beside checksums, seqs and the chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Looking<'a> {
-    pub(crate) deep: bool,
-    pub(crate) expected: &'a [ChainHead],
+/// What is looked at beside checksums, seqs and the chain, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looking<'a> {
+    /// Whether every text is an entry.
+    pub deep: bool,
+    /// Heads that the chain may have had.
+    pub expected: &'a [ChainHead],
+    /// Whether a second thread may read the log while this one hashes.
+    pub reads_ahead: bool,
 }
 
-/// Verifies one segment: every checksum and seq, the chain against every checkpoint and against the expected heads, the shape of the log; with
-/// `deep` that every text is an entry.
+/// Verifies one segment: every checksum and seq, the chain against every checkpoint and against the expected heads, the shape of the log; what
+/// else `looking` says.
 ///
 /// Streams: memory does not grow with the log, but for the heads of checkpoints and at most 1000 findings. `each_blob` is given
 /// every reference to a blob and the seq of the entry that has it; `each` is called after each stretch of the log with its bytes, and may break off,
@@ -71,14 +76,13 @@ pub fn verify_segment(
     store: &dyn Integrity,
     session: SessionId,
     segment: SegmentId,
-    deep: bool,
-    expected: &[ChainHead],
+    looking: Looking<'_>,
     each_blob: &mut dyn FnMut(Seq, BlobRef),
     each: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Option<SegmentReport>> {
-    let mut walk = Walk::new(store, session, segment, Looking { deep, expected })?;
+    let mut walk = Walk::new(store, session, segment, looking)?;
     let mut stopped = false;
-    store.scan(session, segment, &mut |scanned| {
+    let mut visit = |scanned: Scanned<'_>| {
         let bytes = match scanned {
             Scanned::Entry(entry) => {
                 walk.entry(&entry);
@@ -95,7 +99,12 @@ pub fn verify_segment(
         let flow = each(bytes);
         stopped = flow.is_break();
         flow
-    })?;
+    };
+    if looking.reads_ahead {
+        scan_ahead(store, session, segment, &mut visit)?;
+    } else {
+        store.scan(session, segment, &mut visit)?;
+    }
     Ok((!stopped).then(|| walk.finish()))
 }
 

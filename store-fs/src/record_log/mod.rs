@@ -157,6 +157,13 @@ impl RecordLog {
         self.shared.poisoned().is_some()
     }
 
+    /// Whether all that was written to the log is known to be on stable storage; `None` if nobody wrote through this value.
+    pub(crate) fn is_settled(&self) -> Option<bool> {
+        let writer = self.writer.try_lock().ok()?;
+        let known = writer.known?;
+        Some(self.shared.group().synced() >= known.end.seq.0)
+    }
+
     /// Takes the write bits of a log that is being made, because its name is not on stable storage yet, and returns when
     /// its bytes are.
     pub(crate) fn finish_new(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 
+use memchr::{memchr, memrchr};
 use store_core::codec::{Line, decode_line};
 use store_core::{Damage, Result, SegmentId, Seq, StoreError};
 
@@ -109,7 +110,7 @@ impl<'a> View<'a> {
         while end > 0 {
             let start = end.saturating_sub(chunk);
             let bytes = self.read_bytes(start, end)?;
-            if let Some(newline) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            if let Some(newline) = memrchr(b'\n', &bytes) {
                 return Ok(start + newline as u64 + 1);
             }
             end = start;
@@ -128,7 +129,7 @@ impl<'a> View<'a> {
         while start < end {
             let stop = (start + chunk).min(end);
             let bytes = self.read_bytes(start, stop)?;
-            if let Some(newline) = bytes.iter().position(|byte| *byte == b'\n') {
+            if let Some(newline) = memchr(b'\n', &bytes) {
                 let found = start + newline as u64 + 1;
                 return Ok((found < end).then_some(found));
             }
@@ -281,7 +282,7 @@ impl<'v, 'a> Lines<'v, 'a> {
     pub(super) fn next_line(&mut self) -> Result<Option<(u64, &[u8])>> {
         let mut searched = self.at;
         loop {
-            if let Some(newline) = self.buffer[searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(newline) = memchr(b'\n', &self.buffer[searched..]) {
                 let (from, to) = (self.at, searched + newline);
                 self.at = to + 1;
                 return Ok(Some((self.start + from as u64, &self.buffer[from..to])));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use store_core::{AppendOptions, Durability, NewEntry, Result, SegmentOrigin, Seq, Store as _, StoreError};
+use store_core::{
+    AppendOptions, Durability, Fact, FactScope, NewEntry, Result, SegmentOrigin, Seq, Store as _, StoreError,
+};
 use store_fs::disk::{Disk, DiskFile, FileStat, Listed, LockKind, Medium, OpenMode, OsDisk};
 use store_fs::{DurabilityPolicy, FsOptions, FsStore, OpenAs, RemoteMedium};
 
@@ -413,4 +415,46 @@ fn what_is_synced_follows_the_call_and_then_the_policy() {
     assert!(synced(always, None, &note(1)));
     assert!(synced(buffered, Some(Durability::Synced), &note(1)));
     assert!(!synced(always, Some(Durability::Buffered), &asked));
+}
+
+#[test]
+fn who_is_told_of_a_segment_is_told_of_its_session() {
+    let folder = Folder::new();
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    create(&store, 1);
+    let seen = store.changes(None).unwrap().cursor;
+    done_since(&plan, &folder);
+    store.put_fact(FactScope::Session(session(1)), &fact(1)).unwrap();
+    let done = done_since(&plan, &folder);
+    assert!(done.contains(&"sync session-1/facts.jsonl".to_owned()), "{done:?}");
+    assert!(!done.contains(&"append live/*".to_owned()), "{done:?}");
+    drop(store);
+    let changes = open(&folder, &plan).changes(Some(&seen)).unwrap();
+    assert_eq!(changes.sessions, [session(1)]);
+}
+
+#[test]
+fn closing_syncs_what_the_handle_does_not_know_to_be_on_stable_storage() {
+    for (durability, is_synced) in [(Durability::Synced, false), (Durability::Buffered, true)] {
+        let folder = Folder::new();
+        let plan = Plan::faultless();
+        let options = FsOptions { open_logs_max: 1, ..options() };
+        let disk = Arc::new(FaultyDisk(Arc::clone(&plan)));
+        let store = FsStore::open_on(disk, &folder.root(), OpenAs::Shared, &options).unwrap();
+        create(&store, 1);
+        let call = AppendOptions { durability: Some(durability), ..AppendOptions::default() };
+        store.append_with(session(1), segment(1), &[note(1)], &call).unwrap();
+        // Of the two logs one is open at a time.
+        store.put_fact(FactScope::Session(session(1)), &fact(1)).unwrap();
+        done_since(&plan, &folder);
+        drop(store);
+        let done = done_since(&plan, &folder);
+        let segment = "sync session-1/segment-1.jsonl".to_owned();
+        assert_eq!(done.contains(&segment), is_synced, "{durability:?}: {done:?}");
+    }
+}
+
+fn fact(ts: u64) -> Fact {
+    Fact { ts, domain: "title".to_owned(), value: "A title".into() }
 }

@@ -11,6 +11,7 @@ use store_core::{LogEntry, Record, SegmentId, Seq, SessionId, Store, TimestampMs
 use super::beginning::Beginning;
 use super::target::Target;
 use crate::error::Result;
+use crate::import::fresh::Fresh;
 use crate::import::moved::Moved;
 use crate::import::record::{Agent, ForkHint, Parent, Step};
 use crate::import::walk::Place;
@@ -47,11 +48,11 @@ pub(super) enum Copies<'a> {
 impl<'a> Copies<'a> {
     /// What the file of this head may hold copies of.
     pub(super) fn new(target: &Target<'a>, exists: bool) -> Result<Self> {
-        let Target { store, index, head, session, .. } = *target;
+        let Target { store, index, fresh, head, session, .. } = *target;
         let by_id = |family| {
-            let (agent, last, moved) = (head.agent, None, target.moved.clone());
+            let (agent, last, own, moved) = (head.agent, None, None, target.moved.clone());
             let rank = (session.timestamp_ms(), head.native_id.clone());
-            Self::ById(Box::new(ById { store, index, agent, session, moved, rank, family, last }))
+            Self::ById(Box::new(ById { store, fresh, agent, session, moved, rank, family, last, own }))
         };
         let continues = target.moved.as_ref().and_then(|moved| moved.continues);
         match (head.agent, &head.fork) {
@@ -140,7 +141,7 @@ fn continues_another(store: &dyn Store, session: SessionId) -> Result<bool> {
 /// Copies that have the ids of their originals.
 pub(super) struct ById<'a> {
     store: &'a dyn Store,
-    index: &'a Index,
+    fresh: &'a Fresh<'a>,
     agent: Agent,
     session: SessionId,
     /// Where the conversation was written anew, if it was.
@@ -152,6 +153,8 @@ pub(super) struct ById<'a> {
     family: Option<HashSet<SessionId>>,
     /// The last record, if it was a copy.
     last: Option<String>,
+    /// The last record, if it was none.
+    own: Option<String>,
 }
 
 impl ById<'_> {
@@ -168,6 +171,9 @@ impl ById<'_> {
         if self.last.as_ref() == Some(&record) && !matches!(step, Step::Entries { .. }) {
             return Ok(Copied::Held);
         }
+        if self.own.as_ref() == Some(&record) && !matches!(step, Step::Entries { .. }) {
+            return Ok(Copied::own(step));
+        }
         let home = self.home(&record, ts)?;
         let home = match (&step, home) {
             (Step::Entries { parent, .. }, Some(at)) if self.agent == Agent::Pi => {
@@ -177,8 +183,10 @@ impl ById<'_> {
         };
         let Some(at) = home else {
             self.last = None;
+            self.own = Some(record);
             return Ok(Copied::own(step));
         };
+        self.own = None;
         self.last = Some(record.clone());
         Ok(Copied::Copy { record, line, at })
     }
@@ -189,7 +197,7 @@ impl ById<'_> {
         if self.agent == Agent::Claude && record.parse::<SegmentId>().is_err() {
             return Ok(None);
         }
-        let homes = self.index.record_homes(self.agent.name(), record)?;
+        let homes = self.fresh.record_homes(self.agent.name(), record)?;
         let is_own = |home: &RecordHome| {
             let is_copied = self.moved.as_ref().is_some_and(|moved| moved.is_copied(home.segment_id));
             home.session_id == self.session && !is_copied

@@ -11,6 +11,7 @@ use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Seq, SessionId,
 use super::{Tally, Writer};
 use crate::error::Result;
 use crate::facts::{CurrentLeaf, SessionFact, SessionFacts, Title, TitleBy, put_session_fact};
+use crate::import::memory::Key;
 use crate::import::record::ForkHint;
 use crate::import::walk::Place;
 use crate::leaf::current_leaf;
@@ -122,6 +123,8 @@ pub(in crate::import) struct Outcome {
     pub(in crate::import) entries: u64,
     /// Where the file's entries stand.
     pub(in crate::import) segments: Vec<SegmentId>,
+    /// The records of which entries were written; `None` if they are too many to be told.
+    pub(in crate::import) records: Option<Vec<Key>>,
     /// The current leaf; `None` if the file has nothing of its own.
     pub(in crate::import) leaf: Option<SegmentId>,
     /// The cursor that stands in the store now.
@@ -137,10 +140,20 @@ impl Writer<'_> {
         let existed = self.log.existed();
         let entries = self.log.written();
         let segments = self.log.segments().collect();
+        let records = self.log.take_records();
         let tally = Tally::default();
         let cursor_now = serde_json::Value::Null;
-        let mut outcome =
-            Outcome { session, existed, said: false, entries, segments, leaf: None, cursor: cursor_now, tally };
+        let mut outcome = Outcome {
+            session,
+            existed,
+            said: false,
+            entries,
+            segments,
+            records,
+            leaf: None,
+            cursor: cursor_now,
+            tally,
+        };
         if store.exists(session)? {
             let facts = SessionFacts::read(store, session)?;
             (outcome.said, outcome.cursor) = self.say(&facts, cursor)?;

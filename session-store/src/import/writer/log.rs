@@ -16,13 +16,16 @@ use super::pending::{Pending, new_entries};
 use super::places::Places;
 use super::target::Target;
 use crate::error::{LineageError, Result};
+use crate::import::memory::Key;
 use crate::import::moved::Moved;
 use crate::import::walk::{Folds, Place};
 
 /// How many entries are written at once.
-const BATCH_ENTRIES: usize = 256;
+const BATCH_ENTRIES: usize = 1024;
 /// How many bytes of entries are written at once, the last entry not counted.
 const BATCH_BYTES: usize = 4 << 20;
+/// How many records of one file are told that the index may not know.
+const RECORDS_MAX: usize = 50_000;
 /// How often a write is tried again when others write to the same segment.
 const ATTEMPTS: u32 = 16;
 
@@ -61,6 +64,8 @@ pub(super) struct Log<'a> {
     pending_bytes: usize,
     places: Places,
     written: u64,
+    /// The records of what was written, as long as they are not too many.
+    records: Option<Vec<Key>>,
 }
 
 /// What came of an attempt to write.
@@ -89,6 +94,7 @@ impl<'a> Log<'a> {
             pending_bytes: 0,
             places: Places::default(),
             written: 0,
+            records: Some(Vec::new()),
         }
     }
 
@@ -300,10 +306,34 @@ impl<'a> Log<'a> {
         self.segments[open].end = positions.last().copied();
         let count = self.pending.len() as u64;
         self.written += count;
+        self.note_records();
         self.segments[open].stored += count;
         self.pending.clear();
         self.pending_bytes = 0;
         Settled::Done
+    }
+
+    /// Takes note of the records of what waited.
+    fn note_records(&mut self) {
+        let mut last = None;
+        for pending in &self.pending {
+            let record = pending.key.rsplit_once('#').map(|(record, _)| record);
+            if record != last
+                && let Some(text) = record
+                && let Some(records) = &mut self.records
+            {
+                records.push(Key::of(text));
+                last = record;
+            }
+        }
+        if self.records.as_ref().is_some_and(|records| records.len() > RECORDS_MAX) {
+            self.records = None;
+        }
+    }
+
+    /// The records of what was written; `None` if they are too many.
+    pub(super) const fn take_records(&mut self) -> Option<Vec<Key>> {
+        self.records.take()
     }
 
     /// Goes on in a branch from the last entry that the file and the segment have in common.

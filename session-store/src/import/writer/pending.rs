@@ -1,8 +1,8 @@
 //! An entry on its way into a segment.
 
 use store_core::call::ENTRY_BYTES_MAX;
-use store_core::json::{self, DEPTH_MAX};
-use store_core::{BlobGuard, LogEntry, NewEntry, Record, Store, StoreError, TimestampMs};
+use store_core::json::DEPTH_MAX;
+use store_core::{BlobGuard, LogEntry, NewEntry, Record, Serialized, Store, StoreError, TimestampMs};
 
 use crate::blob;
 use crate::error::Result;
@@ -11,8 +11,7 @@ use crate::import::claude::OUTPUT_DOMAIN;
 /// An entry on its way.
 #[derive(Debug)]
 pub(super) struct Pending {
-    entry: LogEntry,
-    text: String,
+    entry: Serialized,
     pub(super) key: String,
     pub(super) line: u64,
     pub(super) ts: TimestampMs,
@@ -24,32 +23,33 @@ impl Pending {
     /// Makes an entry ready: its large parts are in the store.
     pub(super) fn new(store: &dyn Store, entry: LogEntry, key: String, line: u64, ts: TimestampMs) -> Result<Self> {
         let (entry, guards) = blob::externalize(store, entry)?;
-        let text = entry.to_text().map_err(StoreError::backend)?;
-        Ok(Self { entry, text, key, line, ts, guards })
+        let entry = Serialized::new(entry).map_err(StoreError::backend)?;
+        Ok(Self { entry, key, line, ts, guards })
     }
 
     /// Why no store takes the entry.
     pub(super) fn problem(&self) -> Option<String> {
-        if self.text.len() as u64 > ENTRY_BYTES_MAX {
-            return Some(format!("an entry of {} bytes is too large to be stored and was left out", self.text.len()));
+        if self.bytes() as u64 > ENTRY_BYTES_MAX {
+            return Some(format!("an entry of {} bytes is too large to be stored and was left out", self.bytes()));
         }
-        (json::depth(&self.text) > DEPTH_MAX)
+        (self.entry.depth() > DEPTH_MAX)
             .then(|| format!("an entry nested deeper than {DEPTH_MAX} cannot be stored and was left out"))
     }
 
     /// The entry as it is stored.
-    pub(super) const fn entry(&self) -> &LogEntry {
-        &self.entry
+    pub(super) fn entry(&self) -> &LogEntry {
+        self.entry.entry()
     }
 
     /// How many bytes its text has.
-    pub(super) const fn bytes(&self) -> usize {
-        self.text.len()
+    pub(super) fn bytes(&self) -> usize {
+        self.entry.text().len()
     }
 
     /// Whether the entry stands in the store.
     pub(super) fn is(&self, record: &Record) -> bool {
-        record.key.as_deref() == Some(&*self.key) && (record.text == self.text || is_alike(&record.entry, &self.entry))
+        record.key.as_deref() == Some(&*self.key)
+            && (record.text == self.entry.text() || is_alike(&record.entry, self.entry()))
     }
 }
 
@@ -67,5 +67,5 @@ fn is_alike(stored: &LogEntry, new: &LogEntry) -> bool {
 
 /// What the store is given.
 pub(super) fn new_entries(pending: &[Pending]) -> Vec<NewEntry> {
-    pending.iter().map(|new| NewEntry::typed(new.entry.clone()).with_key(new.key.clone())).collect()
+    pending.iter().map(|new| NewEntry::serialized(new.entry.clone()).with_key(new.key.clone())).collect()
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use store_core::{SegmentMeta, SegmentStart, SessionId, Store, TimestampMs};
 
+use crate::import::fresh::Fresh;
 use crate::import::moved::Moved;
 use crate::import::record::FileHead;
 use crate::import::walk::Place;
@@ -37,6 +38,8 @@ impl Tally {
 pub(in crate::import) struct Target<'a> {
     pub(in crate::import) store: &'a dyn Store,
     pub(in crate::import) index: &'a Index,
+    /// What the run has written that the index may not know.
+    pub(in crate::import) fresh: &'a Fresh<'a>,
     pub(in crate::import) head: &'a FileHead,
     /// The session that the conversation is.
     pub(in crate::import) session: SessionId,

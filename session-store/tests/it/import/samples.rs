@@ -7,7 +7,7 @@ use serde_json::Value;
 use session_store::import::ImportStatus;
 use session_store::{RestoredState, ShowKind, ShowMessage, ShowRole, UsageTotals, current_leaf, restore};
 
-use super::world::{World, complaints, files, sample};
+use super::world::{World, complaints, files, kinds, sample};
 
 /// What is known of an agent's files.
 fn expected(folder: &str) -> Vec<Value> {
@@ -262,4 +262,20 @@ fn marks_are_found_in_texts() {
         marks("Answer A1. xenial-tapir-4491, so 2026-11-21 and a-b-c. (gilded-yak-0001)"),
         ["xenial-tapir-4491", "gilded-yak-0001"]
     );
+}
+
+/// An index in a file is fed by a thread beside the import, one in memory when a record is asked for.
+#[test]
+fn however_the_index_is_fed_the_same_is_written() {
+    let all = ["claude", "codex", "pi"].map(sample);
+    let memory = World::memory();
+    memory.import(&all);
+    for kind in kinds() {
+        let world = World::new(kind);
+        world.import(&all);
+        assert!(world.logs() == memory.logs(), "{kind}");
+        assert_eq!(world.rows(), memory.rows(), "{kind}");
+        let again = world.import(&all);
+        assert_eq!((again.entries, again.failed), (0, 0), "{kind}: {:?}", complaints(&again));
+    }
 }

@@ -12,7 +12,7 @@ use crate::id::{SegmentId, Seq, SessionId};
 use crate::integrity::blobs::for_each_blob_of_fact;
 use crate::integrity::contract::Integrity;
 use crate::integrity::finding::{Finding, FindingKind};
-use crate::integrity::segment::{SegmentReport, verify_segment};
+use crate::integrity::segment::{Looking, SegmentReport, verify_segment};
 use crate::store::FactScope;
 
 /// How many bytes of logs a thread reads before it tells.
@@ -202,7 +202,10 @@ impl<'a> Run<'a> {
     fn read(&self, session: SessionId, segment: SegmentId, found: &mut Vec<Found>) -> Result<Option<SegmentReport>> {
         let (mut entries, mut bytes) = (0, 0);
         let mut seen = std::collections::HashSet::new();
-        let (deep, expected) = (self.options.deep, &self.options.expected);
+        let left = self.segments.load(Ordering::Acquire).saturating_sub(self.segments_done.load(Ordering::Acquire));
+        // Only where a thread would have nothing to do otherwise.
+        let reads_ahead = left < self.threads() as u64;
+        let looking = Looking { deep: self.options.deep, expected: &self.options.expected, reads_ahead };
         let mut each_blob = |seq: Seq, reference: BlobRef| {
             if seen.insert(reference.clone()) {
                 let detail = String::new();
@@ -210,7 +213,7 @@ impl<'a> Run<'a> {
                 found.push(Found::Blob(reference, place));
             }
         };
-        let report = verify_segment(self.store, session, segment, deep, expected, &mut each_blob, &mut |length| {
+        let report = verify_segment(self.store, session, segment, looking, &mut each_blob, &mut |length| {
             entries += 1;
             bytes += length;
             if bytes < BYTES_PER_CALL {
