@@ -95,6 +95,12 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// List conversations.
     List(ListArgs),
+    /// Search what was said: prompts, answers, thoughts, calls and results.
+    ///
+    /// Every word has to be there, in any case and with or without accents. "several words" stand side by side; begin* goes on; -word must not be
+    /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent, each with a hyphen in front for
+    /// the opposite. Archived conversations and sub-agents are searched too. Newest conversations first.
+    Search(SearchArgs),
     /// Show a conversation.
     ///
     /// The branch from its root, across forks and compactions; a compaction is shown as its summary. With --json, thinking
@@ -215,6 +221,30 @@ pub(crate) struct ListArgs {
     /// Go on where a page ended: its next_cursor.
     #[arg(long)]
     pub(crate) cursor: Option<String>,
+}
+
+/// Arguments of `pod search`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SearchArgs {
+    /// What to look for. What begins with a hyphen stands behind another word in quotes, or behind --.
+    #[arg(value_name = "TEXT", required = true)]
+    pub(crate) text: Vec<String>,
+
+    /// Only this agent's.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+
+    /// Only those that were ever in this folder or below it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+
+    /// At most this many places.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: u64,
+
+    /// At most this many places of one conversation; without it, as many as there are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) per_session: Option<u64>,
 }
 
 /// Which kinds of conversations are listed.

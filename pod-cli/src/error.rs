@@ -242,6 +242,10 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::BadCursor { .. } => {
             Report::new(exit::USAGE, "bad_cursor", message, Some("begin again without --cursor"))
         }
+        SessionError::NothingToSearch => {
+            let hint = "give a word of letters or digits; `pod list` lists conversations without one";
+            Report::new(exit::USAGE, "nothing_to_search", message, Some(hint))
+        }
         SessionError::SameStore { .. } => {
             Report::new(exit::USAGE, "same_store", message, Some("--to names another place than --store"))
         }

@@ -106,6 +106,10 @@ pub enum SessionError {
         url: String,
     },
 
+    /// A search without a word to look for.
+    #[error("there is no word to search for")]
+    NothingToSearch,
+
     /// Nothing of that name: an id, an agent's own id, a title.
     #[error("nothing is called {id:?}")]
     NotFound {

@@ -15,7 +15,7 @@
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
-    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents."
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`query`] is the language in which\n  conversations are looked for."
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
@@ -57,6 +57,10 @@ mod leaf;
 pub mod lineage;
 mod migrate;
 mod order;
+#[cfg(feature = "index")]
+pub mod picker;
+#[cfg(feature = "index")]
+pub mod query;
 mod restore;
 mod segment;
 mod state;

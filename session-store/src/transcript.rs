@@ -13,7 +13,7 @@ mod fold;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store_core::{Part, SegmentId, SegmentMeta, Seq, SessionConfig, SessionId, Store, TimestampMs};
+use store_core::{Item, Part, Role, SegmentId, SegmentMeta, Seq, SessionConfig, SessionId, Store, TimestampMs};
 
 use crate::error::Result;
 use crate::fold::ConfigFold;
@@ -21,6 +21,8 @@ use crate::lineage::{self, LineageEntries};
 use crate::restore;
 
 pub use fold::{Shown, TranscriptFold};
+#[cfg(feature = "index")]
+pub(crate) use fold::{joined_text as text_of_parts, shown_items};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,6 +36,18 @@ pub enum ShowRole {
     Tool,
     /// The program or its developer.
     System,
+}
+
+impl ShowRole {
+    /// Who says an item.
+    pub(crate) const fn of(item: &Item) -> Self {
+        match item {
+            Item::Message { role: Role::User, .. } => Self::User,
+            Item::Message { role: Role::System | Role::Developer, .. } => Self::System,
+            Item::ToolResult { .. } => Self::Tool,
+            _ => Self::Assistant,
+        }
+    }
 }
 
 /// What is said.

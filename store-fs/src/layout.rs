@@ -104,6 +104,11 @@ impl LogName {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
+    /// A name for a file of this process alone, which loses it at once. What a process that died left of it is a leftover.
+    pub(crate) fn put_aside(&self) -> PathBuf {
+        new_name(&self.root)
+    }
+
     /// A place for the bytes that recovery takes out from `offset` on; `attempt` tells later ones apart.
     pub(crate) fn quarantined(&self, offset: u64, attempt: u32) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -114,6 +119,10 @@ impl LogName {
 /// The file name of a part of a segment's log.
 fn part_name(segment: SegmentId, part: u32) -> String {
     if part == 1 { format!("{segment}.jsonl") } else { format!("{segment}.{part}.jsonl") }
+}
+
+fn new_name(folder: &Path) -> PathBuf {
+    folder.join(format!("{NEW}{}", Uuid::new_v4()))
 }
 
 /// The paths of one store.
@@ -149,7 +158,7 @@ impl Layout {
 
     /// A name for something that is being made, or that is going away: it belongs to whoever holds `CREATE`.
     pub(crate) fn new_name(&self) -> PathBuf {
-        self.root.join(format!("{NEW}{}", Uuid::new_v4()))
+        new_name(&self.root)
     }
 
     /// The log inside a session folder that is being made.
@@ -282,7 +291,7 @@ impl Layout {
     }
 
     pub(crate) fn new_blob(&self) -> PathBuf {
-        self.blobs().join(format!("{NEW}{}", Uuid::new_v4()))
+        new_name(&self.blobs())
     }
 
     /// The folder of a blob whose address was checked to be one.

@@ -16,6 +16,7 @@ mod raw;
 mod repair;
 mod resume;
 mod rollback;
+mod search;
 mod segments;
 mod show;
 mod table;
@@ -36,6 +37,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
         (Some(command), None) => match command {
             Command::Import(arguments) => import::run(app, &arguments),
             Command::List(arguments) => list::run(app, &arguments),
+            Command::Search(arguments) => search::run(app, &arguments),
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),

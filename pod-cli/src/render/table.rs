@@ -97,6 +97,16 @@ impl Cell {
         self
     }
 
+    /// The same with a piece of a line behind it, whose blanks at both ends count.
+    pub(crate) fn piece(mut self, style: Style, text: &str) -> Self {
+        let inner = one_line(text);
+        let blank = |there: bool| if there { " " } else { "" };
+        let before = blank(text.starts_with(char::is_whitespace));
+        let behind = blank(text.ends_with(char::is_whitespace) && !inner.is_empty());
+        self.spans.push((style, format!("{before}{inner}{behind}")));
+        self
+    }
+
     /// The same with a space and styled text behind it, if there is any.
     pub(crate) fn also(mut self, style: Style, text: &str) -> Self {
         let text = one_line(text);

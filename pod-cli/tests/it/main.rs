@@ -16,6 +16,7 @@ mod maintain;
 mod migrate;
 mod readme;
 mod resume;
+mod search;
 mod segments;
 mod show;
 mod terminal;

@@ -22,6 +22,9 @@ use crate::error::{Result, SessionError};
 /// How many values are held in memory.
 const RECENT_MAX: usize = 16 << 10;
 
+/// How many bytes the values have that are held in memory, as they are noted. Held, a value takes some times as much.
+const RECENT_BYTES_MAX: usize = 1 << 20;
+
 /// How many bytes of notes are held in memory.
 const NOTES_BYTES_MAX: usize = 1 << 20;
 
@@ -68,6 +71,7 @@ pub(super) fn check(memories: Vec<&mut dyn Notes>) -> Result<()> {
 pub(super) struct Memory<V> {
     /// `None`: forgotten.
     recent: HashMap<Key, Option<V>>,
+    recent_bytes: usize,
     older: Option<Connection>,
     notes: Vec<u8>,
     trouble: OnceCell<rusqlite::Error>,
@@ -91,6 +95,7 @@ impl<V> Memory<V> {
     fn holding(recent_max: usize) -> Self {
         Self {
             recent: HashMap::new(),
+            recent_bytes: 0,
             older: None,
             notes: Vec::new(),
             trouble: OnceCell::new(),
@@ -133,7 +138,7 @@ impl<V: Clone + Serialize + DeserializeOwned> Memory<V> {
     pub(super) fn put(&mut self, key: Key, value: Option<V>) {
         let Ok(text) = value.as_ref().map_or(Ok(Vec::new()), serde_json::to_vec) else { return };
         self.note(key, &text);
-        self.hold(key, value);
+        self.hold(key, value, text.len());
     }
 
     fn note(&mut self, key: Key, text: &[u8]) {
@@ -146,11 +151,14 @@ impl<V: Clone + Serialize + DeserializeOwned> Memory<V> {
         }
     }
 
-    fn hold(&mut self, key: Key, value: Option<V>) {
+    fn hold(&mut self, key: Key, value: Option<V>, bytes: usize) {
         self.recent.insert(key, value);
-        if self.recent.len() > self.recent_max {
-            let recent = std::mem::take(&mut self.recent);
+        self.recent_bytes += bytes;
+        if self.recent.len() > self.recent_max || self.recent_bytes > RECENT_BYTES_MAX {
+            let mut recent = std::mem::take(&mut self.recent);
             self.try_older(|db| store(db, &recent));
+            recent.clear();
+            (self.recent, self.recent_bytes) = (recent, 0);
         }
     }
 
@@ -186,7 +194,7 @@ impl<V: Clone + Serialize + DeserializeOwned> Notes for Memory<V> {
             let Some((text, rest)) = rest.split_at_checked(length) else { return false };
             let value = if text.is_empty() { Ok(None) } else { serde_json::from_slice(text).map(Some) };
             let Ok(value) = value else { return false };
-            self.hold(Key(*key), value);
+            self.hold(Key(*key), value, length);
             notes = rest;
         }
         true
@@ -270,6 +278,21 @@ mod tests {
         assert_eq!(memory.get("r4"), None);
         assert_eq!(memory.get("r999").as_deref(), Some("v999"));
         assert!(!memory.contains("never"));
+        assert!(memory.trouble().is_none());
+    }
+
+    #[test]
+    fn few_long_values_are_held() {
+        let mut memory = Memory::<String>::default();
+        let value = |number: usize| number.to_string().repeat(4000);
+        for number in 1000..2000 {
+            memory.insert(&number.to_string(), value(number));
+            let held: usize = memory.recent.values().flatten().map(String::len).sum();
+            assert!(held <= RECENT_BYTES_MAX, "{held} bytes are held");
+        }
+        for number in 1000..2000 {
+            assert_eq!(memory.get(&number.to_string()), Some(value(number)));
+        }
         assert!(memory.trouble().is_none());
     }
 

@@ -1,5 +1,7 @@
 //! Reading branches of the store without holding them.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use store_core::{LogEntry, SegmentId, SegmentOrigin, Seq, SessionId, Store};
 
@@ -92,20 +94,23 @@ impl Folds {
 /// Where the branch that ends with `place` goes on when its last `turns` are taken out of it: behind the last entry before
 /// them. What the program put in between two turns goes with the later one. A compaction is never taken out.
 pub(super) fn before_turns(store: &dyn Store, place: Place, turns: u64) -> Result<Option<Place>> {
+    let turns = usize::try_from(turns).unwrap_or(usize::MAX);
     let mut fold = TurnFold::default();
-    // Of each turn, the last entry before it that stays with what came before.
-    let mut begins: Vec<Option<Place>> = Vec::new();
+    // Of each of the turns that would be taken out, the last entry before it that stays with what came before.
+    let mut begins: VecDeque<Option<Place>> = VecDeque::new();
     let mut stays: Option<Place> = None;
-    let mut floor = 0;
     walk(store, place, |at, entry| {
         let change = fold.apply(entry);
         if change == crate::fold::TurnChange::Began {
-            begins.push(stays);
+            begins.push_back(stays);
+            if begins.len() > turns {
+                begins.pop_front();
+            }
         }
         if let LogEntry::SegmentStart(start) = entry {
             // A new branch that ends in the middle of nothing keeps what it continued.
             if start.compacted_from.is_some() {
-                floor = begins.len();
+                begins.clear();
                 stays = Some(at);
             } else if stays.is_none() || start.origin().is_none() {
                 stays = Some(at);
@@ -117,7 +122,5 @@ pub(super) fn before_turns(store: &dyn Store, place: Place, turns: u64) -> Resul
             stays = Some(at);
         }
     })?;
-    let turns = usize::try_from(turns).unwrap_or(usize::MAX);
-    let first = begins.len().saturating_sub(turns).max(floor);
-    Ok(begins.get(first).copied().unwrap_or(stays))
+    Ok(begins.front().copied().unwrap_or(stays))
 }

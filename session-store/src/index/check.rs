@@ -6,16 +6,14 @@
 use std::path::PathBuf;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Rows};
 use store_core::Backend;
 
 use super::projection::Index;
 use super::rows::Fault;
 use super::schema;
+use super::search::SearchProgress;
 use crate::error::Result;
-
-/// How many differences are told.
-const TOLD_MAX: usize = 20;
 
 /// What is derived from logs alone, however they came to be read, by names that do not depend on that.
 const TABLES: [(&str, &str); 4] = [
@@ -73,11 +71,17 @@ pub fn check(backend: &dyn Backend, deep: bool) -> Result<Option<IndexCheck>> {
     let kept = Index::open(backend)?;
     kept.refresh(backend)?;
     if deep {
-        let fresh = Index::in_memory(backend)?;
+        let fresh = Index::nameless(backend)?;
         fresh.refresh(backend)?;
         found.compared = !fresh.knows_damage()?;
         if found.compared {
-            let differences = compare(&kept, &fresh)?;
+            let mut differences = compare(&kept, &fresh)?;
+            if kept.knows_words()? {
+                for index in [&kept, &fresh] {
+                    while index.read_texts(backend, &mut SearchProgress::default())? {}
+                }
+                differences.extend(compare_words(&kept, &fresh)?);
+            }
             if !differences.is_empty() {
                 kept.make_anew(backend)?;
             }
@@ -106,36 +110,87 @@ fn page_damage(path: &std::path::Path) -> Option<String> {
 fn compare(kept: &Index, fresh: &Index) -> Result<Vec<String>> {
     let mut told = Vec::new();
     for (table, query) in TABLES {
-        let (kept, fresh) = (rows(kept, query)?, rows(fresh, query)?);
-        let differs = |(at, row): &(usize, &Vec<Value>)| fresh.get(*at) != Some(*row);
-        let name = |row: &Vec<Value>| match row.first() {
+        told.extend(first_difference(kept, fresh, query)?.map(|row| match row.first() {
             Some(Value::Text(id)) => format!("the index says something else than the logs do: {table} {id}"),
             _ => format!("the index says something else than the logs do: {table}"),
-        };
-        match kept.iter().enumerate().find(differs) {
-            Some((_, row)) => told.push(name(row)),
-            None if kept.len() < fresh.len() => told.extend(fresh.get(kept.len()).map(name)),
-            None => {}
-        }
+        }));
     }
-    told.truncate(TOLD_MAX);
     Ok(told)
 }
 
-fn rows(index: &Index, query: &str) -> Result<Vec<Vec<Value>>> {
-    index.ask(|db| {
-        let mut query = db.prepare(query)?;
-        let columns = query.column_count();
-        query.query_map([], |row| (0..columns).map(|at| row.get(at)).collect())?.collect()
-    })
+/// The first row of `kept` that is another one in `fresh`, or the first that it lacks. Both are read side by side, so that no more than
+/// a row of each is held.
+fn first_difference(kept: &Index, fresh: &Index, query: &str) -> Result<Option<Vec<Value>>> {
+    let compared = kept.ask(|kept| {
+        let mut kept = kept.prepare(query)?;
+        let mut kept = kept.query([])?;
+        let compared = fresh.ask(|fresh| {
+            let mut fresh = fresh.prepare(query)?;
+            let mut fresh = fresh.query([])?;
+            loop {
+                let new = next_row(&mut fresh)?;
+                // An error of the one is not the other's.
+                match next_row(&mut kept) {
+                    Ok(old) if old != new => return Ok(Ok(old.or(new))),
+                    Ok(None) => return Ok(Ok(None)),
+                    Ok(Some(_)) => {}
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+        });
+        compared.map_or_else(|error| Ok(Err(error)), |compared| compared.map(Ok))
+    });
+    compared?
+}
+
+fn next_row(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Vec<Value>>> {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    (0..row.as_ref().column_count()).map(|at| row.get(at)).collect::<rusqlite::Result<_>>().map(Some)
+}
+
+/// The first word that is not found as often as it should be. Both vocabularies are read side by side, too.
+fn compare_words(kept: &Index, fresh: &Index) -> Result<Option<String>> {
+    let word = kept.ask(|kept| Ok(fresh.ask(|fresh| Ok(first_other_word(kept, fresh)))))?;
+    let word = word?.map_err(Fault::from)?;
+    Ok(word.map(|word| format!("the index says something else than the logs do: word {word:?}")))
+}
+
+fn first_other_word(kept: &Connection, fresh: &Connection) -> rusqlite::Result<Option<String>> {
+    let query = "SELECT term, doc, cnt FROM vocabulary ORDER BY term";
+    let (mut kept_words, mut fresh_words) = (kept.prepare(query)?, fresh.prepare(query)?);
+    let (mut kept_words, mut fresh_words) = (kept_words.query([])?, fresh_words.query([])?);
+    let (mut old, mut new) = (next_word(&mut kept_words)?, next_word(&mut fresh_words)?);
+    while let Some(word) = [&old, &new].into_iter().flatten().map(|(word, _)| word.clone()).min() {
+        let at = |found: &Option<Word>| found.as_ref().filter(|(of, _)| *of == word).map(|(_, counts)| *counts);
+        // What was forgotten is still counted until the database tidies up: only what is found says what is known.
+        if at(&old) != at(&new) && places_of(kept, &word)? != places_of(fresh, &word)? {
+            return Ok(Some(word));
+        }
+        let (in_old, in_new) = (at(&old).is_some(), at(&new).is_some());
+        if in_old {
+            old = next_word(&mut kept_words)?;
+        }
+        if in_new {
+            new = next_word(&mut fresh_words)?;
+        }
+    }
+    Ok(None)
+}
+
+/// A word, with how many entries it stands in and how often in all.
+type Word = (String, (i64, i64));
+
+fn next_word(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Word>> {
+    rows.next()?.map(|row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).transpose()
+}
+
+fn places_of(db: &Connection, word: &str) -> rusqlite::Result<i64> {
+    let expression = format!("\"{}\"", word.replace('"', "\"\""));
+    let mut query = db.prepare_cached("SELECT count(*) FROM words WHERE words MATCH ?1")?;
+    query.query_row([&expression], |row| row.get(0))
 }
 
 impl Index {
-    /// The index of a store in memory, empty.
-    fn in_memory(backend: &dyn Backend) -> Result<Self> {
-        Self::open_at(store_core::BackendInfo { projection_path: None, ..backend.info() })
-    }
-
     /// Whether a log or facts could not be read.
     fn knows_damage(&self) -> Result<bool> {
         self.ask(|db| {
@@ -145,6 +200,11 @@ impl Index {
                 |row| row.get(0),
             )
         })
+    }
+
+    /// Whether anybody has searched.
+    fn knows_words(&self) -> Result<bool> {
+        self.ask(|db| db.query_row("SELECT EXISTS (SELECT 1 FROM searched)", [], |row| row.get(0)))
     }
 
     /// Forgets everything and reads the store again.

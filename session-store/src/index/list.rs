@@ -147,7 +147,7 @@ fn from_hex(hex: &str) -> Option<String> {
 
 /// A condition in SQL and its values, in order.
 #[derive(Clone, Default)]
-struct Filter {
+pub(super) struct Filter {
     sql: String,
     values: Vec<Value>,
 }
@@ -157,6 +157,29 @@ impl Filter {
         self.sql.push_str(if self.sql.is_empty() { "" } else { " AND " });
         self.sql.push_str(condition);
         self.values.extend(values);
+    }
+
+    /// Everything that is asked for.
+    pub(super) fn of_list(query: &ListQuery) -> Self {
+        let mut filter = Self::of_subject(query);
+        filter.restrict(query);
+        filter
+    }
+
+    /// The same of one session alone.
+    pub(super) fn and_id(mut self, session: SessionId) -> Self {
+        self.and("id = ?", [Value::Text(session.to_string())]);
+        self
+    }
+
+    /// The condition.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Its values, in order.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
     }
 
     /// What is asked for apart from kind, archive and trash.

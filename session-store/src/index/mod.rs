@@ -12,6 +12,7 @@
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
 //! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
+//! * `search` keeps the words of all texts and finds the entries that say them.
 //! * `bookmark` keeps for importers where they left their files.
 
 mod bookmark;
@@ -29,6 +30,7 @@ mod rollup;
 mod rows;
 mod scan;
 mod schema;
+pub(crate) mod search;
 mod summary;
 mod time;
 mod usage;
@@ -39,4 +41,5 @@ pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;
 pub use refresh::Refreshed;
 pub use resolve::{Candidate, Resolution, Target};
+pub use search::{SearchHit, SearchHits, SearchProgress, SearchQuery};
 pub use summary::{ForkedFrom, Hidden, Page, SegmentSummary, SessionSummary};

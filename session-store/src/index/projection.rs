@@ -1,5 +1,6 @@
 //! The index as its users hold it: opening, refreshing, asking.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -14,6 +15,7 @@ use super::resolve::{self, Resolution, Target};
 use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
+use super::search::{self, Needle, SearchHit, SearchHits, SearchProgress, SearchQuery};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use crate::error::{Result, SessionError};
 use crate::leaf::current_leaf;
@@ -49,11 +51,16 @@ impl Index {
     }
 
     pub(super) fn open_at(info: BackendInfo) -> Result<Self> {
-        // However the way there is written, it is the same store.
-        let location = std::fs::canonicalize(&info.location).map_or(info.location, |path| path.display().to_string());
-        let identity = format!("{}:{location}", info.scheme);
+        let identity = identity(&info);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+    }
+
+    /// The index of a store, empty and without a name, to be held against the one that is kept.
+    pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
+        let identity = identity(&backend.info());
+        let opened = schema::nameless(&identity).map_err(Fault::from)?;
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
@@ -193,6 +200,65 @@ impl Index {
         self.ask(|db| lookup::records_of(db, session, record_id))
     }
 
+    /// Reads some of the texts that changed since the last time somebody searched, so that [`search`](Self::search) finds them; `false` if none are left.
+    /// Each call takes a fraction of a second, and others may use the index between two of them.
+    ///
+    /// Only what the last [`refresh`](Self::refresh) found is read. A log that is damaged is read up to there.
+    ///
+    /// # Errors
+    /// What the store fails with as a whole; `Busy`; `Index`.
+    pub fn read_texts(&self, store: &dyn Store, progress: &mut SearchProgress) -> Result<bool> {
+        self.lock().healing(|inner| {
+            if !inner.compared {
+                // What was healed away is empty.
+                inner.refresh(store)?;
+            }
+            search::fill(&mut inner.opened.db, store, progress)
+        })
+    }
+
+    /// The entries that say what is searched for, as far as [`read_texts`](Self::read_texts) has read them. Words that turn out to be damaged are
+    /// read anew first.
+    ///
+    /// # Errors
+    /// `NothingToSearch` for a query without a word; what the store fails with as a whole; `Index`.
+    pub fn search(&self, store: &dyn Store, query: &SearchQuery) -> Result<SearchHits> {
+        let expression = Needle::expression(&query.query).ok_or(SessionError::NothingToSearch)?;
+        let needles = Needle::all(&query.query);
+        let find = || self.ask(|db| search::find(db, &expression, query));
+        let found = match find() {
+            Err(SessionError::Index { .. }) if self.lock().lost => {
+                self.refresh(store)?;
+                while self.read_texts(store, &mut SearchProgress::default())? {}
+                find()?
+            }
+            found => found?,
+        };
+        let sessions: BTreeSet<SessionId> = found.iter().map(|found| found.session).collect();
+        let total = found.iter().map(|found| found.seqs.len() as u64).sum();
+        let (limit, per_session) = (query.limit.unwrap_or(usize::MAX), query.per_session.unwrap_or(usize::MAX));
+        let mut hits: Vec<SearchHit> = Vec::new();
+        let mut of_session = 0;
+        for found in &found {
+            if hits.last().is_none_or(|last| last.session_id != found.session) {
+                of_session = 0;
+            }
+            for seq in &found.seqs {
+                if hits.len() == limit || of_session == per_session {
+                    break;
+                }
+                if let Some(hit) = search::hit_at(store, found, *seq, &needles)? {
+                    hits.push(hit);
+                    of_session += 1;
+                }
+            }
+            if hits.len() == limit {
+                break;
+            }
+        }
+        Ok(SearchHits { hits, total, sessions: sessions.len() as u64 })
+    }
+
     /// What an importer kept of where it left the file of a conversation.
     ///
     /// # Errors
@@ -269,9 +335,16 @@ impl Index {
     }
 }
 
+/// What a store is called: however the way there is written, it is the same one.
+fn identity(info: &BackendInfo) -> String {
+    let location = std::fs::canonicalize(&info.location);
+    let location = location.map_or_else(|_| info.location.clone(), |path| path.display().to_string());
+    format!("{}:{location}", info.scheme)
+}
+
 impl Inner {
     /// Does something; once more with an index that was made anew if its database fails.
-    fn healing(&mut self, work: impl Fn(&mut Self) -> Result<Refreshed, Fault>) -> Result<Refreshed> {
+    fn healing<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Fault>) -> Result<T> {
         match work(self) {
             Err(Fault::Db(error)) if !schema::is_busy(&error) => {
                 self.heal(&error)?;

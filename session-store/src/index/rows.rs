@@ -112,6 +112,12 @@ impl SegmentRow {
         query.query_row([segment.to_string()], Self::read).optional()
     }
 
+    /// The row of the segment with this number.
+    pub(super) fn numbered(db: &Connection, no: i64) -> rusqlite::Result<Option<Self>> {
+        let mut query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM segment WHERE no = ?1"))?;
+        query.query_row([no], Self::read).optional()
+    }
+
     /// The rows of a session, oldest first entry first.
     pub(super) fn of_session(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<Self>> {
         let mut query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM segment WHERE session = ?1"))?;
@@ -155,6 +161,7 @@ impl SegmentRow {
             to_json(branch)?,
         ])?;
         debug_assert_eq!(written, 1, "a segment is inserted before it is saved");
+        db.prepare_cached("INSERT OR IGNORE INTO unsearched (segment) VALUES (?1)")?.execute([self.no])?;
         Ok(())
     }
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::Connection;
 use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError};
 
-use super::bookmark;
 use super::branch::{Branch, prompt_title};
 use super::lookup::{put_record, record_of};
 use super::plan::Wanted;
 use super::rows::{Fault, SegmentRow, read_id};
 use super::usage::{Touched, put_usage, request_name};
+use super::{bookmark, search};
 use crate::leaf::is_damage;
 
 /// How many records are read at once.
@@ -286,6 +286,7 @@ impl<'a> Scan<'a> {
         self.captured.retain(|(segment, _), _| *segment != row.id);
         db.prepare_cached("DELETE FROM usage WHERE segment = ?1")?.execute([row.no])?;
         db.prepare_cached("DELETE FROM segment WHERE no = ?1")?.execute([row.no])?;
+        search::forget(db, row.no)?;
         self.dropped = true;
         self.detach_children(db, row.id)
     }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -101,6 +101,13 @@ CREATE TABLE bookmark (session TEXT NOT NULL, native_id TEXT NOT NULL, state TEX
   PRIMARY KEY (session, native_id)) STRICT;
 CREATE TABLE bookmark_notes (session TEXT NOT NULL, native_id TEXT NOT NULL, no INTEGER NOT NULL, notes BLOB NOT NULL,
   sum BLOB NOT NULL, PRIMARY KEY (session, native_id, no)) STRICT;
+
+-- The words of every entry, without its text; `text` is handed over as words in the form in which they are compared.
+CREATE VIRTUAL TABLE words USING fts5(text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0');
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'row');
+-- How far the words of a segment are known, and which segments have others.
+CREATE TABLE searched (segment INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+CREATE TABLE unsearched (segment INTEGER PRIMARY KEY) STRICT;
 ";
 
 /// An open index, and the file it is in.
@@ -142,6 +149,14 @@ pub(super) fn copy(db: &Connection) -> rusqlite::Result<Opened> {
     Backup::new(db, &mut copied)?.run_to_completion(c_int::MAX, BACKUP_WAIT, None)?;
     copied.pragma_update(None, "synchronous", "OFF")?;
     Ok(Opened { db: copied, path: None })
+}
+
+/// The tables without a name, empty: where they are made of a whole store, they may be larger than memory should be.
+pub(super) fn nameless(identity: &str) -> rusqlite::Result<Opened> {
+    let db = Connection::open("")?;
+    db.pragma_update(None, "synchronous", "OFF")?;
+    create(&db, identity)?;
+    Ok(Opened { db, path: None })
 }
 
 /// Removes the file and what SQLite keeps beside it.
@@ -254,7 +269,11 @@ fn create(db: &Connection, identity: &str) -> rusqlite::Result<()> {
 }
 
 fn tables(db: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut query = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?;
+    // The tables of a virtual table go with it.
+    let mut query = db.prepare(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite_%'
+         ORDER BY name = 'words'",
+    )?;
     query.query_map([], |row| row.get(0))?.collect()
 }
 

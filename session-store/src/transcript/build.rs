@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use store_core::{Item, LogEntry, Part, Role, SegmentId, Seq, SessionId, Store, TimestampMs};
+use store_core::{Item, LogEntry, Part, SegmentId, Seq, SessionId, Store, TimestampMs};
 
 use super::fold::{TranscriptFold, item_row, joined_text, rows_of, summary_place};
 use super::{ShowKind, ShowMessage, ShowRole, ShowTool};
@@ -105,19 +105,20 @@ struct Said {
 
 impl Said {
     fn new(item: Item, tools: &HashMap<String, String>) -> Self {
+        let role = ShowRole::of(&item);
         match item {
-            Item::Message { role, parts } => Self::parts(show_role(role), parts, None),
-            Item::Reasoning { text, .. } => Self { role: ShowRole::Assistant, text, parts: None, tool: None },
+            Item::Message { parts, .. } => Self::parts(role, parts, None),
+            Item::Reasoning { text, .. } => Self { role, text, parts: None, tool: None },
             Item::ToolCall { call_id, name, arguments } => {
                 let tool = ShowTool { call_id, name: Some(name), arguments: Some(arguments), is_error: None };
-                Self { role: ShowRole::Assistant, text: String::new(), parts: None, tool: Some(tool) }
+                Self { role, text: String::new(), parts: None, tool: Some(tool) }
             }
             Item::ToolResult { call_id, parts, is_error } => {
                 let name = tools.get(&call_id).cloned();
                 let tool = ShowTool { call_id, name, arguments: None, is_error: Some(is_error) };
-                Self::parts(ShowRole::Tool, parts, Some(tool))
+                Self::parts(role, parts, Some(tool))
             }
-            Item::Other(value) => Self::parts(ShowRole::Assistant, vec![Part::Other(value)], None),
+            Item::Other(value) => Self::parts(role, vec![Part::Other(value)], None),
         }
     }
 
@@ -125,14 +126,6 @@ impl Said {
         let text = joined_text(&parts);
         let only_text = parts.iter().all(|part| matches!(part, Part::Text { .. }));
         Self { role, text, parts: (!only_text).then_some(parts), tool }
-    }
-}
-
-const fn show_role(role: Role) -> ShowRole {
-    match role {
-        Role::User => ShowRole::User,
-        Role::Assistant => ShowRole::Assistant,
-        Role::System | Role::Developer => ShowRole::System,
     }
 }
 

@@ -122,6 +122,11 @@ pub(super) fn rows_of(entry: &LogEntry) -> Vec<RowRef<'_>> {
     }
 }
 
+/// The items that an entry shows, in order.
+pub(crate) fn shown_items(entry: &LogEntry) -> Vec<Item> {
+    rows_of(entry).into_iter().map(|row| row.said.to_item()).collect()
+}
+
 /// A start shows the items that stand nowhere else; behind a compaction that is the summary alone.
 fn start_rows(start: &SegmentStart) -> Vec<RowRef<'_>> {
     if start.compacted_from.is_some() {
@@ -166,6 +171,6 @@ fn inline_text(parts: &[Part]) -> Option<String> {
 }
 
 /// The text of all text parts, a line break between them.
-pub(super) fn joined_text(parts: &[Part]) -> String {
+pub(crate) fn joined_text(parts: &[Part]) -> String {
     parts.iter().filter_map(Part::as_text).collect::<Vec<_>>().join("\n")
 }

@@ -7,4 +7,5 @@ mod file;
 mod incremental;
 mod naming;
 mod ownership;
+mod search;
 mod world;

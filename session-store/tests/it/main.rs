@@ -20,6 +20,8 @@ mod lineage;
 mod migrate;
 mod model;
 mod page;
+#[cfg(feature = "index")]
+mod picker;
 mod restore;
 mod segment;
 mod state;

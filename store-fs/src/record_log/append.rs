@@ -15,7 +15,7 @@ use store_core::codec::{LineFields, LogContext, encode_line};
 use store_core::group_commit::Poisoned;
 use store_core::{Position, Result, Seq, StoreError};
 
-use super::{End, FileLock, Known, Place, RecordLog, Writer, lock_mutex};
+use super::{End, FileLock, Known, RecordLog, Writer, lock_mutex};
 use crate::disk::{DiskFile, FileStat, LockKind};
 use crate::error::At as _;
 
@@ -174,8 +174,10 @@ impl Locked<'_> {
         let end = self.known.end;
         // What cannot be read whole is read again from the start by the next who asks.
         let mut keys = self.writer.keys.take().filter(|keys| keys.through <= end.seq).unwrap_or_default();
-        keys.collect(&view, &end)?;
-        self.writer.keys.insert(keys).find(&view, &end, key)
+        keys.collect(&*self.log.disk, &view, &end)?;
+        let found = keys.find(&view, &end, key)?;
+        self.writer.keys = Some(keys);
+        Ok(found)
     }
 
     /// The lines of one call, of which there is at least one, as they follow the log's end.
@@ -205,13 +207,13 @@ impl Locked<'_> {
         if let Some(mark) = call.mark {
             self.log.shared.said(mark);
         }
-        let positions: Vec<Position> = call.written.iter().map(|(position, _)| *position).collect();
+        let positions = call.written.clone();
         let bytes = start + (call.buffer.len() - missing.len()) as u64;
         let last = positions.last().copied().unwrap_or(self.known.end.position());
         self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing, hole: false } };
         self.writer.known = Some(self.known);
         if let Some(keys) = self.writer.keys.as_mut().filter(|keys| keys.through == before) {
-            keys.add(call, Place { part: self.log.name.part, offset: start }, last.seq);
+            keys.add(&*self.log.disk, &self.log.name, call, last.seq);
         }
         self.log.shared.group().wrote(last.seq.0);
         Ok(positions)
@@ -222,8 +224,8 @@ impl Locked<'_> {
 pub(crate) struct Call<'l> {
     pub(super) lines: &'l [NewLine<'l>],
     buffer: Vec<u8>,
-    /// Each line's position, and where in the buffer it starts.
-    pub(super) written: Vec<(Position, u64)>,
+    /// Each line's position.
+    pub(super) written: Vec<Position>,
     /// How far the first line says that the log is on stable storage.
     mark: Option<Seq>,
 }
@@ -233,10 +235,9 @@ fn encode_call<'l>(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &
     let mut written = Vec::with_capacity(lines.len());
     let mut seq = first;
     for (line, more) in lines.iter().zip((0..lines.len() as u64).rev()) {
-        let offset = buffer.len() as u64;
         let fields = LineFields { seq, more, key: line.key, synced: mark.filter(|_| seq == first) };
         let crc32c = encode_line(&mut buffer, context, &fields, line.text);
-        written.push((Position { seq, crc32c }, offset));
+        written.push(Position { seq, crc32c });
         seq = seq.next();
     }
     Call { lines, buffer, written, mark }

@@ -13,6 +13,7 @@ mod holes;
 mod integrity;
 mod leftovers;
 mod maintenance;
+mod memory;
 mod model;
 mod opening;
 mod parts;

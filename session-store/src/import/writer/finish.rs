@@ -29,6 +29,10 @@ pub(in crate::import) struct Cursor {
     size: u64,
     /// When it was changed last, in milliseconds since the epoch.
     mtime_ms: Option<u64>,
+    /// When anything of it was changed last, as the system says it, which nobody can set: nanoseconds since the epoch. Not
+    /// in cursors of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctime_ns: Option<u64>,
     /// The ordinal behind the last record's, for those who continue the conversation by reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     end_ordinal: Option<u64>,
@@ -54,7 +58,8 @@ impl Cursor {
     /// The cursor of a file of which this much was read.
     pub(in crate::import) fn new(path: &Path, bytes: u64, sha256: String, meta: &Metadata) -> Self {
         let source = path.display().to_string();
-        Self { source, bytes, sha256, size: meta.len(), mtime_ms: mtime_ms(meta), ..Self::default() }
+        let (mtime_ms, ctime_ns) = (mtime_ms(meta), ctime_ns(meta));
+        Self { source, bytes, sha256, size: meta.len(), mtime_ms, ctime_ns, ..Self::default() }
     }
 
     /// The same of a compressed file: its size is that of its text, which is what was read.
@@ -82,11 +87,12 @@ impl Cursor {
         stamp.size > self.size
     }
 
-    /// Whether the file lies where it lay and nobody touched it since: agents append, which changes size and time. What its
-    /// head tells has to be the same too.
+    /// Whether the file lies where it lay and nobody touched it since: agents append, which changes size and time, and an edit that
+    /// keeps both changes the time that nobody sets. What its head tells has to be the same too.
     pub(in crate::import) fn has_stamp(&self, stamp: &Self) -> bool {
         (&self.source, self.size, self.mtime_ms) == (&stamp.source, stamp.size, stamp.mtime_ms)
             && self.mtime_ms.is_some()
+            && (self.ctime_ns.is_none() || self.ctime_ns == stamp.ctime_ns)
             && self.continues == stamp.continues
             && self.archived == stamp.archived
     }
@@ -174,7 +180,8 @@ impl Writer<'_> {
         cursor.leaf = leaf.map(|leaf| leaf.segment);
         let said = self.say_leaf(leaf, &old)? || !news.is_empty();
         let is_known = before.is_some_and(|before| {
-            Cursor { source: cursor.source.clone(), mtime_ms: cursor.mtime_ms, ..before } == cursor
+            let (mtime_ms, ctime_ns) = (cursor.mtime_ms, cursor.ctime_ns);
+            Cursor { source: cursor.source.clone(), mtime_ms, ctime_ns, ..before } == cursor
         });
         if let Some(standing) = facts.cursors.get(native_id).filter(|_| is_known) {
             return Ok((said, standing.clone()));
@@ -258,4 +265,16 @@ fn read_starts(store: &dyn Store, session: SessionId) -> Result<BTreeMap<Segment
 fn mtime_ms(meta: &Metadata) -> Option<TimestampMs> {
     let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_millis()).ok()
+}
+
+#[cfg(unix)]
+fn ctime_ns(meta: &Metadata) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let (seconds, rest) = (u64::try_from(meta.ctime()).ok()?, u64::try_from(meta.ctime_nsec()).ok()?);
+    seconds.checked_mul(1_000_000_000)?.checked_add(rest)
+}
+
+#[cfg(not(unix))]
+const fn ctime_ns(_: &Metadata) -> Option<u64> {
+    None
 }

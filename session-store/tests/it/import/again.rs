@@ -285,6 +285,32 @@ fn a_beginning_that_changed_is_read_again_and_what_differs_is_a_branch() {
     assert_eq!(world.store.list_segments(changed.session_id.unwrap()).unwrap().len(), 2);
 }
 
+/// Size and time can be what they were; the time of the last change of any kind cannot be set.
+#[cfg(unix)]
+#[test]
+fn an_edit_that_keeps_size_and_time_is_noticed() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("talk.jsonl");
+    let world = World::memory();
+    let import = || world.import(std::slice::from_ref(&path)).sessions.remove(0);
+    let text = prompts(5, None);
+    fs::write(&path, &text).unwrap();
+    import();
+    assert_eq!(import().status, ImportStatus::Unchanged);
+    let before = fs::metadata(&path).unwrap();
+    let changed_at = || fs::metadata(&path).map(|meta| (meta.ctime(), meta.ctime_nsec())).unwrap();
+    // A system's clock for files may stand still for some milliseconds.
+    while changed_at() == (before.ctime(), before.ctime_nsec()) {
+        fs::write(&path, text.replace("Prompt 3", "Edited 3")).unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    }
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.len(), after.modified().unwrap()), (before.len(), before.modified().unwrap()));
+    let edited = import();
+    assert_eq!((edited.status, edited.warnings.len()), (ImportStatus::Updated, 1), "{edited:?}");
+}
+
 /// The line was taken as it was at first, and has to be read again as it became.
 #[test]
 fn a_last_line_without_its_end_is_read_again() {

@@ -17,7 +17,7 @@ use store_core::{
 use super::world::{NOON, New, answers, append, create, ends, index_of, origin, put, says, segment, session, uses};
 
 /// A store in memory with the surroundings of one on a disk, that can be damaged and replaced.
-struct Disk {
+pub(super) struct Disk {
     store: Mutex<MemoryStore>,
     info: BackendInfo,
     /// Entries that cannot be read.
@@ -27,7 +27,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn new(store: MemoryStore, projection_path: Option<PathBuf>) -> Self {
+    pub(super) fn new(store: MemoryStore, projection_path: Option<PathBuf>) -> Self {
         let info = BackendInfo { projection_path, ..store.info() };
         Self { store: Mutex::new(store), info, damaged: Mutex::default(), without_facts: Mutex::default() }
     }
