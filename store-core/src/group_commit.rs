@@ -8,19 +8,21 @@
 //! A failed sync *poisons* the group: what was written since the last good sync may be lost even if a later sync
 //! succeeds, so nothing on that log is trusted or retried by this handle. The price is that the log has to be opened anew.
 //!
-//! Gathering is adaptive without a clock: a leader lets other threads run until as many have joined as came last time, or for a while nobody
-//! does; and not at all when the rounds before it had no followers, so that a lone writer pays for one sync and nothing else.
+//! Gathering is adaptive: a leader sleeps until as many have joined as came last time, or for about as long as a quick sync takes; and not at
+//! all when the round before had no followers, so that a lone writer pays for one sync and nothing else. Threads that have gone away cost
+//! one such wait.
 //!
 //! Who waits sleeps in a seat of its own and is woken without a lock being held, the next leader first: its sync begins while
 //! the others are still being woken. The price is an allocation for each wait.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
-/// How often a leader lets others run while nobody joins, before it syncs.
-const IDLE_YIELDS_MAX: u32 = 64;
+/// How long a leader waits for those who came last time.
+const GATHER_MAX: Duration = Duration::from_micros(100);
 const PANICKED: &str = "the thread that synced it panicked";
 
 /// The sync of a log failed, now or earlier: nothing that was not synced before may be trusted.
@@ -39,8 +41,6 @@ pub struct GroupCommit {
     /// The highest ticket on stable storage.
     synced: AtomicU64,
     is_poisoned: AtomicBool,
-    /// How many wait.
-    waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -50,6 +50,8 @@ struct State {
     led: bool,
     /// Who waits for which ticket.
     waiting: Vec<(u64, Arc<Seat>)>,
+    /// The leader, as long as it waits for others, and for how many.
+    gathering: Option<(usize, Arc<Seat>)>,
     /// How many were served by the last round beside its leader, or had come by its end.
     last_followers: usize,
     poisoned: Option<Poisoned>,
@@ -63,6 +65,10 @@ struct Seat {
 }
 
 impl Seat {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), is_called: AtomicBool::default() })
+    }
+
     fn sleep(&self) {
         // A spurious wake-up goes back to sleep.
         while !self.is_called.load(Ordering::Acquire) {
@@ -107,15 +113,10 @@ impl GroupCommit {
         let mut state = self.lock();
         let poisoned = state.poisoned.get_or_insert_with(|| Poisoned { reason: reason.into() }).clone();
         self.is_poisoned.store(true, Ordering::Release);
-        let waiting = self.take_waiting(&mut state);
+        let waiting = mem::take(&mut state.waiting);
         drop(state);
         waiting.iter().for_each(|(_, seat)| seat.call());
         poisoned
-    }
-
-    fn take_waiting(&self, state: &mut State) -> Vec<(u64, Arc<Seat>)> {
-        self.waiting.store(0, Ordering::Release);
-        mem::take(&mut state.waiting)
     }
 
     /// Returns when `ticket` is on stable storage. `sync` makes stable all that was written when it is called; it is
@@ -141,19 +142,21 @@ impl GroupCommit {
                 return Err(poisoned.clone());
             }
             if state.led {
-                let seat = Arc::new(Seat { thread: thread::current(), is_called: AtomicBool::default() });
+                let seat = Seat::new();
                 state.waiting.push((ticket, Arc::clone(&seat)));
-                self.waiting.store(state.waiting.len(), Ordering::Release);
+                let joined = state.waiting.len();
+                let leader = state.gathering.take_if(|(expected, _)| joined >= *expected);
                 drop(state);
+                if let Some((_, leader)) = leader {
+                    leader.call();
+                }
                 seat.sleep();
                 continue;
             }
             state.led = true;
-            let expected = state.last_followers;
-            drop(state);
             // A leader that panics leaves through here too: nobody may wait for it forever.
             let mut leading = Leading { group: self, failed: Some(PANICKED.to_owned()), through: None };
-            self.gather(expected);
+            self.gather(state);
             let through = self.written.load(Ordering::Acquire).max(ticket);
             leading.failed = sync().err().map(|error| error.to_string());
             if leading.failed.is_none() {
@@ -162,14 +165,16 @@ impl GroupCommit {
         }
     }
 
-    /// Lets others run until as many wait as are expected, or nobody comes any more.
-    fn gather(&self, expected: usize) {
-        let (mut joined, mut idle) = (self.waiting.load(Ordering::Acquire), 0);
-        while joined < expected && idle < IDLE_YIELDS_MAX {
-            thread::yield_now();
-            let now = self.waiting.load(Ordering::Acquire);
-            idle = if now > joined { 0 } else { idle + 1 };
-            joined = now;
+    /// Waits until as many have joined as came last time, for a while.
+    fn gather(&self, mut state: MutexGuard<'_, State>) {
+        let expected = state.last_followers;
+        if state.waiting.len() < expected {
+            let seat = Seat::new();
+            state.gathering = Some((expected, Arc::clone(&seat)));
+            drop(state);
+            // One that wakes up by accident does not wait for more.
+            thread::park_timeout(GATHER_MAX);
+            self.lock().gathering = None;
         }
     }
 
@@ -181,11 +186,10 @@ impl GroupCommit {
             return;
         }
         self.synced.fetch_max(through, Ordering::AcqRel);
-        let waiting = self.take_waiting(&mut state);
+        let waiting = mem::take(&mut state.waiting);
         state.last_followers = waiting.len();
         let (served, mut later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= through);
         let leader = (!later.is_empty()).then(|| later.swap_remove(0).1);
-        self.waiting.store(later.len(), Ordering::Release);
         state.waiting = later;
         drop(state);
         leader.iter().for_each(|seat| seat.call());
@@ -214,6 +218,7 @@ impl Drop for Leading<'_> {
 mod tests {
     use std::convert::Infallible;
     use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -288,7 +293,7 @@ mod tests {
                     .commit(1, || {
                         syncs.fetch_add(1, Ordering::SeqCst);
                         everyone_waits.wait();
-                        while group.waiting.load(Ordering::Acquire) < 7 {
+                        while group.lock().waiting.len() < 7 {
                             thread::yield_now();
                         }
                         Ok::<_, Infallible>(())
