@@ -129,7 +129,8 @@ impl fmt::Display for Outcome {
 }
 
 /// Nanoseconds in the unit that fits.
-struct Span(f64);
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub f64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,13 +3,16 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod conversation;
 mod maintenance;
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use store_core::SegmentId;
 
+pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 
 const AFTER_HELP: &str = "\
@@ -101,6 +104,10 @@ pub(crate) enum Command {
     /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent, each with a hyphen in front for
     /// the opposite. Archived conversations and sub-agents are searched too. Newest conversations first.
     Search(SearchArgs),
+    /// Choose a conversation on the terminal, and print its id.
+    ///
+    /// The picker is drawn on the terminal, and only the id of what was chosen is printed: id=$(pod pick). Exit code 130 if nothing was.
+    Pick(PickArgs),
     /// Show a conversation.
     ///
     /// The branch from its root, across forks and compactions; a compaction is shown as its summary. With --json, thinking
@@ -113,13 +120,42 @@ pub(crate) enum Command {
     /// A segment's id prints exactly that segment. A session, or an agent's own id, prints every segment of the session,
     /// the oldest first, each with its own entries only: what it continues in another session is not printed again.
     /// With --json each line is an object, and `entry` in it the entry as it is stored.
+    ///
+    /// With -f it goes on to print what is written, by whichever process, until Ctrl-C (exit code 130). A segment's id follows exactly
+    /// that segment. A session's follows its current leaf, and every segment of the session that is made from then on and continues what
+    /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
+    /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
     /// Prints the id of the new segment, from which the conversation goes on.
     Fork(ForkArgs),
+    /// Go on from a summary and the last turns.
+    ///
+    /// The model is given a summary in place of what came before, and the last turns as they are. Nothing is taken out of the conversation: a new
+    /// segment refers to what stays, and `pod show` still shows everything. Refused while an agent writes.
+    Compact(CompactArgs),
     /// Restore a conversation and go on with it; the same as `pod --session ID`.
     Resume(ResumeArgs),
+    /// Give a conversation a title.
+    ///
+    /// A person's title outlasts any that an agent makes up.
+    Rename(RenameArgs),
+    /// Give conversations tags, or take them away.
+    Tag(TagArgs),
+    /// Pin conversations.
+    Pin(PinArgs),
+    /// Put conversations into the archive.
+    Archive(IdsArgs),
+    /// Take conversations out of the archive.
+    Unarchive(IdsArgs),
+    /// Put conversations into the trash, or get rid of them for good.
+    ///
+    /// The sub-agents that a conversation started go along. Nothing ever leaves the trash by itself: `pod undo` takes it out, --purge gets rid of it. What
+    /// was purged is not imported again. Refused while an agent writes.
+    Rm(RmArgs),
+    /// Take conversations out of the trash, with all that went there along.
+    Undo(IdsArgs),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With
@@ -145,8 +181,8 @@ pub(crate) enum Command {
     Gc(GcArgs),
     /// Copy conversations into another store.
     ///
-    /// Byte for byte, with what is said about them; read back and compared. The source is only read. Again, it goes on where it was cut off,
-    /// and brings what is new.
+    /// Byte for byte, with what is said about them; read back and compared. The source is only read; it may be a folder of logs of an older
+    /// layout. Again, it goes on where it was cut off, and brings what is new.
     Migrate(MigrateArgs),
     /// Say how the store and its surroundings are.
     Doctor,
@@ -210,6 +246,14 @@ pub(crate) struct ListArgs {
     #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
     pub(crate) archived: ArchivedArg,
 
+    /// Leave conversations in the trash out, list only them, or all.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub(crate) trashed: ArchivedArg,
+
+    /// Only those with this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+
     /// The order.
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
     pub(crate) sort: SortArg,
@@ -259,7 +303,7 @@ pub(crate) enum KindArg {
     All,
 }
 
-/// Whether archived conversations are listed.
+/// Whether archived conversations, or those in the trash, are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ArchivedArg {
     /// Left out.
@@ -393,6 +437,51 @@ pub(crate) struct LogArgs {
     /// Only entries behind this seq; with a session, in each of its segments.
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub(crate) after: u64,
+
+    /// Go on to print what is written, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+impl LogArgs {
+    /// Those of following a segment.
+    pub(crate) fn following(segment: SegmentId) -> Self {
+        Self { id: segment.to_string(), after: 0, follow: true }
+    }
+}
+
+/// Arguments of `pod pick`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PickArgs {
+    /// Type this first.
+    #[arg(long, value_name = "QUERY")]
+    pub(crate) query: Option<String>,
+
+    /// Take the only one that matches, without asking.
+    #[arg(long)]
+    pub(crate) select_1: bool,
+
+    /// Leave at once if none matches.
+    #[arg(long)]
+    pub(crate) exit_0: bool,
+
+    /// What to print: the id of the segment, or its conversation's row of `pod list --json`.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub(crate) print: PickPrint,
+
+    /// Use so many lines below what stands on the terminal, not all of it.
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u16).range(3..))]
+    pub(crate) height: Option<u16>,
+}
+
+/// What `pod pick` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PickPrint {
+    /// The id alone.
+    #[default]
+    Id,
+    /// The row of a list.
+    Json,
 }
 
 /// Arguments of `pod fork`.

@@ -34,6 +34,8 @@ pub(crate) struct Environment {
     pub(crate) columns: Option<usize>,
     /// `$PAGER`.
     pub(crate) pager: Option<String>,
+    /// `$TERM` says that nothing can be drawn.
+    pub(crate) dumb: bool,
     /// The clock, in milliseconds since the epoch; `$POD_NOW` if it is set.
     pub(crate) now: TimestampMs,
 }
@@ -51,6 +53,7 @@ impl Environment {
             folder: env::current_dir().ok(),
             columns: env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
             pager: env::var("PAGER").ok(),
+            dumb: env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb"),
             now: now(env::var_os("POD_NOW"))?,
         })
     }

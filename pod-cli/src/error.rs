@@ -53,6 +53,10 @@ pub(crate) enum CliError {
     Ambiguous { id: String, candidates: Vec<Candidate> },
     /// No checkpoint of this name.
     NoCheckpoint { name: String, hint: String },
+    /// Other conversations continue what is to be purged.
+    Referenced { by: Vec<Candidate> },
+    /// The program that was to make a summary did not.
+    Summarizer { detail: String },
     /// A file or folder that was named is not there, or holds no conversation.
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
@@ -180,24 +184,21 @@ impl CliError {
                 format!("nothing here is called {id:?}"),
                 Some("`pod list --kind all --archived all` lists what there is"),
             ),
-            Self::Ambiguous { id, candidates } => Report {
-                candidates: candidates.clone(),
-                ..Report::new(
-                    exit::NOT_FOUND,
-                    "ambiguous",
-                    format!("{id:?} fits {} of them", candidates.len()),
-                    Some(if candidates.iter().all(|one| one.title.as_ref() == Some(id)) {
-                        "that is the title of each of them: give one of these ids"
-                    } else {
-                        "give more characters of the one that is meant"
-                    }),
-                )
-            },
+            Self::Ambiguous { id, candidates } => ambiguous(id, candidates),
             Self::NoCheckpoint { name, hint } => Report::new(
                 exit::NOT_FOUND,
                 "checkpoint_not_found",
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
+            ),
+            Self::Referenced { by } => referenced(by),
+            Self::Summarizer { detail } => Report::new(
+                exit::FAILED,
+                "summarizer_failed",
+                format!("the summarizer made no summary: {detail}"),
+                Some(
+                    "nothing was changed; --timeout SECONDS gives it longer, --summary FILE takes a summary that is there",
+                ),
             ),
             Self::NothingToImport { message, hint, ignored } => Report {
                 ignored: ignored.clone(),
@@ -220,6 +221,25 @@ impl CliError {
             Self::Output(source) => Report::new(exit::FAILED, "io", format!("cannot write the output: {source}"), None),
         }
     }
+}
+
+fn ambiguous(id: &str, candidates: &[Candidate]) -> Report {
+    let hint = if candidates.iter().all(|one| one.title.as_deref() == Some(id)) {
+        "that is the title of each of them: give one of these ids"
+    } else {
+        "give more characters of the one that is meant"
+    };
+    let message = format!("{id:?} fits {} of them", candidates.len());
+    Report { candidates: candidates.to_vec(), ..Report::new(exit::NOT_FOUND, "ambiguous", message, Some(hint)) }
+}
+
+fn referenced(by: &[Candidate]) -> Report {
+    let message = match by.len() {
+        1 => "another conversation continues what would be purged".to_owned(),
+        several => format!("{several} other conversations continue what would be purged"),
+    };
+    let hint = "nothing was changed; purge these too, or give --detach: each is first written anew, with what it continues copied";
+    Report { candidates: by.to_vec(), ..Report::new(exit::CONFLICT, "referenced", message, Some(hint)) }
 }
 
 fn session_report(error: &SessionError) -> Report {
@@ -253,6 +273,27 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::InvalidTurn { .. } => {
             Report::new(exit::USAGE, "invalid_turn", message, Some("`pod show ID` says the turns"))
         }
+        SessionError::NothingToCompact { .. } => Report::new(
+            exit::FAILED,
+            "nothing_to_compact",
+            message,
+            Some("nothing was changed; a smaller --keep leaves more to summarise"),
+        ),
+        SessionError::Live { .. } => Report::new(
+            exit::CONFLICT,
+            "live",
+            message,
+            Some(
+                "nothing was changed; wait for that program to end, or fork the conversation and go on there: `pod fork ID`",
+            ),
+        ),
+        SessionError::NotTrashed { .. } => Report::new(
+            exit::FAILED,
+            "not_trashed",
+            message,
+            Some("nothing was changed; `pod list --trashed only --kind all` lists what is in the trash"),
+        ),
+        SessionError::EmptySummary => Report::new(exit::FAILED, "empty_summary", message, Some("nothing was changed")),
         SessionError::Index { .. } => Report::new(
             exit::FAILED,
             "index",
@@ -357,7 +398,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::{Damage, Expected, Position, SegmentId, Seq, SessionId};
+    use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn every_error() -> Vec<CliError> {
         let position = Position { seq: Seq(3), crc32c: 0xAB };
@@ -375,6 +416,20 @@ mod tests {
                 hint: None,
                 ignored: vec![IgnoredFile { source: "/x/notes.jsonl".into(), reason: "not JSON".into() }],
             },
+            SessionError::Live {
+                session: SessionId::derive(1, b"session"),
+                holder: LeaseHolder {
+                    holder: "an agent".into(),
+                    host: Some("box".into()),
+                    since: Some(1_764_000_000_000),
+                },
+            }
+            .into(),
+            CliError::Referenced { by: Vec::new() },
+            CliError::Summarizer { detail: "exit status: 1".into() },
+            SessionError::NothingToCompact { turns: 2, kept: 2 }.into(),
+            SessionError::EmptySummary.into(),
+            SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
             CliError::AgentUnavailable { id: "abcd".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),

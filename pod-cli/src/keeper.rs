@@ -6,13 +6,13 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use session_store::index::{Index, Resolution};
+use session_store::index::{Index, Resolution, usual_forms};
 use session_store::{OpenMode, OpenOptions, current_leaf, open};
 use store_core::{Backend, Integrity, SegmentId, SessionId, StoreError};
 
 use crate::app::App;
 use crate::error::{CliError, Result};
-use crate::library::{is_missing, open_to_read, usual_form};
+use crate::library::{is_missing, open_to_read};
 
 /// An open store.
 pub(crate) struct Keeper {
@@ -71,16 +71,12 @@ impl Keeper {
 
     /// What an id argument names.
     pub(crate) fn find(&self, app: &App, id: &str) -> Result<Named> {
-        let usual = usual_form(id);
-        if let Some(named) = self.in_store(usual.as_deref().unwrap_or(id))? {
-            return Ok(named);
+        for form in std::iter::once(id.to_owned()).chain(usual_forms(id)) {
+            if let Some(named) = self.in_store(&form)? {
+                return Ok(named);
+            }
         }
-        let index = self.index()?;
-        let said = match (index.find(id, app.folder())?, usual) {
-            (Resolution::NotFound, Some(usual)) => index.find(&usual, app.folder())?,
-            (said, _) => said,
-        };
-        match said {
+        match self.index()?.find(id, app.folder())? {
             Resolution::Found(target) => {
                 let segment = target.exact_segment.then_some(target.segment);
                 Ok(Named { session: target.session, segment })

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use session_store::index::{Index, Resolution, SessionSummary, Target};
+use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
+use session_store::organise::Organiser;
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::{Backend, SessionId, StoreError};
 
@@ -79,21 +80,48 @@ impl Library {
         }
     }
 
-    /// The row that a list shows of a session.
-    pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
-        self.index.summary(session)?.ok_or_else(|| StoreError::no_session(session).into())
+    /// The sessions that id arguments name, each once. Found by what the index knows, so that what cannot be read can still be put away.
+    pub(crate) fn find_all(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        let mut sessions: Vec<SessionId> = Vec::with_capacity(ids.len());
+        for id in ids {
+            let session = match self.index.find(id, app.folder())? {
+                Resolution::Found(target) => target.session,
+                Resolution::NotFound => return Err(CliError::NotFound { id: id.to_owned() }),
+                Resolution::Ambiguous(candidates) => {
+                    // Several segments of one conversation are one conversation.
+                    let mut sessions = candidates.iter().map(|one| one.session_id);
+                    let first = sessions.next();
+                    match first.filter(|first| sessions.all(|other| other == *first)) {
+                        Some(session) => session,
+                        None => return Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
+                    }
+                }
+            };
+            if !sessions.contains(&session) {
+                sessions.push(session);
+            }
+        }
+        Ok(sessions)
     }
-}
 
-/// A UUID in the form in which ids are kept, if it is one in another: in upper case, or without hyphens.
-pub(crate) fn usual_form(id: &str) -> Option<String> {
-    let digits: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
-    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+    /// Who organises the store.
+    pub(crate) fn organiser(&self, app: &App) -> Organiser<'_> {
+        Organiser { store: &*self.store, index: &self.index, now: app.environment.now }
     }
-    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
-    let usual = groups.map(|group| &digits[group]).join("-");
-    (usual != id).then_some(usual)
+
+    /// The row that a list shows of a session, with who writes to it now.
+    pub(crate) fn summary(&self, session: SessionId) -> Result<SessionSummary> {
+        let mut row = self.index.summary(session)?.ok_or(StoreError::no_session(session))?;
+        row.look_for_writer(&*self.store);
+        Ok(row)
+    }
+
+    /// A page of the list, with who writes to its conversations now.
+    pub(crate) fn page(&self, query: &ListQuery) -> Result<Page> {
+        let mut page = self.index.list(query)?;
+        page.rows.iter_mut().for_each(|row| row.look_for_writer(&*self.store));
+        Ok(page)
+    }
 }
 
 /// Opens a store for writing; `create`: makes it if there is none.

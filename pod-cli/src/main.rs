@@ -15,8 +15,10 @@ mod library;
 mod mistake;
 mod output;
 mod pager;
+mod picker;
 mod progress;
 mod render;
+mod summarizer;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::cli::{ColorWhen, Global};
@@ -27,6 +28,7 @@ pub(crate) struct Terminal {
     /// How many cells a line of standard error has.
     pub(crate) error_width: usize,
     is_terminal: bool,
+    can_draw: bool,
     pager: Option<Vec<String>>,
 }
 
@@ -42,9 +44,22 @@ impl Terminal {
             width: environment.columns.or_else(|| columns_of(&stdout)),
             error_width: environment.columns.or_else(|| columns_of(&stderr)).unwrap_or(ERROR_CELLS),
             is_terminal,
+            can_draw: !environment.dumb && (stderr.is_terminal() || terminal_is_there()),
             pager: if pages { pager::command(environment.pager.as_deref()) } else { None },
         }
     }
+}
+
+impl Terminal {
+    /// Whether there is a terminal to draw on that can be drawn on.
+    pub(crate) fn can_draw(&self) -> bool {
+        self.can_draw
+    }
+}
+
+/// Whether the program was started from a terminal, whatever its streams are.
+fn terminal_is_there() -> bool {
+    std::fs::File::options().read(true).write(true).open("/dev/tty").is_ok()
 }
 
 fn columns_of(stream: impl AsFd) -> Option<usize> {
@@ -99,6 +114,15 @@ impl Output {
     pub(crate) fn document<T: Serialize + ?Sized>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut *self, value).map_err(io::Error::from)?;
         self.write_all(b"\n")
+    }
+
+    /// Whether anybody still reads standard output; who writes nothing would not notice.
+    pub(crate) fn expect_reader(&self) -> io::Result<()> {
+        let stdout = io::stdout();
+        let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+        poll(&mut asked, Some(&Timespec::default()))?;
+        let gone = asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP);
+        if gone { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
     /// Hands everything out, and waits for the pager.

@@ -145,6 +145,24 @@ pub fn is_remote(folder: &Path) -> Option<bool> {
     fs::is_remote(folder)
 }
 
+/// A process that has a store open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LockHolder {
+    /// Its number; 0 for one that this process cannot see.
+    pub pid: u32,
+    /// What it is called, if it is there to be asked.
+    pub name: Option<String>,
+    /// Whether it has the store for itself.
+    pub exclusive: bool,
+}
+
+/// Who has the store that a URL names open, this process too if it has; the store need not be open for that, nor can be. `None` where nobody says it:
+/// that takes a store in a folder, and Linux.
+pub fn lock_holders(url: &str) -> Option<Vec<LockHolder>> {
+    let (scheme, location) = url.split_once(':')?;
+    if scheme == "fs" { fs::lock_holders(Path::new(location)) } else { None }
+}
+
 /// What was saved of a store that could not be opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Salvaged {
@@ -229,10 +247,15 @@ mod fs {
     use store_fs::disk::{Disk as _, Medium, OsDisk};
     use store_fs::{FsOptions, FsStore};
 
-    use super::{OpenBuiltIn, OpenMode, OpenOptions};
+    use super::{LockHolder, OpenBuiltIn, OpenMode, OpenOptions};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+
+    pub(super) fn lock_holders(root: &Path) -> Option<Vec<LockHolder>> {
+        let holders = store_fs::lock_holders(root)?.into_iter();
+        Some(holders.map(|one| LockHolder { pid: one.pid, name: one.name, exclusive: one.exclusive }).collect())
+    }
 
     pub(super) fn is_remote(folder: &Path) -> Option<bool> {
         let medium = OsDisk.medium_of(folder).ok()?;
@@ -256,6 +279,10 @@ mod fs {
 #[cfg(not(feature = "fs"))]
 mod fs {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+
+    pub(super) const fn lock_holders(_root: &std::path::Path) -> Option<Vec<super::LockHolder>> {
+        None
+    }
 
     pub(super) const fn is_remote(_folder: &std::path::Path) -> Option<bool> {
         None

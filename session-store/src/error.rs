@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use store_core::{BoxError, HistoryRef, SegmentId, Seq, StoreError};
+use store_core::{BoxError, HistoryRef, LeaseHolder, SegmentId, Seq, SessionId, StoreError};
 
 /// The result of every call of this crate.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;
@@ -124,6 +124,35 @@ pub enum SessionError {
         at: u64,
         /// How many there are.
         turns: u64,
+    },
+
+    /// Nothing would get shorter: all that a summary could stand for is kept, or is one already.
+    #[error("there is nothing to compact: the branch has {turns} turns, and {kept} of them are to be kept")]
+    NothingToCompact {
+        /// How many turns the branch has.
+        turns: u64,
+        /// How many of them stay as they are.
+        kept: u64,
+    },
+
+    /// A summary that says nothing cannot stand for a conversation.
+    #[error("the summary is empty")]
+    EmptySummary,
+
+    /// Somebody writes the session now.
+    #[error("session {session} is being written by {}{}", holder.holder, holder.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default())]
+    Live {
+        /// The session.
+        session: SessionId,
+        /// Who writes it.
+        holder: LeaseHolder,
+    },
+
+    /// The session is not in the trash, so that it cannot be taken out of there.
+    #[error("session {session} is not in the trash")]
+    NotTrashed {
+        /// The session.
+        session: SessionId,
     },
 
     /// The index could not answer. The store is untouched by that.

@@ -53,6 +53,8 @@ pub enum SessionFact {
     Archived(bool),
     /// Whether it is in the trash.
     Trashed(bool),
+    /// The session that it went into the trash with, and comes out with; `None`: for itself.
+    TrashedWith(Option<SessionId>),
     /// The leaf it goes on from.
     CurrentLeaf(CurrentLeaf),
     /// A segment that another one took the place of.
@@ -86,6 +88,11 @@ pub enum StoreFact {
 }
 
 #[derive(Serialize, Deserialize)]
+struct TrashedWithValue {
+    session_id: Option<SessionId>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct SupersededValue {
     segment_id: SegmentId,
 }
@@ -96,6 +103,7 @@ const TAGS: &str = "tags";
 const PINNED: &str = "pinned";
 const ARCHIVED: &str = "archived";
 const TRASHED: &str = "trashed";
+const TRASHED_WITH: &str = "trashed_with";
 const CURRENT_LEAF: &str = "current_leaf";
 const SUPERSEDED: &str = "superseded";
 const CURSOR: &str = "cursor.";
@@ -111,6 +119,7 @@ impl SessionFact {
             Self::Pinned(on) => (PINNED.to_owned(), json!(on)),
             Self::Archived(on) => (ARCHIVED.to_owned(), json!(on)),
             Self::Trashed(on) => (TRASHED.to_owned(), json!(on)),
+            Self::TrashedWith(with) => (TRASHED_WITH.to_owned(), json!(TrashedWithValue { session_id: *with })),
             Self::CurrentLeaf(leaf) => (CURRENT_LEAF.to_owned(), json!(leaf)),
             Self::Superseded(segment_id) => (SUPERSEDED.to_owned(), json!(SupersededValue { segment_id: *segment_id })),
             Self::Cursor { native_id, value } => (format!("{CURSOR}{native_id}"), value.clone()),
@@ -130,6 +139,7 @@ impl SessionFact {
             PINNED => value.as_bool().map(Self::Pinned),
             ARCHIVED => value.as_bool().map(Self::Archived),
             TRASHED => value.as_bool().map(Self::Trashed),
+            TRASHED_WITH => read::<TrashedWithValue>(value).map(|value| Self::TrashedWith(value.session_id)),
             CURRENT_LEAF => read(value).map(Self::CurrentLeaf),
             SUPERSEDED => read::<SupersededValue>(value).map(|value| Self::Superseded(value.segment_id)),
             domain => domain
@@ -189,6 +199,9 @@ pub struct SessionFacts {
     pub archived: bool,
     /// Whether it is in the trash.
     pub trashed: bool,
+    /// The session that it went there with; what it says counts only while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trashed_with: Option<SessionId>,
     /// The leaf it goes on from, if anybody said so.
     pub current_leaf: Option<CurrentLeaf>,
     /// The segments that others took the place of.
@@ -224,6 +237,7 @@ impl SessionFacts {
             Some(SessionFact::Pinned(on)) => self.pinned = on,
             Some(SessionFact::Archived(on)) => self.archived = on,
             Some(SessionFact::Trashed(on)) => self.trashed = on,
+            Some(SessionFact::TrashedWith(with)) => self.trashed_with = with,
             Some(SessionFact::CurrentLeaf(leaf)) => self.current_leaf = Some(leaf),
             Some(SessionFact::Superseded(segment)) => {
                 self.superseded.insert(segment);
@@ -233,6 +247,11 @@ impl SessionFacts {
             }
             None => {}
         }
+    }
+
+    /// The title that a person gave.
+    pub fn title_by_person(&self) -> Option<&str> {
+        self.title_by_person.as_deref()
     }
 
     /// The title that a person gave, else the agent's.

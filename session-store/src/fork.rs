@@ -74,11 +74,21 @@ pub(crate) fn fork_unless_head(
     location: SegmentLocation,
     expected: Position,
 ) -> Result<Option<(SegmentLocation, Position)>> {
-    let SegmentLocation { session_id, segment_id } = location;
     let actual = end_of(store, location)?;
     if actual == expected {
         return Ok(None);
     }
+    fork_behind(store, now, location, (expected, actual)).map(Some)
+}
+
+/// A new branch of the same session behind `expected`, which has to stand in a log that ends at `actual`; its first entry.
+pub(crate) fn fork_behind(
+    store: &dyn Store,
+    now: TimestampMs,
+    location: SegmentLocation,
+    (expected, actual): (Position, Position),
+) -> Result<(SegmentLocation, Position)> {
+    let SegmentLocation { session_id, segment_id } = location;
     let conflict = StoreError::Conflict { expected: Expected::At(expected), actual };
     if expected.seq == Seq::START || expected.seq > actual.seq {
         return Err(conflict.into());
@@ -88,7 +98,7 @@ pub(crate) fn fork_unless_head(
         return Err(conflict.into());
     }
     let origin = fork_origin(&parts, ForkPoint::End)?;
-    branch(store, now, session_id, origin, &parts).map(Some)
+    branch(store, now, session_id, origin, &parts)
 }
 
 /// Refuses to go on if the log does not end at `expected`.
@@ -100,7 +110,7 @@ pub(crate) fn expect_head(store: &dyn Store, location: SegmentLocation, expected
     Err(StoreError::Conflict { expected: Expected::At(expected), actual }.into())
 }
 
-fn end_of(store: &dyn Store, location: SegmentLocation) -> Result<Position> {
+pub(crate) fn end_of(store: &dyn Store, location: SegmentLocation) -> Result<Position> {
     let tail = store.read_tail(location.session_id, location.segment_id, 1)?;
     let last = tail.into_iter().next_back();
     Ok(last.ok_or(LineageError::NoStart { segment: location.segment_id })?.position)
@@ -130,11 +140,31 @@ pub(crate) fn begin_branch(
     now: TimestampMs,
     start: SegmentStart,
 ) -> Result<(SegmentLocation, Position)> {
+    let (location, position) = write_branch(store, now, start)?;
+    make_current(store, now, location, position)?;
+    Ok((location, position))
+}
+
+/// Makes a segment of an existing session.
+pub(crate) fn write_branch(
+    store: &dyn Store,
+    now: TimestampMs,
+    start: SegmentStart,
+) -> Result<(SegmentLocation, Position)> {
     let location = SegmentLocation { session_id: start.session_id, segment_id: SegmentId::mint(now) };
     let position = write_start(store, location.segment_id, start)?;
-    let leaf = CurrentLeaf { segment_id: location.segment_id, seq: position.seq };
-    put_session_fact(store, now, location.session_id, &SessionFact::CurrentLeaf(leaf))?;
     Ok((location, position))
+}
+
+/// Makes a segment its session's current leaf.
+pub(crate) fn make_current(
+    store: &dyn Store,
+    now: TimestampMs,
+    location: SegmentLocation,
+    end: Position,
+) -> Result<()> {
+    let leaf = CurrentLeaf { segment_id: location.segment_id, seq: end.seq };
+    put_session_fact(store, now, location.session_id, &SessionFact::CurrentLeaf(leaf))
 }
 
 /// The origin of a segment that continues a branch at a point. The branch's last segment is the one that
@@ -172,7 +202,8 @@ pub fn fork_origin(parts: &[LineageEntries], at: ForkPoint) -> Result<SegmentOri
     })
 }
 
-fn end_of_turn(parts: &[LineageEntries], turn: u64) -> Result<(usize, Seq)> {
+/// The last entry of a turn, or of all that stands before the first one, as the place of its segment in the branch and its seq.
+pub(crate) fn end_of_turn(parts: &[LineageEntries], turn: u64) -> Result<(usize, Seq)> {
     let mut fold = TurnFold::default();
     let mut end = None;
     'branch: for (at, part) in parts.iter().enumerate() {

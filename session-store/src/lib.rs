@@ -7,15 +7,19 @@
 //!
 //! * [`open`] turns a URL into a store; [`register`] adds schemes.
 //! * [`create_segment`], [`create_compacted_segment`], [`fork`](fork()), [`fork_at`] and [`ensure_head_or_fork`] make segments.
+//! * [`plan_compaction`] says what a compaction keeps and what its summary has to tell; [`compact`](compact()) does it.
 //! * [`SegmentState`] is a writer's place; [`save_user_input`], [`save_delta`] and their siblings write through it.
+//! * [`SessionWriter`] writes for a runtime that must not wait: it queues, leases, and forks where somebody else went on.
+//! * [`BranchTail`] follows a conversation while it is written, [`live`](live()) says by whom.
 //! * [`restore`](restore()) reads what a model and a runtime go on with, [`transcript`](transcript()) what a person reads.
+//! * [`valid_history`] is how a model is given a history, [`history_faults`] what a provider would refuse in one.
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
 //! * [`migrate`](migrate()) copies conversations from any store into any other.
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
-    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`query`] is the language in which\n  conversations are looked for."
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`organise`] is what people do with whole conversations;\n  [`query`] is the language in which they are looked for, [`picker`] the model of a screen to choose one on."
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
@@ -55,40 +59,59 @@ pub mod import;
 pub mod index;
 mod leaf;
 pub mod lineage;
+mod live;
 mod migrate;
 mod order;
 #[cfg(feature = "index")]
+pub mod organise;
+mod pairing;
+#[cfg(feature = "index")]
 pub mod picker;
+mod provider;
 #[cfg(feature = "index")]
 pub mod query;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod time;
+#[cfg(feature = "index")]
+mod tombstone;
 mod transcript;
+mod valid;
+mod writer;
 
 pub use backend::{
-    OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, open, register, salvage_into, schemes,
+    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, lock_holders, open, register,
+    salvage_into, schemes,
 };
-pub use compact::create_compacted_segment;
+pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};
 pub use facts::{CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact};
 pub use fold::{ConfigFold, OpenCall, TurnChange, TurnFold, UsageFold, UsageRow, UsageTotals, usage_size};
 pub use fork::{ForkPoint, ensure_head_or_fork, fork, fork_at, fork_origin};
 pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
+pub use live::{Live, live, refuse_live};
 pub use migrate::{
     MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
 };
-pub use restore::{
-    INTERRUPTED, RestoredState, close_open_calls, collect_state, entry_item, restore, restore_by_segment,
-};
+pub use provider::{HistoryFault, MessageFormat, history_faults};
+pub use restore::{RestoredState, collect_state, entry_item, restore, restore_by_segment};
 pub use segment::{
     NewSegment, SegmentLocation, append_entry, create_segment, create_segment_with_ids, save_config_changed,
     save_delta, save_extension, save_run_completed, save_run_errored, save_turn_end, save_usage, save_user_input,
 };
 pub use state::{SegmentHead, SegmentState};
+pub use tail::{BranchTail, Following};
+#[cfg(feature = "index")]
+pub use tombstone::{MovedPoint, Tombstone};
 pub use transcript::{
     ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowRole, ShowScope, ShowTool, Shown, Transcript, TranscriptFold,
     transcript,
+};
+pub use valid::{BEGINS, INTERRUPTED, valid_history};
+pub use writer::{
+    Clock, Landed, NotQueued, OnLive, Outcome, Room, SessionWriter, Submission, Ticket, Unfinished, WriteError,
+    WriterOptions,
 };

@@ -100,7 +100,7 @@ impl State {
 
     fn holds(self, row: &SessionSummary) -> bool {
         match self {
-            Self::Live => row.live == Some(true),
+            Self::Live => row.live.writer().is_some(),
             Self::Fork => row.forked_from.is_some(),
             Self::Archived => row.archived,
             Self::Damaged => row.damaged,
@@ -147,6 +147,11 @@ impl Query {
     /// Whether nothing is asked.
     pub const fn is_empty(&self) -> bool {
         self.terms.is_empty() && self.conditions.is_empty()
+    }
+
+    /// Whether a row must have been asked [who writes](SessionSummary::look_for_writer) to be judged.
+    pub fn asks_who_writes(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.what == Field::Is(State::Live))
     }
 
     /// Whether all conditions hold of a conversation. Words are not looked at.

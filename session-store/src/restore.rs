@@ -2,14 +2,14 @@
 //!
 //! [`collect_state`] is pure; [`restore`] reads the branch, calls it and reads back what had been moved out of the
 //! entries. What of the branch a model is given: everything said so far, but behind a compaction exactly the
-//! `history` of the compacted segment and what followed.
+//! `history` of the compacted segment and what followed. That is arranged as providers demand it ([`valid_history`]).
 
-use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{
-    HistoryItem, HistoryRef, Item, LlmUsage, LogEntry, Part, Position, Role, SegmentId, SegmentMeta, SegmentStart, Seq,
+    HistoryItem, HistoryRef, Item, LlmUsage, LogEntry, Position, Role, SegmentId, SegmentMeta, SegmentStart, Seq,
     SessionConfig, SessionId, Store, StoreError, TimestampMs, UserInput,
 };
 
@@ -17,6 +17,8 @@ use crate::blob;
 use crate::error::Result;
 use crate::fold::{ConfigFold, TurnFold, UsageFold};
 use crate::lineage::{self, LineageEntries};
+use crate::pairing::pair_calls;
+use crate::valid::valid_history;
 
 /// What a conversation is at the end of a segment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +29,7 @@ pub struct RestoredState {
     pub segment_id: Option<SegmentId>,
     /// The segment's last entry: what a writer that goes on expects to find. Seq 0 for a state without entries.
     pub position: Position,
-    /// What a model would be given, in order.
+    /// What a model would be given, in order, as every provider takes it: see [`valid_history`](crate::valid_history).
     pub history: Vec<Item>,
     /// How many turns the branch has.
     pub turn_count: u64,
@@ -41,7 +43,8 @@ pub struct RestoredState {
     pub extensions: Vec<(String, Value)>,
     /// What was typed on the branch, in order.
     pub user_inputs: Vec<UserInput>,
-    /// The calls in `history` that have no result, in order.
+    /// The calls that nothing answered, in order. In `history` each has a result that says it was interrupted; whoever answers one appends
+    /// its result to the log.
     pub open_tool_calls: Vec<String>,
     /// The settings that hold at the end.
     pub config: SessionConfig,
@@ -110,13 +113,13 @@ pub fn collect_state(parts: &[LineageEntries]) -> RestoredState {
             }
         }
     }
-    let history: Vec<Item> = model_history(parts).into_iter().map(|placed| placed.item).collect();
+    let history: Vec<Item> = model_history(parts).into_iter().filter_map(PlacedItem::into_given).collect();
     RestoredState {
         session_id: own.map(|own| own.session_id),
         segment_id: own.map(|own| own.segment_id),
         position: own.map_or(Position { seq: Seq::START, crc32c: 0 }, |own| own.position),
         open_tool_calls: open_calls(&history),
-        history,
+        history: valid_history(history),
         turn_count: turns.turn_count(),
         last_run_interrupted: turns.last_run_interrupted(),
         entries_count: own.map(|own| own.entries.len() as u64).unwrap_or_default(),
@@ -158,6 +161,21 @@ pub(crate) struct PlacedItem {
     pub(crate) injected: bool,
     /// The place in its segment's history, for an item that has no entry of its own.
     pub(crate) in_history: Option<usize>,
+    /// Another provider made it than the one that the branch ends with.
+    pub(crate) is_foreign: bool,
+}
+
+impl PlacedItem {
+    /// The item as it may be given to the provider that the branch ends with. What another one sealed only that one can check or read; a thought of
+    /// which nothing else is left is left out.
+    pub(crate) fn into_given(self) -> Option<Item> {
+        match self.item {
+            Item::Reasoning { text, .. } if self.is_foreign => {
+                (!text.is_empty()).then_some(Item::Reasoning { text, signature: None, encrypted: None })
+            }
+            item => Some(item),
+        }
+    }
 }
 
 /// Where an item is to be taken from: part, entry, and for a segment's start the place in its history.
@@ -180,7 +198,15 @@ pub(crate) fn model_history(parts: &[LineageEntries]) -> Vec<PlacedItem> {
         }
     }
     let turns = turns_of(parts);
-    sources.into_iter().filter_map(|source| place(parts, &turns, source)).collect()
+    let makers = makers_of(parts);
+    let last = makers.last().and_then(|of_part| of_part.last()).cloned().flatten();
+    let placed = sources.into_iter().filter_map(|source| {
+        let mut placed = place(parts, &turns, source)?;
+        let maker = makers[source.part][source.entry].as_ref();
+        placed.is_foreign = maker.zip(last.as_ref()).is_some_and(|(maker, last)| maker != last);
+        Some(placed)
+    });
+    placed.collect()
 }
 
 /// Puts what an entry holds itself.
@@ -230,6 +256,25 @@ fn turns_of(parts: &[LineageEntries]) -> Vec<Vec<u64>> {
     parts.iter().map(|part| part.entries.iter().map(&mut turn_after).collect()).collect()
 }
 
+/// Who made what the model said in each entry: the provider, else the agent, as far as that is known.
+fn makers_of(parts: &[LineageEntries]) -> Vec<Vec<Option<Rc<str>>>> {
+    let mut config = ConfigFold::default();
+    let mut agent: Option<Rc<str>> = None;
+    let mut provider: Option<Rc<str>> = None;
+    let mut maker_after = |entry: &LogEntry| {
+        config.apply(entry);
+        if let LogEntry::SegmentStart(start) = entry {
+            agent = start.meta.agent.as_deref().map(Rc::from).or(agent.take());
+        }
+        let named = config.config().provider.as_deref();
+        if provider.as_deref() != named {
+            provider = named.map(Rc::from);
+        }
+        provider.clone().or_else(|| agent.clone())
+    };
+    parts.iter().map(|part| part.entries.iter().map(&mut maker_after).collect()).collect()
+}
+
 fn place(parts: &[LineageEntries], turns: &[Vec<u64>], source: Source) -> Option<PlacedItem> {
     let part = &parts[source.part];
     let entry = &part.entries[source.entry];
@@ -250,6 +295,7 @@ fn place(parts: &[LineageEntries], turns: &[Vec<u64>], source: Source) -> Option
         item,
         injected,
         in_history: source.history,
+        is_foreign: false,
     })
 }
 
@@ -265,63 +311,10 @@ pub fn entry_item(entry: &LogEntry) -> Option<Item> {
 
 /// The calls without a result, in order.
 fn open_calls(history: &[Item]) -> Vec<String> {
-    let open = open_call_places(history.iter());
-    open.into_iter().map(|(_, call_id)| call_id.to_owned()).collect()
-}
-
-/// The calls without a result and their places, in order. A result answers the earliest open call of its id.
-fn open_call_places<'a>(history: impl Iterator<Item = &'a Item>) -> Vec<(usize, &'a str)> {
-    let mut open: Vec<Option<(usize, &str)>> = Vec::new();
-    let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, item) in history.enumerate() {
-        match item {
-            Item::ToolCall { call_id, .. } => {
-                by_id.entry(call_id).or_default().push(open.len());
-                open.push(Some((at, call_id)));
-            }
-            Item::ToolResult { call_id, .. } => {
-                if let Some(calls) = by_id.get_mut(call_id.as_str()).filter(|calls| !calls.is_empty()) {
-                    open[calls.remove(0)] = None;
-                }
-            }
-            _ => {}
-        }
-    }
-    open.into_iter().flatten().collect()
-}
-
-/// The text of the result that closes an open call.
-pub const INTERRUPTED: &str = "[interrupted]";
-
-/// The history with a result for every call that has none, as models demand it: an error that says it was
-/// interrupted, behind the results of the calls that were made together with it.
-pub fn close_open_calls(history: Vec<Item>) -> Vec<Item> {
-    let closing = closing_places(history.iter());
-    let mut closed = Vec::with_capacity(history.len() + closing.len());
-    let mut closing = closing.into_iter().peekable();
-    for (at, item) in history.into_iter().enumerate() {
-        while let Some((_, call_id)) = closing.next_if(|(place, _)| *place == at) {
-            closed.push(interrupted_result(call_id));
-        }
-        closed.push(item);
-    }
-    closed.extend(closing.map(|(_, call_id)| interrupted_result(call_id)));
-    closed
-}
-
-/// The result that closes an open call.
-pub(crate) fn interrupted_result(call_id: String) -> Item {
-    Item::ToolResult { call_id, parts: vec![Part::text(INTERRUPTED)], is_error: true }
-}
-
-/// Before which item of a history the result of which open call is missing, in order.
-pub(crate) fn closing_places<'a>(history: impl Iterator<Item = &'a Item> + Clone) -> Vec<(usize, String)> {
-    let items: Vec<&Item> = history.clone().collect();
-    let behind = |call: usize| {
-        let calls = items[call..].iter().take_while(|item| matches!(item, Item::ToolCall { .. })).count();
-        let results = items[call + calls..].iter().take_while(|item| matches!(item, Item::ToolResult { .. })).count();
-        call + calls + results
-    };
-    let open = open_call_places(history);
-    open.into_iter().map(|(at, call_id)| (behind(at), call_id.to_owned())).collect()
+    let open = pair_calls(history.iter()).into_iter().filter(|paired| paired.result.is_none());
+    let ids = open.filter_map(|paired| match &history[paired.call] {
+        Item::ToolCall { call_id, .. } => Some(call_id.clone()),
+        _ => None,
+    });
+    ids.collect()
 }

@@ -97,16 +97,31 @@ pub(crate) fn append_all(
     entries: Vec<LogEntry>,
     options: &AppendOptions,
 ) -> Result<Vec<Position>> {
-    let mut guards: Vec<BlobGuard> = Vec::new();
-    let mut call: Vec<NewEntry> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let (entry, held) = blob::externalize(store, entry)?;
-        guards.extend(held);
-        call.push(entry.into());
+    let call = Call::prepare(store, entries.into_iter().map(|entry| (entry, None)))?;
+    Ok(store.append_with(location.session_id, location.segment_id, &call.entries, options)?)
+}
+
+/// What one call appends, with its large texts in blobs that are held until the call is dropped.
+pub(crate) struct Call {
+    /// The entries as they are to stand in the log.
+    pub(crate) entries: Vec<NewEntry>,
+    guards: Vec<BlobGuard>,
+}
+
+impl Call {
+    /// Moves the large texts of entries, which may have keys, into blobs.
+    pub(crate) fn prepare(
+        store: &dyn Store,
+        entries: impl IntoIterator<Item = (LogEntry, Option<String>)>,
+    ) -> Result<Self> {
+        let mut call = Self { entries: Vec::new(), guards: Vec::new() };
+        for (entry, key) in entries {
+            let (entry, held) = blob::externalize(store, entry)?;
+            call.guards.extend(held);
+            call.entries.push(NewEntry { key, ..NewEntry::typed(entry) });
+        }
+        Ok(call)
     }
-    let positions = store.append_with(location.session_id, location.segment_id, &call, options)?;
-    drop(guards);
-    Ok(positions)
 }
 
 /// Appends what a person typed or attached.

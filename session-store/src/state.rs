@@ -6,12 +6,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use store_core::{AppendOptions, Expected, LogEntry, Position, Store, StoreError, TimestampMs};
+use store_core::{
+    AppendOptions, Durability, Expected, LogEntry, NewBody, NewEntry, Position, Store, StoreError, TimestampMs,
+};
 
 use crate::compact;
 use crate::error::Result;
 use crate::fold::TurnFold;
-use crate::fork::{self, ForkPoint};
+use crate::fork;
 use crate::lineage;
 use crate::restore::RestoredState;
 use crate::segment::{self, NewSegment, SegmentLocation};
@@ -114,6 +116,52 @@ impl SegmentState {
         Ok(positions)
     }
 
+    /// Appends a call whose large parts are in blobs already, behind the last entry that this writer knows. Entries whose keys stand in the
+    /// log answer with the positions they have.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); `Conflict` also where the keys stand behind entries that this writer has not seen.
+    pub(crate) fn append_call(
+        &self,
+        store: &dyn Store,
+        call: &[NewEntry],
+        durability: Option<Durability>,
+    ) -> Result<Vec<Position>> {
+        let _writing = self.lock();
+        let mut head = SegmentHead::clone(&self.head.load());
+        let SegmentLocation { session_id, segment_id } = head.location;
+        let expected = Expected::At(head.position);
+        let options = AppendOptions { expected: Some(expected), durability };
+        let positions = store.append_with(session_id, segment_id, call, &options)?;
+        for (entry, position) in call.iter().zip(&positions) {
+            if position.seq <= head.position.seq {
+                continue;
+            }
+            if position.seq.0 != head.position.seq.0 + 1 {
+                return Err(StoreError::Conflict { expected, actual: *position }.into());
+            }
+            if let NewBody::Typed(entry) = &entry.body {
+                head.turns.apply(entry);
+            }
+            head.position = *position;
+        }
+        self.head.store(Arc::new(head));
+        Ok(positions)
+    }
+
+    /// Goes on in a new segment of the same session that was forked where the writer stands, wherever the log ends.
+    ///
+    /// # Errors
+    /// `Conflict` if what the writer saw last does not stand there any more; else as [`fork`](crate::fork()).
+    pub(crate) fn fork_here(&self, store: &dyn Store, now: TimestampMs) -> Result<SegmentLocation> {
+        let _writing = self.lock();
+        let head = self.head.load_full();
+        let actual = fork::end_of(store, head.location)?;
+        let (location, position) = fork::fork_behind(store, now, head.location, (head.position, actual))?;
+        self.head.store(Arc::new(SegmentHead { location, position, turns: head.turns.clone() }));
+        Ok(location)
+    }
+
     /// Makes sure that the writer may go on: if the log does not end where it saw it end, it goes on in a new
     /// segment of the same session that was forked there. Answers with the segment that is written to from now on.
     ///
@@ -139,9 +187,7 @@ impl SegmentState {
     pub fn compact(&self, store: &dyn Store, now: TimestampMs, new: NewSegment) -> Result<SegmentLocation> {
         let _writing = self.lock();
         let head = self.head.load_full();
-        fork::expect_head(store, head.location, head.position)?;
-        let at = ForkPoint::Seq(head.position.seq);
-        let (location, position) = compact::compact_at(store, now, head.location, at, new)?;
+        let (location, position) = compact::compact_head(store, now, (head.location, head.position), new)?;
         self.head.store(Arc::new(SegmentHead { location, position, turns: head.turns.clone() }));
         Ok(location)
     }

@@ -198,6 +198,20 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
     Ok(Prepared { text, key, kind, ts, start })
 }
 
+/// Whether a text can stand in a log as an entry, whoever wrote it: one JSON object on one line with a text `kind` and a whole number `ts`, without the
+/// names that belong to the store. What is said of a known kind may have any shape.
+///
+/// # Errors
+/// `InvalidEntry`, `TooLarge`.
+pub fn check_text(text: &str) -> Result<()> {
+    check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
+    let head = check_object(0, text)?;
+    if head.kind.is_none() || head.ts.is_none() {
+        return Err(invalid(0, "an entry has a text `kind` and a whole number `ts`"));
+    }
+    Ok(())
+}
+
 fn refuse_deep(index: usize, text: &str) -> Result<()> {
     if !json::may_be_deep(text) {
         return Ok(());

@@ -9,7 +9,6 @@ use store_core::{AppendOptions, Durability, NewEntry, Position, Result, SegmentI
 use crate::disk::{LockKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::live::Touched;
-use crate::logs::{LogKey, Purpose};
 use crate::open::DurabilityPolicy;
 use crate::record_log::{Locked, NewLine};
 use crate::store::FsStore;
@@ -26,7 +25,7 @@ impl FsStore {
         let prepared = call::prepare_append(entries)?;
         let durability = self.durability_of(options.durability, &prepared);
         self.before_first_write();
-        let appended = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
+        let appended = self.on_segment(session, segment, |log| {
             let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
             let Some((positions, seq)) = done.flatten() else { return Ok(None) };
             if durability == Durability::Synced {

@@ -17,7 +17,8 @@ use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::live::Touched;
 use crate::logs::{LogKey, Purpose};
-use crate::open::read_small;
+use crate::migrate_layout::Beside;
+use crate::open::{read_small, write_whole};
 use crate::record_log::{NewLine, RecordLog, View, lock_mutex};
 use crate::store::{FsStore, ensure_folder};
 
@@ -73,11 +74,15 @@ impl FsStore {
         let slots = call::resolve_keys(prepared, |_| Ok(None))?;
         let writes = call::entries_to_write(prepared, &slots);
         self.before_first_write();
+        let start = prepared.first().and_then(|first| first.start.as_deref());
+        if let Some(origin) = start.and_then(|start| start.origin()) {
+            // What others continue is in a layout that can be synced, maintained and counted on.
+            self.modernise(origin.session_id, origin.segment_id)?;
+        }
         let _create = self.lock_create()?;
         if let Some(session) = self.holder_of(session, segment)? {
             return Err(StoreError::AlreadyExists { session, segment });
         }
-        let start = prepared.first().and_then(|first| first.start.as_deref());
         if let Some(start) = start {
             origin::check_origin(segment, start, |id| self.segment_facts(id))?;
         }
@@ -102,11 +107,28 @@ impl FsStore {
         Ok(self.has_log(session, segment)?.then_some(session))
     }
 
+    /// Whether a segment has a log, in whichever layout.
     pub(crate) fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
+        Ok(self.has_log_in_folder(session, segment)? || self.has_flat(session, segment)?)
+    }
+
+    pub(crate) fn has_log_in_folder(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
         let first = self.layout.log_name(session, segment);
         let has = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path).map(|stat| stat.is_some());
         // A log that has lost its first part is damaged, and is not a log that never was.
         Ok(has(&first)? || has(&first.of_part(2))?)
+    }
+
+    /// Sees to it that the way to a log that is there is, too. It is never taken away for that: it may be all that leads to the log.
+    pub(crate) fn ensure_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
+        match self.look_up(segment)? {
+            LookUp::Session(said) if said == session => return Ok(()),
+            LookUp::None => return self.write_look_up(session, segment),
+            LookUp::Session(_) | LookUp::Unreadable => {}
+        }
+        let (folder, path) = (self.layout.by_segment_folder(segment), self.layout.by_segment(segment));
+        write_whole(&*self.disk, &self.layout.new_name(), &path, format!("{session}\n").as_bytes())?;
+        self.disk.sync_folder(&folder).at("sync", &folder)
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
@@ -128,7 +150,7 @@ impl FsStore {
         self.disk.sync_folder(&folder).at("sync", &folder)
     }
 
-    fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
+    pub(crate) fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
         self.ensure_lasting_folder(&self.layout.by_origin_root())?;
         let folder = self.layout.by_origin_folder(segment);
         // It goes away with the segment, so it is never taken for granted.
@@ -149,7 +171,7 @@ impl FsStore {
     /// whoever finds it sooner sees to that first.
     fn write_new_log(&self, session: SessionId, segment: SegmentId, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
         let temporary = self.layout.new_name();
-        let appeared = if self.exists(session)? {
+        let appeared = if self.has_folder(session)? {
             self.write_log(&temporary, segment, lines).and_then(|written| {
                 self.disk.rename(&temporary, &self.layout.log(session, segment)).at("rename", &temporary)?;
                 let folder = self.layout.session(session);
@@ -213,7 +235,11 @@ impl FsStore {
     /// The session of a segment that has a log.
     pub(crate) fn session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
         match self.look_up(segment)? {
-            LookUp::None => Ok(None),
+            LookUp::None if self.is_adopted() => {
+                let session = SessionId::from_bytes(*segment.as_bytes());
+                Ok(self.has_flat(session, segment)?.then_some(session))
+            }
+            LookUp::None => self.search_session_of(segment),
             LookUp::Session(session) => Ok(self.has_log(session, segment)?.then_some(session)),
             // The entry is only a way to the log; where it is lost, the log is looked for.
             LookUp::Unreadable => {
@@ -255,7 +281,13 @@ impl FsStore {
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
         let mut leftovers = names.iter().filter(|listed| Layout::is_new(listed)).peekable();
-        if leftovers.peek().is_none() {
+        let mut put_away = Vec::new();
+        for (session, segment) in names.iter().filter_map(Layout::parse_flat) {
+            if self.has_log_in_folder(session, segment)? {
+                put_away.push((session, segment));
+            }
+        }
+        if leftovers.peek().is_none() && put_away.is_empty() {
             return Ok(());
         }
         let file = self.create_file()?;
@@ -267,7 +299,11 @@ impl FsStore {
         let _create = CreateLock(file);
         // Whoever renamed them may have died before that was on stable storage; what led to them must not go first.
         self.disk.sync_folder(root).at("sync", root)?;
-        leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))
+        leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))?;
+        for (session, segment) in put_away {
+            self.put_away_flat(session, segment, Beside::IfKept)?;
+        }
+        Ok(())
     }
 
     /// Removes a file or folder that has no name in the store any more, or not yet. The caller holds `CREATE`.
@@ -326,6 +362,9 @@ impl FsStore {
 
     /// The segments that say, or once said, that they continue a segment.
     pub(crate) fn children_of(&self, segment: SegmentId) -> Result<Vec<SegmentId>> {
+        if !self.is_adopted() {
+            return self.search_children_of(segment);
+        }
         let folder = self.layout.by_origin_folder(segment);
         let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
         Ok(names.iter().filter_map(Layout::parse_child).collect())

@@ -11,6 +11,7 @@ use crate::disk::{FileKind, LockKind, OpenMode};
 use crate::error::At as _;
 use crate::layout::Layout;
 use crate::live::Touched;
+use crate::migrate_layout::Beside;
 use crate::store::FsStore;
 
 impl FsStore {
@@ -19,6 +20,11 @@ impl FsStore {
         let _create = self.lock_create()?;
         if !self.exists(session)? {
             return Err(StoreError::no_session(session));
+        }
+        if let Some(segment) = self.flat_of(session)? {
+            // All of the session goes by one rename, so all of it has to be in one folder.
+            self.modernise_held(session, segment)?;
+            self.put_away_flat(session, segment, Beside::Keep)?;
         }
         let lock_path = self.layout.session_lock(session);
         let lock = self.disk.open(&lock_path, OpenMode::AppendOrCreate).at("open", &lock_path)?;

@@ -398,3 +398,11 @@ impl Disk for OsDisk {
         Some(name).filter(|name| !name.is_empty())
     }
 }
+
+/// What a system says of a filesystem.
+type StatFs = rustix::fs::StatFs;
+
+/// The two numbers that a system writes a device with.
+pub(crate) fn device_numbers(device: u64) -> (u32, u32) {
+    (rustix::fs::major(device), rustix::fs::minor(device))
+}

@@ -12,6 +12,7 @@ impl FsStore {
         let text = call::prepare_fact(fact)?;
         if let FactScope::Session(session) = scope {
             self.check_session(session)?;
+            self.ensure_session_folder(session)?;
             self.before_first_write();
             self.touch(Touched::session(session))?;
         }

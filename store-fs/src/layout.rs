@@ -3,6 +3,7 @@
 //! `docs/FORMAT.md` describes the same tree for people. Names are made of typed ids, of content addresses that
 //! were checked, and of fixed words; no text of a caller becomes part of a path.
 
+mod older;
 mod snapshot_set;
 
 use std::path::{Path, PathBuf};

@@ -82,6 +82,9 @@ impl FsStore {
     ) -> Result<Lease> {
         self.check_writable()?;
         let holder = LeaseHolder::new(holder, self.disk.host_name(), now)?;
+        if self.has_flat(session, segment)? {
+            self.modernise(session, segment)?;
+        }
         // Whoever maintains the session, or deletes it, has looked at its leases: no new one comes up meanwhile.
         let path = self.layout.session_lock(session);
         let lock = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)?;

@@ -254,11 +254,12 @@ impl FsStore {
     }
 
     pub(crate) fn changes_since(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
-        if self.check_writable().is_ok() {
+        if self.may_tidy() {
             // Who is not collected now is listed as living, which says the same.
             let _ = self.collect_dead();
         }
-        let known = match cursor.and_then(parse_cursor) {
+        // Who writes to logs of an older layout in a folder that is no store yet lists nothing.
+        let known = match cursor.filter(|_| self.is_adopted()).and_then(parse_cursor) {
             Some(cursor) => self.changes_after(cursor),
             None => Ok(None),
         };

@@ -3,6 +3,9 @@
 //! Of a log of several parts the newest is kept open. Closing one loses nothing but what the handle remembered of the log. Two descriptors of one log exclude each
 //! other like two processes do, so a log that is closed while a thread still works on it is no danger.
 
+mod older;
+mod replacing;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -10,14 +13,11 @@ use std::sync::{Arc, Mutex};
 
 use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreError};
 
-use crate::disk::{Disk, DiskFile, FileKind, LockKind, OpenMode};
+use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::events::Events;
-use crate::integrity::void_text;
 use crate::layout::{Layout, LogName};
-use crate::record_log::{
-    NewLine, RecordLog, Replacing, find_parts, finish_replacing, lock_mutex, read_replacing, seq_before,
-};
+use crate::record_log::{RecordLog, find_parts, lock_mutex, read_replacing, seq_before};
 
 /// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
 /// that gives a file two numbers would go on for ever.
@@ -156,8 +156,11 @@ impl Logs {
             slots.clock += 1;
             let now = slots.clock;
             if let Some(slot) = slots.open.get_mut(&key) {
-                slot.used = now;
-                return Ok(Opened::Log(Arc::clone(&slot.log)));
+                if purpose == Purpose::Read || !slot.log.is_older() {
+                    slot.used = now;
+                    return Ok(Opened::Log(Arc::clone(&slot.log)));
+                }
+                slots.open.remove(&key);
             }
         }
         let (log, keep) = match self.open(key, purpose)? {
@@ -200,8 +203,15 @@ impl Logs {
         lock_mutex(&self.slots).open.retain(|key, _| key.session() != Some(session));
     }
 
-    /// Opens a log; and whether it serves every purpose, so that it may be kept.
+    /// Opens a log; and whether it may be kept. A log of an older layout is there for who reads, and for nobody else.
     fn open(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
+        match self.open_present(key, purpose)? {
+            Opened::Missing if purpose == Purpose::Read => self.open_flat(key),
+            opened => Ok(opened),
+        }
+    }
+
+    fn open_present(&self, key: LogKey, purpose: Purpose) -> Result<Opened<(RecordLog, bool)>> {
         if !self.is_session_folder(key)? {
             return Ok(Opened::Missing);
         }
@@ -211,6 +221,10 @@ impl Logs {
             opened => opened?,
         };
         match opened {
+            Some((file, _)) if self.is_older(&name, &*file)? => match purpose {
+                Purpose::Read => self.older_log(&name, file),
+                Purpose::Append | Purpose::Create => Ok(Opened::Missing),
+            },
             Some((file, keep)) => match self.record_log(&name, file) {
                 // The parts before it may have gone away with it.
                 Err(StoreError::Corrupt(_)) if self.is_gone(&name)? => Ok(Opened::Outdated),
@@ -245,56 +259,6 @@ impl Logs {
         }
         // Who only reads leaves what is to be mended to the next opening.
         Ok((first.of_part(parts.newest), is_mended || failed.count() == 0))
-    }
-
-    /// Where a log goes on of which it is decided that it is another one: who may write makes it so first.
-    fn replaced_part(
-        &self,
-        key: LogKey,
-        purpose: Purpose,
-        first: &LogName,
-        what: Replacing,
-    ) -> Result<(LogName, bool)> {
-        if self.writable
-            && purpose != Purpose::Read
-            && let LogKey::Segment(session, segment) = key
-        {
-            let path = self.layout.session_lock(session);
-            if let Some(lock) = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)? {
-                lock.lock(LockKind::Exclusive).at("lock", &path)?;
-                self.finish_replacing(session, segment)?;
-            }
-            return self.newest_part(key, purpose);
-        }
-        let last = LogName { replacing: Some(what), ..first.of_part(what.through) };
-        let new = LogName { path: last.replacement(), ..last.clone() };
-        // Where it lies now is not where it will lie.
-        Ok((if self.is_there(&new)? { new } else { last }, false))
-    }
-
-    /// Does what was decided of a segment's log. The caller holds the session's lock alone.
-    pub(crate) fn finish_replacing(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        let first = self.layout.log_name(session, segment);
-        let Some(what) = read_replacing(&*self.disk, &first)? else { return Ok(()) };
-        finish_replacing(&*self.disk, &first, what, |void_after| {
-            let text = void_text(void_after)?;
-            self.say_void(LogKey::Checkpoints(session, segment), &text)
-        })
-    }
-
-    fn say_void(&self, key: LogKey, text: &str) -> Result<()> {
-        self.on(key, Purpose::Create, |log| {
-            let written = log.with_lock(|log| {
-                // Whoever began this may have come as far as here.
-                if log.last_text()?.as_deref() != Some(text) {
-                    log.write(&[NewLine { key: None, text }])?;
-                }
-                Ok(log.seq())
-            })?;
-            let Some(seq) = written else { return Ok(None) };
-            log.sync_through(seq).map(Some)
-        })?;
-        Ok(())
     }
 
     fn is_there(&self, name: &LogName) -> Result<bool> {

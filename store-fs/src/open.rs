@@ -14,6 +14,7 @@ use store_core::{Damage, Durability, Result, StoreError, TimestampMs};
 use crate::disk::{Disk, DiskFile, LockKind, Medium, OpenMode, OsDisk};
 use crate::error::{At as _, found};
 use crate::layout::{FORMAT_VERSION, Layout};
+use crate::migrate_layout::holds_older;
 use crate::store::{Access, FsStore};
 
 /// What is synced when a call does not say so itself.
@@ -162,20 +163,48 @@ impl FsStore {
                 }
                 Ok(Self::assemble(disk, layout, Access::TooNew { found }, header.format, None, options))
             }
+            None if holds_older(&*disk, &layout)? => Self::open_older(disk, layout, open_as, remote, options),
             None if open_as == OpenAs::ReadOnly => Err(not_a_store(root, "there is no store.json")),
             _ if remote => Err(StoreError::Unsupported { what: "writing to a store on a remote filesystem" }),
             Some(_) | None => Self::open_for_writing(disk, layout, open_as, options),
         }
     }
 
+    /// Opens a folder of logs of the older layouts. Who may write to it writes nothing yet, unless nobody else is to have it open.
+    fn open_older(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        open_as: OpenAs,
+        remote: bool,
+        options: &FsOptions,
+    ) -> Result<Self> {
+        match open_as {
+            OpenAs::ReadOnly => Ok(Self::assemble(disk, layout, Access::ReadOnly, 0, None, options)),
+            OpenAs::Shared if remote => Ok(Self::assemble(disk, layout, Access::ReadOnly, 0, None, options)),
+            _ if remote => Err(StoreError::Unsupported { what: "writing to a store on a remote filesystem" }),
+            OpenAs::Shared => {
+                let path = layout.lock();
+                let lock = found(disk.open(&path, OpenMode::Append)).at("open", &path)?;
+                if let Some(lock) = &lock
+                    && !lock.try_lock(LockKind::Shared).at("lock", &path)?
+                {
+                    return Err(StoreError::Locked { path });
+                }
+                Ok(Self::assemble(disk, layout, Access::Write, 0, lock, options))
+            }
+            OpenAs::Exclusive => {
+                let lock = write_permission(&*disk, &layout, LockKind::Exclusive)?;
+                let store = Self::assemble(disk, layout, Access::Write, 0, Some(lock), options);
+                store.adopt()?;
+                Ok(store)
+            }
+        }
+    }
+
     fn open_for_writing(disk: Arc<dyn Disk>, layout: Layout, open_as: OpenAs, options: &FsOptions) -> Result<Self> {
         prepare_root(&*disk, &layout)?;
-        let path = layout.lock();
-        let lock = disk.open(&path, OpenMode::AppendOrCreate).at("open", &path)?;
         let kind = if open_as == OpenAs::Exclusive { LockKind::Exclusive } else { LockKind::Shared };
-        if !lock.try_lock(kind).at("lock", &path)? {
-            return Err(StoreError::Locked { path });
-        }
+        let lock = write_permission(&*disk, &layout, kind)?;
         let header = create_header(&*disk, &layout, options.now)?;
         if !header.is_writable() {
             let found = header.format.max(header.min_writer);
@@ -317,6 +346,27 @@ fn create_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<H
     let lock_path = layout.create_lock();
     let lock = disk.open(&lock_path, OpenMode::AppendOrCreate).at("open", &lock_path)?;
     lock.lock(LockKind::Exclusive).at("lock", &lock_path)?;
+    find_or_write_header(disk, layout, now)
+}
+
+/// The lock of a handle on the store.
+pub(crate) fn write_permission(disk: &dyn Disk, layout: &Layout, kind: LockKind) -> Result<Box<dyn DiskFile>> {
+    let path = layout.lock();
+    let lock = disk.open(&path, OpenMode::AppendOrCreate).at("open", &path)?;
+    if lock.try_lock(kind).at("lock", &path)? { Ok(lock) } else { Err(StoreError::Locked { path }) }
+}
+
+/// Makes a folder a store, unless somebody else has. The caller holds `CREATE`.
+pub(crate) fn write_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<()> {
+    let header = find_or_write_header(disk, layout, now)?;
+    if header.is_writable() {
+        return Ok(());
+    }
+    let found = header.format.max(header.min_writer);
+    Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION })
+}
+
+fn find_or_write_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> Result<Header> {
     if let Some(header) = read_header(disk, layout)? {
         return Ok(header);
     }

@@ -6,13 +6,15 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use store_core::call;
 use store_core::integrity::Integrity;
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry, Watch,
+    FactScope, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
+    TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -55,11 +57,15 @@ pub struct FsStore {
     lasting: Mutex<HashSet<PathBuf>>,
     access: Access,
     format: u32,
+    /// Whether the folder has a `store.json`: one of logs of the older layouts gets it when something is written to it.
+    adopted: AtomicBool,
+    /// When the handle was opened.
+    pub(crate) now: TimestampMs,
     pub(crate) durability: DurabilityPolicy,
     /// How long a part of a log may become.
     pub(crate) max_part_bytes: u64,
     /// The lock on the store, which goes with the handle.
-    _lock: Option<Box<dyn DiskFile>>,
+    lock: Mutex<Option<Box<dyn DiskFile>>>,
 }
 
 impl fmt::Debug for FsStore {
@@ -88,7 +94,7 @@ pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
 }
 
 impl FsStore {
-    /// A handle on a store whose header was read.
+    /// A handle on a store whose header was read; of format 0 if it has none, because it holds logs of the older layouts.
     pub(crate) fn assemble(
         disk: Arc<dyn Disk>,
         layout: Layout,
@@ -112,9 +118,11 @@ impl FsStore {
             lasting: Mutex::default(),
             access,
             format,
+            adopted: AtomicBool::new(format > 0),
+            now: options.now,
             durability: options.durability,
             max_part_bytes: options.max_part_bytes,
-            _lock: lock,
+            lock: Mutex::new(lock),
         }
     }
 
@@ -129,8 +137,33 @@ impl FsStore {
         Ok(())
     }
 
-    pub(crate) const fn check_writable(&self) -> Result<()> {
+    /// Whether the folder is a store already: something that is in it may lead to its logs.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_adopted(&self) {
+        self.adopted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn lock_of_store(&self) -> MutexGuard<'_, Option<Box<dyn DiskFile>>> {
+        lock_mutex(&self.lock)
+    }
+
+    /// Whether a read may put right what others left.
+    pub(crate) fn may_tidy(&self) -> bool {
+        self.access == Access::Write && self.is_adopted()
+    }
+
+    /// As [`check_writable`](Self::check_writable), of what only says what it would do: it makes no store of a folder.
+    pub(crate) fn check_maintainable(&self, dry_run: bool) -> Result<()> {
+        if dry_run && self.access == Access::Write { Ok(()) } else { self.check_writable() }
+    }
+
+    /// Whether the handle may write. What it is going to write to is a store when this returns.
+    pub(crate) fn check_writable(&self) -> Result<()> {
         match self.access {
+            Access::Write if !self.is_adopted() => self.adopt(),
             Access::Write => Ok(()),
             Access::ReadOnly => Err(StoreError::ReadOnly),
             Access::TooNew { found } => Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION }),
@@ -170,6 +203,13 @@ impl FsStore {
             })
         })?;
         Ok(texts.unwrap_or_default())
+    }
+
+    /// Whether a session has a folder.
+    pub(crate) fn has_folder(&self, session: SessionId) -> Result<bool> {
+        let folder = self.layout.session(session);
+        let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
+        Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
     }
 
     /// Reads something of a segment's log.
@@ -220,27 +260,29 @@ impl Store for FsStore {
     }
 
     fn exists(&self, session: SessionId) -> Result<bool> {
-        let folder = self.layout.session(session);
-        let stat = found(self.disk.stat(&folder)).at("stat", &folder)?;
-        Ok(stat.is_some_and(|stat| stat.kind == FileKind::Folder))
+        Ok(self.has_folder(session)? || self.flat_of(session)?.is_some())
     }
 
     fn list_sessions(&self) -> Result<Vec<SessionId>> {
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
         let mut sessions: Vec<SessionId> = names.iter().filter_map(Layout::parse_session).collect();
+        sessions.extend(names.iter().filter_map(Layout::parse_flat).map(|(session, _)| session));
         sessions.sort_unstable_by(|a, b| b.cmp(a));
+        sessions.dedup();
         Ok(sessions)
     }
 
     fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
-        if !self.exists(session)? {
-            return Ok(Vec::new());
-        }
         let folder = self.layout.session(session);
-        let names = found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
-        let logs: BTreeSet<SegmentId> =
+        let names = if self.has_folder(session)? {
+            found(self.disk.list(&folder)).at("list", &folder)?.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let mut logs: BTreeSet<SegmentId> =
             names.iter().filter_map(Layout::parse_log).map(|(segment, _)| segment).collect();
+        logs.extend(self.flat_of(session)?);
         Ok(logs.into_iter().rev().collect())
     }
 
@@ -288,9 +330,10 @@ impl Backend for FsStore {
         BackendInfo {
             scheme: "fs".to_owned(),
             location: self.layout.root().display().to_string(),
-            format_version: self.format,
+            format_version: if self.is_adopted() { self.format.max(FORMAT_VERSION) } else { self.format },
             read_only,
-            projection_path: (!read_only).then(|| self.layout.index()),
+            // In a folder that is no store yet nothing is kept.
+            projection_path: self.may_tidy().then(|| self.layout.index()),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use store_core::{Durability, Result, SegmentId, SessionId, StoreError, TraceEntry, call};
 
-use crate::error::{At as _, found};
 use crate::logs::LogKey;
 use crate::store::FsStore;
 
@@ -11,6 +10,7 @@ impl FsStore {
         self.check_writable()?;
         let text = call::prepare_trace(trace)?;
         self.check_segment(session, segment)?;
+        self.ensure_session_folder(session)?;
         let appended = self.append_side_line(LogKey::Trace(session, segment), &text, Durability::Buffered)?;
         appended.ok_or(StoreError::no_segment(segment))
     }
@@ -22,11 +22,7 @@ impl FsStore {
     }
 
     fn check_segment(&self, session: SessionId, segment: SegmentId) -> Result<()> {
-        let path = self.layout.log(session, segment);
-        match found(self.disk.stat(&path)).at("stat", &path)? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::no_segment(segment)),
-        }
+        if self.has_log(session, segment)? { Ok(()) } else { Err(StoreError::no_segment(segment)) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "engines")]
 pub mod append;
+pub mod live;
 pub mod open;
 pub mod read;
 #[cfg(feature = "engines")]

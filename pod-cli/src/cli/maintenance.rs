@@ -1,6 +1,7 @@
 //! The arguments of the commands that look after what is stored.
 
 use clap::Args;
+use store_core::SessionId;
 use store_core::chain::ChainHead;
 
 /// Arguments of `pod verify`.
@@ -44,7 +45,7 @@ pub(crate) struct CheckpointArgs {
 }
 
 /// What commands take that change what cannot be changed back as easily.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Consented {
     /// Say what would be done, change nothing.
     #[arg(long)]
@@ -85,6 +86,13 @@ pub(crate) struct RepairArgs {
     /// Whether to do it.
     #[command(flatten)]
     pub(crate) consented: Consented,
+}
+
+impl RepairArgs {
+    /// Those of repairing a conversation, after asking.
+    pub(crate) fn of(session: SessionId) -> Self {
+        Self { id: Some(session.to_string()), into: None, consented: Consented::default() }
+    }
 }
 
 /// Arguments of `pod gc`.

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use serde::Serialize;
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery};
+use session_store::{LockHolder, lock_holders};
 use store_core::integrity::unacknowledged_holes;
 use store_core::{Backend, BackendInfo};
 
@@ -83,7 +84,8 @@ pub(super) fn run(app: &App) -> Result<u8> {
         Err(error) => {
             let report = error.report();
             code = report.code;
-            verdicts.push(Verdict::problem("store", report.message, report.hint.as_deref()));
+            let held = if report.kind == "locked" { format!("; {}", held_by(&named.url)) } else { String::new() };
+            verdicts.push(Verdict::problem("store", format!("{}{held}", report.message), report.hint.as_deref()));
         }
     }
     verdicts.extend(surroundings::agents(app));
@@ -111,7 +113,10 @@ fn of_store(app: &App, keeper: &Keeper, verdicts: &mut Vec<Verdict>) {
 
 fn format(info: &BackendInfo) -> Verdict {
     let BackendInfo { scheme, location, format_version, read_only, .. } = info;
-    let detail = format!("{scheme}, format {format_version}, at {location}");
+    let detail = match format_version {
+        0 => format!("{scheme}, logs of an older layout, at {location}; the first change makes a store of them"),
+        version => format!("{scheme}, format {version}, at {location}"),
+    };
     if *read_only {
         let hint = "reading works; the other lines say what keeps pod from writing";
         return Verdict::warning("store", format!("{detail}, for reading only"), hint);
@@ -119,9 +124,34 @@ fn format(info: &BackendInfo) -> Verdict {
     Verdict::ok("store", detail)
 }
 
+/// Who has the store for himself, as far as the system says it.
+fn held_by(url: &str) -> String {
+    let holders = lock_holders(url).unwrap_or_default();
+    let named = others(&holders);
+    if named.is_empty() {
+        "somebody has it, and the system does not say who".to_owned()
+    } else {
+        format!("{named} has it")
+    }
+}
+
+/// The processes that have a store open beside this one.
+fn others(holders: &[LockHolder]) -> String {
+    let others = holders.iter().filter(|holder| holder.pid != std::process::id());
+    let named = others.map(|LockHolder { pid, name, .. }| match (name, pid) {
+        (Some(name), pid) => format!("{} (process {pid})", one_line(name)),
+        (None, 0) => "a process that cannot be seen from here".to_owned(),
+        (None, pid) => format!("process {pid}"),
+    });
+    named.take(HOLDERS_NAMED_MAX).collect::<Vec<_>>().join(", ")
+}
+
 /// Who is writing now. That the store could be opened shows that this process gets its locks.
 fn locks(app: &App, store: &dyn Backend, info: &BackendInfo) -> Verdict {
+    let beside = lock_holders(&format!("{}:{}", info.scheme, info.location)).map(|holders| others(&holders));
+    let beside = beside.filter(|named| !named.is_empty()).map(|named| format!("; also open in {named}"));
     let own = if info.read_only { "taken by readers: none" } else { "this process gets them" };
+    let own = format!("{own}{}", beside.unwrap_or_default());
     let Some(watch) = store.watch() else { return Verdict::ok("locks", format!("{own}; leases are not offered")) };
     let look = || -> store_core::Result<Vec<String>> {
         let mut holders = Vec::new();

@@ -1,21 +1,37 @@
-//! `pod` without a command: the newest conversations, and how to go on.
+//! `pod` without a command: the picker on a terminal, elsewhere the newest conversations, and how to go on.
 
-use session_store::index::ListQuery;
+use std::io::{self, IsTerminal};
+
+use session_store::index::{ArchivedFilter, KindFilter, ListQuery};
 
 use super::list::conversations;
-use super::table;
+use super::pick::{self, Ended};
+use super::{resume, table};
 use crate::app::App;
 use crate::error::{Result, exit};
 use crate::library::Library;
 use crate::output::Output;
+use crate::picker::PickOptions;
 
 /// How many are shown.
 const NEWEST: usize = 10;
 
-/// Lists the newest conversations.
+/// Opens the picker and shows what was chosen; where it cannot be drawn, lists the newest conversations.
 pub(super) fn run(app: &App) -> Result<u8> {
+    if !app.global.json && io::stdout().is_terminal() && pick::may_draw(app) {
+        let library = Library::for_reading(app)?;
+        let any =
+            ListQuery { limit: Some(1), kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
+        if library.index.list(&any)?.total > 0 {
+            drop(library);
+            return match pick::choose(app, &PickOptions { may_draw: true, ..PickOptions::default() })? {
+                Ended::Chosen(segment) => resume::run(app, &segment.to_string(), true),
+                Ended::Code(code) => Ok(code),
+            };
+        }
+    }
     let library = Library::for_reading(app)?;
-    let page = library.index.list(&ListQuery { limit: Some(NEWEST), ..ListQuery::default() })?;
+    let page = library.page(&ListQuery { limit: Some(NEWEST), ..ListQuery::default() })?;
     if app.global.json {
         app.print_json(&page)?;
         return Ok(exit::OK);

@@ -14,7 +14,7 @@ use crate::render::parse_since;
 pub(super) fn run(app: &App, arguments: &ListArgs) -> Result<u8> {
     let query = query(app, arguments)?;
     let library = Library::for_reading(app)?;
-    let page = library.index.list(&query)?;
+    let page = library.page(&query)?;
     if app.global.json {
         app.print_json(&page)?;
         return Ok(exit::OK);
@@ -52,11 +52,9 @@ fn query(app: &App, arguments: &ListArgs) -> Result<ListQuery> {
             KindArg::Subagent => KindFilter::Only(SessionKind::Subagent),
             KindArg::All => KindFilter::All,
         },
-        archived: match arguments.archived {
-            ArchivedArg::No => ArchivedFilter::No,
-            ArchivedArg::Only => ArchivedFilter::Only,
-            ArchivedArg::All => ArchivedFilter::All,
-        },
+        archived: which(arguments.archived),
+        trashed: which(arguments.trashed),
+        tag: arguments.tag.clone(),
         sort: match arguments.sort {
             SortArg::Updated => SortBy::Updated,
             SortArg::Created => SortBy::Created,
@@ -67,11 +65,20 @@ fn query(app: &App, arguments: &ListArgs) -> Result<ListQuery> {
     })
 }
 
+const fn which(which: ArchivedArg) -> ArchivedFilter {
+    match which {
+        ArchivedArg::No => ArchivedFilter::No,
+        ArchivedArg::Only => ArchivedFilter::Only,
+        ArchivedArg::All => ArchivedFilter::All,
+    }
+}
+
 fn say_empty(app: &App, arguments: &ListArgs, left_out: &Hidden) {
-    let filtered = arguments.agent.is_some() || arguments.cwd.is_some() || arguments.since.is_some();
+    let filtered =
+        arguments.agent.is_some() || arguments.cwd.is_some() || arguments.since.is_some() || arguments.tag.is_some();
     app.say(&format!("{}{}", conversations(0), hidden(left_out)));
     if *left_out != Hidden::default() {
-        app.hint("`pod list --kind all --archived all` lists what was left out");
+        app.hint("`pod list --kind all --archived all --trashed all` lists what was left out");
     } else if filtered {
         app.hint("`pod list` without filters lists everything");
     } else {
@@ -92,15 +99,12 @@ fn hidden(hidden: &Hidden) -> String {
     let kinds = [
         (hidden.subagent, "of sub-agents", "--kind all"),
         (hidden.archived, "archived", "--archived all"),
-        (hidden.trashed, "in the trash", ""),
+        (hidden.trashed, "in the trash", "--trashed all"),
     ];
     let said: Vec<String> = kinds
         .into_iter()
         .filter(|(count, ..)| *count > 0)
-        .map(|(count, what, how)| {
-            let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
-            format!("{count} {what}{how}")
-        })
+        .map(|(count, what, how)| format!("{count} {what} ({how})"))
         .collect();
     if said.is_empty() { String::new() } else { format!("; not listed: {}", said.join(", ")) }
 }

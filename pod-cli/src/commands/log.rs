@@ -1,4 +1,4 @@
-//! `pod log ID`: the entries as they are stored, a line each.
+//! `pod log ID`: the entries as they are stored, a line each; with `-f` also those that are yet to be written.
 
 use std::io::{self, Write};
 
@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use session_store::index::Target;
 use store_core::{Record, SegmentId, Seq, Store};
 
+use super::follow;
 use crate::app::App;
 use crate::cli::LogArgs;
 use crate::error::{Result, exit};
@@ -48,24 +49,76 @@ pub(super) fn run(app: &App, arguments: &LogArgs) -> Result<u8> {
     let library = Library::for_reading(app)?;
     let target = library.resolve(app, &arguments.id)?;
     let segments = segments(&library, &target)?;
-    let mut out = if app.global.json { Output::json(&app.terminal) } else { app.paged() };
-    for (at, segment) in segments.iter().enumerate() {
-        if segments.len() > 1 && !app.global.json {
-            let strong = app.terminal.theme.strong;
-            let gap = if at > 0 { "\n" } else { "" };
-            writeln!(out, "{gap}{strong}segment {segment}{strong:#}")?;
-        }
-        for_each_record(&*library.store, &target, *segment, Seq(arguments.after), None, |record| {
-            if app.global.json {
-                out.document(&LogLine::new(*segment, record)?)?;
-            } else {
-                write_line(app, &mut out, record)?;
-            }
-            Ok(())
+    let end = if arguments.follow { Some(follow::end(&library, &target)?) } else { None };
+    let mut out = Lines::new(app, arguments, segments.len() > 1);
+    for segment in &segments {
+        out.begin(*segment)?;
+        let through = end.filter(|_| *segment == target.segment).map(|end| end.seq);
+        for_each_record(&*library.store, &target, *segment, Seq(arguments.after), through, |record| {
+            out.record(*segment, record)
         })?;
     }
-    out.finish()?;
+    match end {
+        Some(end) => follow::run(&library, &target, (end, Seq(arguments.after)), &mut out)?,
+        None => out.finish()?,
+    }
     Ok(exit::OK)
+}
+
+/// Where entries are printed.
+pub(super) struct Lines<'a> {
+    app: &'a App,
+    out: Output,
+    /// Whether it is said which segment the lines are of.
+    titles: bool,
+    /// The segment that the last line was of.
+    segment: Option<SegmentId>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(app: &'a App, arguments: &LogArgs, titles: bool) -> Self {
+        let out = match (app.global.json, arguments.follow) {
+            (true, _) => Output::json(&app.terminal),
+            (false, true) => Output::plain(),
+            (false, false) => app.paged(),
+        };
+        Self { app, out, titles: titles && !app.global.json, segment: None }
+    }
+
+    /// The lines of a segment follow.
+    fn begin(&mut self, segment: SegmentId) -> Result<()> {
+        if self.titles {
+            let strong = self.app.terminal.theme.strong;
+            let gap = if self.segment.is_some() { "\n" } else { "" };
+            writeln!(self.out, "{gap}{strong}segment {segment}{strong:#}")?;
+        }
+        self.segment = Some(segment);
+        Ok(())
+    }
+
+    /// Prints an entry, which may be of another segment than the one before.
+    pub(super) fn record(&mut self, segment: SegmentId, record: &Record) -> Result<()> {
+        if self.segment != Some(segment) {
+            self.titles = !self.app.global.json;
+            self.begin(segment)?;
+        }
+        if self.app.global.json {
+            self.out.document(&LogLine::new(segment, record)?)?;
+        } else {
+            write_line(self.app, &mut self.out, record)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what was printed, to whoever still reads.
+    pub(super) fn hand_over(&mut self) -> Result<()> {
+        self.out.flush()?;
+        Ok(self.out.expect_reader()?)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(self.out.finish()?)
+    }
 }
 
 /// The segments that an id means: a segment itself, or all of a session's, the oldest first.

@@ -1,20 +1,26 @@
 //! The commands, a file each.
 
 mod checkpoint;
+mod compact;
 mod completions;
 mod damage;
 mod doctor;
+mod follow;
 mod fork;
 mod gc;
 mod home;
 mod import;
 mod list;
+mod live;
 mod log;
 mod manifest;
 mod migrate;
+mod organise;
+mod pick;
 mod raw;
 mod repair;
 mod resume;
+mod rm;
 mod rollback;
 mod search;
 mod segments;
@@ -38,11 +44,20 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Import(arguments) => import::run(app, &arguments),
             Command::List(arguments) => list::run(app, &arguments),
             Command::Search(arguments) => search::run(app, &arguments),
+            Command::Pick(arguments) => pick::run(app, &arguments),
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),
             Command::Fork(arguments) => fork::run(app, &arguments),
+            Command::Compact(arguments) => compact::run(app, &arguments),
             Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),
+            Command::Rename(arguments) => organise::rename(app, &arguments),
+            Command::Tag(arguments) => organise::tag(app, &arguments),
+            Command::Pin(arguments) => organise::pin(app, &arguments),
+            Command::Archive(arguments) => organise::archive(app, &arguments, true),
+            Command::Unarchive(arguments) => organise::archive(app, &arguments, false),
+            Command::Rm(arguments) => rm::run(app, &arguments),
+            Command::Undo(arguments) => rm::undo(app, &arguments),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

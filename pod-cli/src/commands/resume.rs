@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use session_store::{RestoredState, close_open_calls, restore};
+use session_store::{RestoredState, restore};
 use store_core::{Item, LlmUsage, Position, SegmentId, SessionId};
 
 use super::show;
@@ -25,7 +25,7 @@ struct Document<'a> {
     cwd: Option<&'a str>,
     agent: Option<&'a str>,
     native_id: Option<&'a str>,
-    history: Vec<Item>,
+    history: &'a [Item],
     usage_history: &'a [LlmUsage],
     extensions: &'a [(String, Value)],
 }
@@ -44,8 +44,7 @@ impl<'a> From<&'a RestoredState> for Document<'a> {
             cwd: state.config.cwd.as_deref(),
             agent: state.meta.agent.as_deref(),
             native_id: state.meta.native_id.as_deref(),
-            // As `show --context` has it: a provider refuses a call without a result.
-            history: close_open_calls(state.history.clone()),
+            history: &state.history,
             usage_history: &state.usage_history,
             extensions: &state.extensions,
         }
@@ -70,7 +69,7 @@ pub(super) fn run(app: &App, id: &str, print: bool) -> Result<u8> {
         1 => ", 1 of them the result of a call that was interrupted".to_owned(),
         open => format!(", {open} of them the results of calls that were interrupted"),
     };
-    let items = close_open_calls(state.history).len();
+    let items = state.history.len();
     app.say(&format!("restored: {} turns, {items} items for the model{open}", state.turn_count));
     Ok(code)
 }

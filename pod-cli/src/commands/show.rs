@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 use session_store::index::{SessionSummary, Target};
-use session_store::{ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowScope, Transcript, transcript};
+use session_store::{Live, ShowKind, ShowLineage, ShowMessage, ShowOptions, ShowScope, Transcript, transcript};
 use store_core::{SegmentId, SessionId};
 
 use super::raw;
@@ -47,6 +47,7 @@ pub(super) struct Head<'a> {
     pub(super) native_id: Option<&'a str>,
     pub(super) cwd: Option<&'a str>,
     pub(super) model: Option<&'a str>,
+    pub(super) live: &'a Live,
 }
 
 impl<'a> Head<'a> {
@@ -60,6 +61,7 @@ impl<'a> Head<'a> {
             native_id: meta.native_id.as_deref().or(summary.native_id.as_deref()),
             cwd: config.cwd.as_deref().or(summary.cwd.as_deref()),
             model: config.model.as_deref().or(summary.model.as_deref()),
+            live: &summary.live,
         }
     }
 }
@@ -140,6 +142,7 @@ fn write_head(app: &App, out: &mut dyn Write, head: &Head<'_>, summary: &Session
         head.model.map(str::to_owned),
         head.cwd.map(|cwd| app.short_path(cwd)),
         Some(relative(app.environment.now, last)),
+        head.live.writer().map(|writer| format!("live: {}", writer.holder)),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().map(|fact| one_line(&fact)).collect();
     writeln!(out, "{strong}{title}{strong:#}")?;

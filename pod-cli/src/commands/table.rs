@@ -51,9 +51,11 @@ fn title(app: &App, row: &SessionSummary) -> Cell {
         None => Cell::default().styled(theme.dim, "(no title)"),
     };
     let marks = [
+        (row.live.writer().is_some(), theme.good, "live"),
         (row.damaged, theme.bad, "damaged"),
         (row.pinned, theme.good, "pinned"),
         (row.archived, theme.warn, "archived"),
+        (row.trashed, theme.warn, "in the trash"),
         (row.kind == SessionKind::Subagent, theme.dim, "sub-agent"),
         (row.forked_from.is_some(), theme.dim, "fork"),
     ];

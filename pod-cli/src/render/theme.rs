@@ -42,6 +42,11 @@ impl Theme {
         bad: AnsiColor::Red.on_default().bold(),
     };
 
+    /// Whether it colours anything.
+    pub(crate) fn is_coloured(&self) -> bool {
+        self.model != Style::new()
+    }
+
     /// The theme of a stream.
     pub(crate) fn new(coloured: bool) -> Self {
         if coloured { Self::COLOURED } else { Self::default() }

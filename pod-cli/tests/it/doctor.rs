@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
-use session_store::{OpenOptions, open};
+use session_store::{OpenMode, OpenOptions, lock_holders, open};
 
 use crate::fixture::{self, place, segment_id, session_id};
 use crate::harness::{NOW, World};
@@ -83,6 +83,26 @@ fn who_writes_is_named() {
     let report = world.pod(&["doctor", "--json"]).json();
     assert!(verdict(&report, "locks").1.contains("an agent"), "{report}");
     drop(lease);
+}
+
+/// Where the system says who holds a lock, the process is named; it is this one, which has the store open while `pod` looks.
+#[test]
+fn who_has_the_store_open_is_named() {
+    let world = fixture::world();
+    let url = format!("fs:{}", world.usual_store().display());
+    let named = |text: &str| match lock_holders(&url) {
+        Some(holders) if !holders.is_empty() => text.contains(&format!("process {}", std::process::id())),
+        _ => true,
+    };
+    let store = open(&url, &OpenOptions::at(NOW)).unwrap();
+    let report = world.pod(&["doctor", "--json"]).json();
+    assert!(named(&verdict(&report, "locks").1), "{report}");
+    drop(store);
+    let alone = open(&url, &OpenOptions::at(NOW).with_mode(OpenMode::Exclusive)).unwrap();
+    let report: Value = serde_json::from_str(&world.pod(&["doctor", "--json"]).stdout).unwrap();
+    let (verdict, detail) = verdict(&report, "store");
+    assert!(verdict == "problem" && detail.contains("has it") && named(&detail), "{report}");
+    drop(alone);
 }
 
 #[test]

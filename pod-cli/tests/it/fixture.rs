@@ -40,6 +40,20 @@ pub(crate) fn world() -> World {
     world
 }
 
+/// The fixture in a store of each backend, one after the other.
+pub(crate) fn on_every_backend(check: impl Fn(&World, &str)) {
+    let world = world();
+    let sqlite = format!("sqlite:{}", world.path().join("pod.db").display());
+    fill(&*open(&sqlite, &OpenOptions::at(NOW)).unwrap());
+    check(&world, &format!("fs:{}", world.usual_store().display()));
+    check(&world, &sqlite);
+}
+
+/// Somebody types something into the segment that is called `name`.
+pub(crate) fn say(store: &dyn Backend, name: &str, text: &str) {
+    append(store, place(name), vec![prompt(NOW, text)]);
+}
+
 /// Writes the conversations.
 pub(crate) fn fill(store: &dyn Backend) {
     fill_trunk(store);

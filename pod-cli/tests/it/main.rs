@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod compact;
 mod doctor;
 mod fixture;
+mod follow;
 mod fork;
 mod harness;
 mod help;
@@ -14,6 +16,8 @@ mod list;
 mod log;
 mod maintain;
 mod migrate;
+mod organise;
+mod pick;
 mod readme;
 mod resume;
 mod search;

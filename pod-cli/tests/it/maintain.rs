@@ -7,20 +7,11 @@ use serde_json::{Value, json};
 use session_store::{OpenOptions, open};
 use store_core::{AppendOptions, Backend, CreateOptions, NewEntry, Record, SegmentId, Seq, SessionId};
 
-use crate::fixture::{self, place, segment_id, session_id};
+use crate::fixture::{self, on_every_backend, place, segment_id, session_id};
 use crate::harness::{NOW, World};
 
 fn fs_url(world: &World) -> String {
     format!("fs:{}", world.usual_store().display())
-}
-
-/// The fixture in a store of each backend, one after the other.
-fn on_every_backend(check: impl Fn(&World, &str)) {
-    let world = fixture::world();
-    let sqlite = format!("sqlite:{}", world.path().join("pod.db").display());
-    fixture::fill(&*open(&sqlite, &OpenOptions::at(NOW)).unwrap());
-    check(&world, &fs_url(&world));
-    check(&world, &sqlite);
 }
 
 fn damage_first_line(world: &World, name: &str) -> PathBuf {

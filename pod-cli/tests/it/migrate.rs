@@ -1,7 +1,8 @@
 //! `pod migrate`: there and back, again, and what keeps it from going.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use session_store::{OpenOptions, open};
@@ -44,7 +45,15 @@ fn real_conversations_go_there_and_back_with_equal_heads() {
     let world = World::new();
     world.pod(&["import", examples().to_str().unwrap(), "--store", "fs:one"]).ok();
     let before = heads(&world, "fs:one");
-    for (from, to) in [("fs:one", "sqlite:two.db"), ("sqlite:two.db", "fs:three"), ("fs:three", "sqlite:four.db")] {
+    let passages = [
+        ("fs:one", "sqlite:two.db"),
+        ("sqlite:two.db", "fs:three"),
+        ("fs:three", "sqlite:four.db"),
+        ("sqlite:four.db", "sqlite:five.db"),
+        ("sqlite:five.db", "fs:six"),
+        ("fs:six", "fs:seven"),
+    ];
+    for (from, to) in passages {
         let report = world.pod(&["migrate", "--to", to, "--json", "--store", from]).json();
         assert_eq!((&report["failed"], &report["migrated"]), (&json!(0), &report["sessions"]), "{report}");
         assert_eq!(heads(&world, to), before, "{from} to {to}");
@@ -54,6 +63,79 @@ fn real_conversations_go_there_and_back_with_equal_heads() {
     assert_eq!(list("fs:one"), list("sqlite:four.db"));
     let again = world.pod(&["import", examples().to_str().unwrap(), "--json", "--store", "sqlite:four.db"]).json();
     assert_eq!((&again["entries"], &again["imported"]), (&json!(0), &json!(0)), "keys and cursors went, too: {again}");
+}
+
+/// A folder with the logs of an older layout, as the filesystem backend's own tests have them.
+fn older(world: &World, layout: &str) -> PathBuf {
+    let fixture = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../store-fs/tests/fixtures").join(layout);
+    let folder = world.path().join(layout);
+    copy(&fixture, &folder);
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, to) = (entry.unwrap(), to.to_owned());
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), &place).unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+}
+
+fn bytes_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(bytes_below(&path));
+        } else {
+            files.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn older_layouts_are_read_in_place_and_go_to_every_backend() {
+    for layout in ["older-flat", "older-lines"] {
+        let world = World::new();
+        let folder = older(&world, layout);
+        let (before, from) = (bytes_below(&folder), format!("fs:{}", folder.display()));
+        let rows = world.pod(&["list", "--json", "--store", &from]).json();
+        assert_eq!(rows["sessions"].as_array().map(Vec::len), Some(2), "{rows}");
+        let session = "019ab697-e801-76f4-86d0-23712b32c096";
+        let shown = world.pod(&["show", session, "--store", &from]).ok();
+        assert!(shown.contains("Why is the sky blue?") && shown.contains("Short waves scatter more."), "{shown}");
+        let restored = world.pod(&["--session", session, "--print", "--json", "--store", &from]).json();
+        assert_eq!((&restored["entries_count"], &restored["turn_count"]), (&json!(5), &json!(1)), "{restored}");
+        let report = world.pod(&["verify", "--json", "--store", &from]).json();
+        let kinds: Vec<&Value> = report["damage"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+        assert_eq!((&report["ok"], kinds), (&json!(true), vec![&json!("unproved"); 2]), "{report}");
+        let told = world.pod(&["doctor", "--store", &from]);
+        assert!(told.stdout.contains("an older layout"), "{told}");
+        for to in ["sqlite:new.db", "fs:new"] {
+            let moved = world.pod(&["migrate", "--to", to, "--json", "--store", &from]).json();
+            assert_eq!((&moved["failed"], &moved["migrated"]), (&json!(0), &json!(2)), "{moved}");
+            assert_eq!(heads(&world, to), report["heads"], "{to}");
+            let again = world.pod(&["migrate", "--to", to, "--json", "--store", &from]).json();
+            assert_eq!((&again["already"], &again["migrated"]), (&json!(2), &json!(0)), "{again}");
+        }
+        assert_eq!(bytes_below(&folder), before, "{layout}: nothing of that wrote a byte");
+
+        let forked = world.pod(&["fork", session, "--at", "1", "--json", "--store", &from]).json();
+        assert_eq!(forked["session_id"], session, "{forked}");
+        let restored = world.pod(&["--session", session, "--print", "--json", "--store", &from]).json();
+        assert_eq!(restored["segment_id"], forked["segment_id"], "the id means the session: {restored}");
+        let report = world.pod(&["verify", "--json", "--store", &from]).json();
+        assert_eq!(report["damage"].as_array().map(Vec::len), Some(1), "the other log is as it was: {report}");
+    }
 }
 
 #[test]

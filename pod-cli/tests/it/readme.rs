@@ -24,7 +24,17 @@ fn output_of(world: &World, line: &str) -> String {
 
 #[test]
 fn the_tour_is_what_really_happens() {
-    let file = workspace().join("README.md");
+    run_tour("README.md");
+}
+
+#[test]
+fn the_real_conversation_of_the_page_about_sessions_is_what_really_happens() {
+    run_tour("docs/SESSIONS.md");
+}
+
+/// Runs the commands of a page and holds what they print against what it says.
+fn run_tour(page: &str) {
+    let file = workspace().join(page);
     let readme = std::fs::read_to_string(&file).unwrap();
     let world = World::new().with("POD_NOW", EVENING).with("COLUMNS", "100");
     let (mut told, mut run, mut in_tour) = (String::new(), 0, false);
@@ -63,14 +73,35 @@ fn example(now: u64) -> session_store::Result<session_store::RestoredState> {
     Ok(state)
 }
 
+/// The README's example of a writer, line for line.
+fn example_of_a_writer(now: u64) -> Result<session_store::Landed, Box<dyn std::error::Error>> {
+    use session_store::{
+        Clock, NewSegment, OpenOptions, SegmentState, SessionWriter, WriterOptions, create_segment, open,
+    };
+
+    let store = open("memory:", &OpenOptions::at(now))?;
+    let at = create_segment(&*store, now, NewSegment::default())?;
+    let clock = move || now;
+    let options = WriterOptions::new("my-agent", Clock::new(clock));
+    let writer = SessionWriter::start(store.clone(), SegmentState::open(&*store, at)?, options)?;
+    let ticket = writer.submit_turn_end(now)?;
+    let landed = ticket.wait()?; // or .await
+    writer.close()?;
+    Ok(landed)
+}
+
 #[test]
-fn the_example_of_the_library_is_code_that_runs() {
+fn the_examples_of_the_library_are_code_that_runs() {
     assert_eq!(example(crate::harness::NOW).unwrap().turn_count, 1);
+    assert_eq!(example_of_a_writer(crate::harness::NOW).unwrap().position.seq.0, 2);
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let code = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     let source = include_str!("readme.rs").replace("memory:conversations", "fs:conversations");
-    assert!(code.lines().count() >= 5, "{code}");
-    for line in code.lines() {
-        assert!(source.contains(line), "{line:?} is not what is tested");
+    let examples: Vec<&str> = readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2, "{examples:?}");
+    for code in examples {
+        assert!(code.lines().count() >= 5, "{code}");
+        for line in code.lines() {
+            assert!(source.contains(line), "{line:?} is not what is tested");
+        }
     }
 }

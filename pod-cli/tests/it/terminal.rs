@@ -17,13 +17,13 @@ use crate::fixture::{self, session_id};
 use crate::harness::{NOW, World, interrupt};
 
 /// A terminal: what the program writes to, and what a person sees of it.
-struct Terminal {
-    person: OwnedFd,
-    program: File,
+pub(crate) struct Terminal {
+    pub(crate) person: OwnedFd,
+    pub(crate) program: File,
 }
 
 impl Terminal {
-    fn new(columns: u16) -> Self {
+    pub(crate) fn new(columns: u16) -> Self {
         let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&person).unwrap();
         unlockpt(&person).unwrap();
@@ -58,6 +58,22 @@ fn answered(world: &World, arguments: &[&str], answer: &str) -> (String, Option<
     drop(program);
     let seen = read_to_end(person);
     (anstream::adapter::strip_str(&seen).to_string(), child.wait().unwrap().code())
+}
+
+#[test]
+fn a_person_is_asked_before_anything_goes_and_told_what_goes_along() {
+    let world = fixture::world();
+    let id = &session_id("trunk");
+    let trashed = || world.pod(&["list", "--json"]).json()["hidden"]["trashed"].clone();
+    let (seen, code) = answered(&world, &["rm", id], "n\n");
+    assert!(seen.contains("put 1 conversation and 1 of a sub-agent into the trash? [y/N]"), "{seen}");
+    assert_eq!((seen.contains("nothing was changed"), code, trashed()), (true, Some(130), 0.into()), "{seen}");
+    let (seen, code) = answered(&world, &["rm", id, "--purge", "--detach"], "n\n");
+    let asked = "purge 1 conversation and 1 of a sub-agent for good, and write 1 anew that continues them? [y/N]";
+    assert!(seen.replace("\r\n", "\n").contains(asked), "{seen}");
+    assert_eq!((code, trashed()), (Some(130), 0.into()), "{seen}");
+    let (seen, code) = answered(&world, &["rm", id], "y\n");
+    assert_eq!((code, trashed()), (Some(0), 2.into()), "{seen}");
 }
 
 #[test]

@@ -73,7 +73,19 @@ impl Conversations {
         for Job { path, head } in &self.jobs {
             let (source, parent, parent_call, continues) = (path.display().to_string(), None, None, None);
             let (store, index) = (&store, &index);
-            let target = Target { store, index, head, source, parent, parent_call, continues, now: head.birth_ms };
+            let session = super::writer::session_id(head);
+            let target = Target {
+                store,
+                index,
+                head,
+                session,
+                moved: None,
+                source,
+                parent,
+                parent_call,
+                continues,
+                now: head.birth_ms,
+            };
             let mut writer = Writer::new(target)?;
             let Ok(mut feed) = Feed::open(path, head) else { continue };
             let mut read = feed.whole_lines(&mut writer, feed::Until::Begun);

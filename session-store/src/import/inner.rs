@@ -4,7 +4,7 @@
 //! only their lines are taken apart, each by a reader and into a session of its own. What waits to be written is bounded for
 //! all of them together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use store_core::{SessionId, TimestampMs};
@@ -15,9 +15,10 @@ use super::detect;
 use super::feed::failure;
 use super::lines::{Found, Lines};
 use super::memory;
+use super::moved::Moves;
 use super::record::{FileHead, RawRecord, Reader, Step};
 use super::source::Source;
-use super::writer::{self, Cursor, Outcome, Target, Writer};
+use super::writer::{Cursor, Outcome, Target, Writer};
 use crate::error::Result;
 use crate::index::Index;
 
@@ -34,6 +35,8 @@ pub(super) struct Inner<'a> {
     pub(super) head: &'a FileHead,
     /// The sub-agents, in the order in which they begin.
     pub(super) heads: &'a [FileHead],
+    /// What was purged, or written anew.
+    pub(super) moves: &'a Moves,
 }
 
 struct Open<'a> {
@@ -43,11 +46,11 @@ struct Open<'a> {
 
 impl<'a> Inner<'a> {
     /// Reads the sub-agents but for those that were removed; answers with what came of each, in their order.
-    pub(super) fn import(&self, removed: &BTreeSet<String>) -> Result<Vec<Option<Outcome>>> {
+    pub(super) fn import(&self) -> Result<Vec<Option<Outcome>>> {
         let sessions = self.sessions();
         let mut open: Vec<Option<Open<'a>>> = Vec::new();
         for head in self.heads {
-            let is_removed = removed.contains(&head.native_id);
+            let is_removed = self.moves.is_removed(self.store, head)?;
             open.push(if is_removed { None } else { Some(self.open(head, &sessions)?) });
         }
         let cursor = self.read(&mut open)?;
@@ -57,7 +60,7 @@ impl<'a> Inner<'a> {
     /// The sessions that may have started a sub-agent, by their native ids.
     fn sessions(&self) -> HashMap<&str, SessionId> {
         let heads = std::iter::once(self.head).chain(self.heads);
-        heads.map(|head| (head.native_id.as_str(), writer::session_id(head))).collect()
+        heads.map(|head| (head.native_id.as_str(), self.moves.session(head))).collect()
     }
 
     fn open(&self, head: &'a FileHead, sessions: &HashMap<&str, SessionId>) -> Result<Open<'a>> {
@@ -66,6 +69,8 @@ impl<'a> Inner<'a> {
             store: self.store,
             index: self.index,
             head,
+            session: self.moves.session(head),
+            moved: self.moves.find(head),
             source: self.path.display().to_string(),
             parent: by.and_then(|by| sessions.get(by.native_id.as_str()).copied()),
             parent_call: by.and_then(|by| by.call_id.clone()),

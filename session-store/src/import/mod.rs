@@ -20,6 +20,7 @@ mod find;
 mod inner;
 mod lines;
 mod memory;
+mod moved;
 mod passage;
 mod pi;
 mod record;

@@ -7,7 +7,7 @@ use super::feed::{Feed, Until};
 use super::find::Job;
 use super::memory::Notes;
 use super::record::{FileHead, ForkHint};
-use super::writer::{self, ImportWarning, Outcome, Target, Writer};
+use super::writer::{ImportWarning, Outcome, Target, Writer};
 use crate::error::Result;
 use crate::facts::SessionFacts;
 use crate::index::Index;
@@ -21,7 +21,7 @@ pub(super) fn import(
     target: &Target<'_>,
     subagents: &mut dyn FnMut(&[FileHead]) -> Result<()>,
 ) -> Result<Outcome> {
-    let (index, session) = (target.index, writer::session_id(target.head));
+    let (index, session) = (target.index, target.session);
     let mut shelf = Shelf { index, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
     let (mut feed, mut writer) = match shelf.resume(job, target)? {
         Some(resumed) => resumed,

@@ -1,15 +1,16 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use store_core::{Backend, FactScope, Seq, SessionId, Store, StoreError, TimestampMs};
+use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
 use super::feed::failure;
 use super::find::{Conversations, Job};
 use super::inner::Inner;
+use super::moved::Moves;
 use super::passage;
 use super::record::{Agent, FileHead, ForkHint};
 use super::rehearsal::Rehearsal;
@@ -18,7 +19,7 @@ use super::source;
 use super::walk::Place;
 use super::writer::{self, Cursor, Outcome, Target};
 use crate::error::{Result, SessionError};
-use crate::facts::{SessionFacts, StoreFact};
+use crate::facts::SessionFacts;
 use crate::index::Index;
 use crate::leaf;
 use crate::segment::SegmentLocation;
@@ -97,9 +98,9 @@ impl Importer<'_> {
             return importer.run_found(conversations, false, progress);
         }
         let Conversations { jobs, mut report } = conversations;
-        let removed = self.tombstones()?;
+        let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
-        let run = Run::new(*self, &jobs, removed);
+        let run = Run::new(*self, &jobs, moves);
         for (done, job) in jobs.iter().enumerate() {
             progress(Progress { done, files: jobs.len(), path: &job.path });
             run.file(job).into_iter().for_each(|file| report.add(file));
@@ -107,32 +108,20 @@ impl Importer<'_> {
         self.index.refresh(self.store)?;
         Ok(report)
     }
-
-    /// The native ids that were purged.
-    fn tombstones(&self) -> Result<BTreeSet<String>> {
-        let facts = self.store.facts(FactScope::Store)?;
-        let facts = facts.iter().filter_map(StoreFact::from_fact);
-        Ok(facts
-            .filter_map(|fact| match fact {
-                StoreFact::Tombstone { native_id, .. } => Some(native_id),
-                StoreFact::Source { .. } => None,
-            })
-            .collect())
-    }
 }
 
 /// What the files of one run share.
 struct Run<'a> {
     importer: Importer<'a>,
     births: HashMap<(Agent, String), SessionId>,
-    removed: BTreeSet<String>,
+    moves: Moves,
     /// What was written since the index was brought up to date.
     touched: RefCell<Vec<SegmentLocation>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(importer: Importer<'a>, jobs: &[Job], removed: BTreeSet<String>) -> Self {
-        Self { importer, births: births(jobs), removed, touched: RefCell::default() }
+    fn new(importer: Importer<'a>, jobs: &[Job], moves: Moves) -> Self {
+        Self { importer, births: births(jobs, &moves), moves, touched: RefCell::default() }
     }
 
     /// Brings into the index what the run has written, and nothing else: what others write meanwhile can wait for the end.
@@ -154,10 +143,12 @@ impl<'a> Run<'a> {
 
     /// What came of the file's conversation, and of the sub-agents among its records.
     fn file(&self, job: &Job) -> Vec<ImportedFile> {
-        if self.removed.contains(&job.head.native_id) {
-            return vec![job.report(ImportStatus::Removed)];
-        }
-        self.import(job).unwrap_or_else(|error| {
+        let imported = match self.moves.is_removed(self.importer.store, &job.head) {
+            Ok(true) => return vec![job.report(ImportStatus::Removed)],
+            Ok(false) => self.import(job),
+            Err(error) => Err(error),
+        };
+        imported.unwrap_or_else(|error| {
             vec![ImportedFile {
                 error: Some(with_sources(&error)),
                 met_damage: is_damage(&error),
@@ -173,15 +164,19 @@ impl<'a> Run<'a> {
         if head.agent == Agent::Claude || head.fork != ForkHint::None || head.parent.is_some() {
             self.refresh()?;
         }
-        let session = writer::session_id(head);
-        let continues = writer::reference_origin(store, index, head)?;
+        let session = self.moves.session(head);
+        let moved = self.moves.find(head);
+        let continues = match moved.as_ref().and_then(|moved| moved.continues) {
+            Some(at) => Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. })),
+            None => writer::reference_origin(store, index, head)?,
+        };
         if let Some(file) = self.unchanged(job, session, continues)? {
             return Ok(vec![file]);
         }
         let (parent, parent_call) = self.parent_of(head)?;
         let source = job.path.display().to_string();
         let now = self.importer.now;
-        let target = Target { store, index, head, source, parent, parent_call, continues, now };
+        let target = Target { store, index, head, session, moved, source, parent, parent_call, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
@@ -197,8 +192,8 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         }
         let Importer { store, index, now } = self.importer;
-        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads };
-        let outcomes = inner.import(&self.removed)?;
+        let inner = Inner { store, index, now, path: &job.path, head: &job.head, heads, moves: &self.moves };
+        let outcomes = inner.import()?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
             Some(outcome) => {
                 self.touch(&outcome);
@@ -297,6 +292,6 @@ fn with_sources(error: &SessionError) -> String {
 }
 
 /// The sessions of the run's conversations.
-fn births(jobs: &[Job]) -> HashMap<(Agent, String), SessionId> {
-    jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), writer::session_id(&job.head))).collect()
+fn births(jobs: &[Job], moves: &Moves) -> HashMap<(Agent, String), SessionId> {
+    jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), moves.session(&job.head))).collect()
 }

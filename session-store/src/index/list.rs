@@ -25,7 +25,7 @@ impl Default for KindFilter {
     }
 }
 
-/// Whether archived conversations are listed.
+/// Whether archived conversations, or those in the trash, are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArchivedFilter {
     /// Only those that are not.
@@ -62,6 +62,10 @@ pub struct ListQuery {
     pub kind: KindFilter,
     /// Archived ones or not.
     pub archived: ArchivedFilter,
+    /// Those in the trash or not.
+    pub trashed: ArchivedFilter,
+    /// Only those with this tag.
+    pub tag: Option<String>,
     /// The order.
     pub sort: SortBy,
     /// At most so many rows; `None`: all.
@@ -195,11 +199,21 @@ impl Filter {
         if let Some(folder) = &query.cwd {
             filter.and(IN_FOLDER, folder_values(folder));
         }
+        if let Some(tag) = &query.tag {
+            filter.and(
+                "EXISTS (SELECT 1 FROM json_each(summary, '$.tags') AS tag WHERE tag.value = ?)",
+                [Value::Text(tag.clone())],
+            );
+        }
         filter
     }
 
     fn restrict(&mut self, query: &ListQuery) {
-        self.and("NOT trashed", []);
+        match query.trashed {
+            ArchivedFilter::No => self.and("NOT trashed", []),
+            ArchivedFilter::Only => self.and("trashed", []),
+            ArchivedFilter::All => {}
+        }
         match query.archived {
             ArchivedFilter::No => self.and("NOT archived", []),
             ArchivedFilter::Only => self.and("archived", []),
@@ -268,6 +282,11 @@ pub(super) fn list(db: &Connection, query: &ListQuery, cursor: Option<&PageCurso
 
 fn count_hidden(db: &Connection, query: &ListQuery, subject: &Filter) -> rusqlite::Result<Hidden> {
     // Each counts for the first reason that holds.
+    let (trashed, listed_by_trash) = match query.trashed {
+        ArchivedFilter::No => ("trashed", "NOT trashed"),
+        ArchivedFilter::Only => ("0", "trashed"),
+        ArchivedFilter::All => ("0", "1"),
+    };
     let archived = if query.archived == ArchivedFilter::No { "archived" } else { "0" };
     let listed_by_archive = match query.archived {
         ArchivedFilter::No => "NOT archived",
@@ -276,8 +295,8 @@ fn count_hidden(db: &Connection, query: &ListQuery, subject: &Filter) -> rusqlit
     };
     let subagent = if query.kind == KindFilter::Only(SessionKind::Main) { "subagent" } else { "0" };
     let sql = format!(
-        "SELECT coalesce(sum(trashed), 0), coalesce(sum(NOT trashed AND {archived}), 0),
-         coalesce(sum(NOT trashed AND {listed_by_archive} AND {subagent}), 0) FROM session WHERE {}",
+        "SELECT coalesce(sum({trashed}), 0), coalesce(sum({listed_by_trash} AND {archived}), 0),
+         coalesce(sum({listed_by_trash} AND {listed_by_archive} AND {subagent}), 0) FROM session WHERE {}",
         subject.sql
     );
     db.prepare_cached(&sql)?.query_row(params_from_iter(&subject.values), |row| {

@@ -1,5 +1,7 @@
 //! Look-ups that importers stand on: native ids and the records of agents' files.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 use store_core::{SegmentId, Seq, SessionId, TimestampMs};
@@ -103,6 +105,24 @@ fn sorted(mut homes: Vec<RecordHome>) -> Vec<RecordHome> {
     homes
 }
 
+/// The sub-agents that a session started, oldest id first.
+pub(super) fn subagents_of(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<SessionId>> {
+    let mut query = db.prepare_cached(
+        "SELECT id FROM session WHERE subagent AND summary <> '' AND summary ->> 'parent_session_id' = ?1 ORDER BY id",
+    )?;
+    let rows = query.query_map([session.to_string()], |row| read_id(row, 0))?;
+    rows.collect()
+}
+
+/// The segments of other sessions that continue a session, oldest id first.
+pub(super) fn continued_by(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<(SessionId, SegmentId)>> {
+    let mut query = db.prepare_cached(
+        "SELECT session, id FROM segment WHERE origin_session = ?1 AND session <> ?1 ORDER BY session, id",
+    )?;
+    let rows = query.query_map([session.to_string()], |row| Ok((read_id(row, 0)?, read_id(row, 1)?)))?;
+    rows.collect()
+}
+
 /// Notes that a record's entries in the segment reach up to `seq`.
 pub(super) fn put_record(db: &Connection, segment: i64, record: &str, seq: Seq) -> rusqlite::Result<()> {
     let mut put = db.prepare_cached(
@@ -110,4 +130,12 @@ pub(super) fn put_record(db: &Connection, segment: i64, record: &str, seq: Seq) 
          ON CONFLICT (id, segment) DO UPDATE SET seq = max(seq, excluded.seq)",
     )?;
     put.execute(params![stored_record(record), segment, to_db(seq.0)]).map(drop)
+}
+
+/// The sessions of which a segment that counts begins with a shorter history.
+pub(super) fn compacted_sessions(db: &Connection) -> rusqlite::Result<BTreeSet<SessionId>> {
+    let mut query = db.prepare_cached(
+        "SELECT DISTINCT session FROM segment WHERE NOT superseded AND json_extract(own, '$.compacted_from') IS NOT NULL",
+    )?;
+    query.query_map([], |row| read_id(row, 0))?.collect()
 }

@@ -40,6 +40,7 @@ pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
 pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;
 pub use refresh::Refreshed;
-pub use resolve::{Candidate, Resolution, Target};
+pub use resolve::{Candidate, Resolution, Target, usual_forms};
+pub(crate) use search::entry_texts;
 pub use search::{SearchHit, SearchHits, SearchProgress, SearchQuery};
 pub use summary::{ForkedFrom, Hidden, Page, SegmentSummary, SessionSummary};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use store_core::{Backend, BackendInfo, SessionId, Store};
+use store_core::{Backend, BackendInfo, SegmentId, SessionId, Store};
 
 use super::bookmark;
 use super::ending;
@@ -222,10 +222,10 @@ impl Index {
     ///
     /// # Errors
     /// `NothingToSearch` for a query without a word; what the store fails with as a whole; `Index`.
-    pub fn search(&self, store: &dyn Store, query: &SearchQuery) -> Result<SearchHits> {
+    pub fn search(&self, store: &dyn Backend, query: &SearchQuery) -> Result<SearchHits> {
         let expression = Needle::expression(&query.query).ok_or(SessionError::NothingToSearch)?;
         let needles = Needle::all(&query.query);
-        let find = || self.ask(|db| search::find(db, &expression, query));
+        let find = || self.ask(|db| search::find(db, store, &expression, query));
         let found = match find() {
             Err(SessionError::Index { .. }) if self.lock().lost => {
                 self.refresh(store)?;
@@ -257,6 +257,30 @@ impl Index {
             }
         }
         Ok(SearchHits { hits, total, sessions: sessions.len() as u64 })
+    }
+
+    /// The sub-agents that a session started itself, oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn subagents_of(&self, session: SessionId) -> Result<Vec<SessionId>> {
+        self.ask(|db| lookup::subagents_of(db, session))
+    }
+
+    /// The segments of other sessions whose origin is in this one, with their sessions; oldest id first.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn continued_by(&self, session: SessionId) -> Result<Vec<(SessionId, SegmentId)>> {
+        self.ask(|db| lookup::continued_by(db, session))
+    }
+
+    /// The sessions that go on behind a compaction of their own.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn compacted_sessions(&self) -> Result<BTreeSet<SessionId>> {
+        self.ask(lookup::compacted_sessions)
     }
 
     /// What an importer kept of where it left the file of a conversation.

@@ -1,5 +1,7 @@
 //! What a person means by an id: a session, a segment, an agent's own id, a title, or `@last`.
 
+use std::collections::HashSet;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use serde::{Deserialize, Serialize};
@@ -83,8 +85,8 @@ pub(super) fn resolve(db: &Connection, text: &str, folder: Option<&str>) -> rusq
 }
 
 /// The forms in which ids are kept that a UUID, or the beginning or end of one, may be meant as: it was written in upper case, or
-/// without hyphens from its beginning on.
-fn usual_forms(text: &str) -> Vec<String> {
+/// without hyphens from its beginning on. The text itself is not among them.
+pub fn usual_forms(text: &str) -> Vec<String> {
     if !text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
         return Vec::new();
     }
@@ -113,7 +115,18 @@ fn by_part(db: &Connection, text: &str) -> rusqlite::Result<Vec<Target>> {
     Ok(targets)
 }
 
+/// A conversation of the layout in which a session had one segment, with its own id, is named by that id, also when it has more segments
+/// since: the id means the session, as any session's does.
+fn without_namesakes(mut targets: Vec<Target>) -> Vec<Target> {
+    let sessions: HashSet<SessionId> =
+        targets.iter().filter(|target| !target.exact_segment).map(|target| target.session).collect();
+    let is_namesake = |target: &Target| target.segment.as_bytes() == target.session.as_bytes();
+    targets.retain(|target| !(target.exact_segment && is_namesake(target) && sessions.contains(&target.session)));
+    targets
+}
+
 fn decide(db: &Connection, targets: Vec<Target>) -> rusqlite::Result<Resolution> {
+    let targets = without_namesakes(targets);
     let mut distinct: Vec<Target> = Vec::new();
     for target in targets {
         match distinct.iter_mut().find(|known| (known.session, known.segment) == (target.session, target.segment)) {

@@ -11,6 +11,7 @@ use super::summary::{ForkedFrom, SegmentSummary, SessionSummary};
 use super::usage::{self, SessionUsage};
 use crate::facts::SessionFacts;
 use crate::leaf::{SegmentNode, SegmentTree, Undecided, is_damage};
+use crate::live::Live;
 
 /// Sorts sessions without a title behind all others.
 const NO_TITLE: &str = "\u{10FFFF}";
@@ -153,7 +154,7 @@ impl Family {
             usage: self.usage.own,
             usage_inherited: self.usage.inherited,
             cost_usd: self.usage.cost.clone(),
-            live: None,
+            live: Live::Unknown,
             damaged: self.facts_damaged || self.lacks_its_leaf() || self.rows.iter().any(|row| row.damaged),
             archived: self.facts.archived,
             trashed: self.facts.trashed,

@@ -1,9 +1,10 @@
 //! The rows of lists: what the command line prints as JSON, and the shape in which the index keeps them.
 
 use serde::{Deserialize, Serialize};
-use store_core::{SegmentId, SegmentOrigin, Seq, SessionId, SessionKind, TimestampMs};
+use store_core::{Backend, SegmentId, SegmentOrigin, Seq, SessionId, SessionKind, TimestampMs};
 
 use crate::fold::UsageTotals;
+use crate::live::{Live, live};
 
 /// The point in another session that a session continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +71,9 @@ pub struct SessionSummary {
     pub usage_inherited: UsageTotals,
     /// What its own requests cost in US dollars, a decimal text; `None` unless every one of them says so.
     pub cost_usd: Option<String>,
-    /// Whether somebody writes it now; `None` where nobody can know.
-    pub live: Option<bool>,
+    /// Whether somebody writes it now: unknown until [`look_for_writer`](Self::look_for_writer) asks.
+    #[serde(skip_deserializing)]
+    pub live: Live,
     /// Whether a log or the facts of it could not be read to the end. What is known is shown.
     pub damaged: bool,
     /// Whether it was put into the archive.
@@ -82,6 +84,17 @@ pub struct SessionSummary {
     pub pinned: bool,
     /// Its tags.
     pub tags: Vec<String>,
+}
+
+impl SessionSummary {
+    /// Asks the store whether somebody writes to any segment of the session now.
+    pub fn look_for_writer(&mut self, store: &dyn Backend) {
+        let session = self.session_id;
+        self.live = live(store, session, [self.segment_id]);
+        if self.segments > 1 && self.live == Live::Nobody {
+            self.live = store.list_segments(session).map_or(Live::Unknown, |all| live(store, session, all));
+        }
+    }
 }
 
 /// One segment of a session, as a row of a list. Times are RFC 3339 in JSON.

@@ -293,7 +293,11 @@ impl Marks {
             copied.checkpoints += 1;
             let Some(target) = passage.target.integrity().filter(|_| !passage.dry_run) else { continue };
             let new = NewCheckpoint { reason: mark.reason, name: mark.name, now: mark.created_at };
-            target.checkpoint(passage.session, passage.segment, &new)?;
+            let made = target.checkpoint(passage.session, passage.segment, &new)?;
+            if made.number != mark.number {
+                // A number counts what was made in a store, and what does not hold any more is not made again.
+                copied.warnings.push(format!("checkpoint {} is number {} there", mark.number, made.number));
+            }
         }
         Ok(())
     }

@@ -16,9 +16,18 @@ pub struct Highlight(pub Vec<u32>);
 /// A query, ready to be held against rows.
 pub(super) struct Filter<'a> {
     query: &'a Query,
-    atoms: Vec<Atom>,
+    needles: Vec<Needle>,
     matcher: Matcher,
     buffer: Vec<char>,
+}
+
+/// A word or phrase of the query.
+struct Needle {
+    /// In a title letters may stand between those that were typed.
+    title: Atom,
+    /// Beside it they may not: ids and paths have some of every letter.
+    about: Atom,
+    excluded: bool,
 }
 
 /// How well a row matches.
@@ -30,13 +39,14 @@ pub(super) struct Score {
 
 impl<'a> Filter<'a> {
     pub(super) fn new(query: &'a Query) -> Self {
-        let atoms = query.terms.iter().map(|term| {
+        let needles = query.terms.iter().map(|term| {
             // What stands in quotes was meant as it stands there.
             let exact = term.excluded || term.prefix || term.text.contains(' ');
-            let kind = if exact { AtomKind::Substring } else { AtomKind::Fuzzy };
-            Atom::new(&term.text, CaseMatching::Ignore, Normalization::Smart, kind, false)
+            let atom = |kind| Atom::new(&term.text, CaseMatching::Ignore, Normalization::Smart, kind, false);
+            let title = atom(if exact { AtomKind::Substring } else { AtomKind::Fuzzy });
+            Needle { title, about: atom(AtomKind::Substring), excluded: term.excluded }
         });
-        Self { query, atoms: atoms.collect(), matcher: Matcher::new(Config::DEFAULT), buffer: Vec::new() }
+        Self { query, needles: needles.collect(), matcher: Matcher::new(Config::DEFAULT), buffer: Vec::new() }
     }
 
     /// `None` for a row that does not match.
@@ -45,16 +55,16 @@ impl<'a> Filter<'a> {
             return None;
         }
         let mut score = Score::default();
-        if self.atoms.is_empty() {
+        if self.needles.is_empty() {
             return Some(score);
         }
         let title: String = row.summary.title.iter().flat_map(|title| title.chars()).take(TITLE_CHARS_MAX).collect();
         let about = about(row);
-        for at in 0..self.atoms.len() {
-            let excluded = self.query.terms.get(at).is_some_and(|term| term.excluded);
+        for Needle { title: in_title, about: beside, excluded } in &self.needles {
             let mut places = Vec::new();
-            let in_title = self.points(at, &title, Some(&mut places));
-            let found = in_title.or_else(|| self.points(at, &about, None));
+            let text = Utf32Str::new(&title, &mut self.buffer);
+            let in_title = in_title.indices(text, &mut self.matcher, &mut places);
+            let found = in_title.or_else(|| beside.score(Utf32Str::new(&about, &mut self.buffer), &mut self.matcher));
             match (found, excluded) {
                 (Some(_), true) | (None, false) => return None,
                 (None, true) => {}
@@ -68,15 +78,6 @@ impl<'a> Filter<'a> {
         score.title.0.sort_unstable();
         score.title.0.dedup();
         Some(score)
-    }
-
-    fn points(&mut self, atom: usize, text: &str, places: Option<&mut Vec<u32>>) -> Option<u16> {
-        let atom = self.atoms.get(atom)?;
-        let text = Utf32Str::new(text, &mut self.buffer);
-        match places {
-            Some(places) => atom.indices(text, &mut self.matcher, places),
-            None => atom.score(text, &mut self.matcher),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The picker: finding a conversation to go on with, as a pure model.
 //!
-//! [`Picker`] takes keys and news and answers with [`Action`]s; it reads no store, no clock and no terminal, so that all it
+//! [`Picker`] takes keys and news and answers with [`Action`]s; it reads no store, no clock and no terminal ([`preview`](preview()) does, and is not part of it), so that all it
 //! does can be tested by handing it keys. Whoever runs it draws what its accessors say after each event, and does what it asks for in a
 //! thread of its own: typing never waits for a store.
 //!
@@ -10,11 +10,13 @@
 //!
 //! * `filter` decides which rows are shown, in which order, and why.
 //! * `list` is the list with its query; `tree` a conversation's segments and turns; `line` a line that is typed.
+//! * `preview` reads the end of a conversation, for whoever draws one.
 //! * `state` ties them together.
 
 mod filter;
 mod line;
 mod list;
+mod preview;
 mod state;
 mod tree;
 
@@ -25,6 +27,7 @@ use crate::index::{SearchHit, SegmentSummary, SessionSummary};
 pub use filter::Highlight;
 pub use line::Line;
 pub use list::{Counts, Shown};
+pub use preview::{PreviewLine, preview};
 pub use state::{Mode, Picker, Question, Since};
 pub use tree::{TreeRow, TreeTurn};
 

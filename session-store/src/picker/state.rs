@@ -104,7 +104,7 @@ impl Picker {
         self.loading = !complete;
         self.list.load(rows, &self.query);
         if self.list.widen_if_empty(&self.query) && complete {
-            self.notice = Some(format!("nothing in this folder: {}", self.list.scope.words()));
+            self.notice = Some(format!("there is nothing in this folder; these are from {}", self.list.scope.words()));
         }
     }
 
@@ -366,7 +366,7 @@ impl Picker {
         let row = self.list.row(choice.session).map(|row| &row.summary);
         if row.is_some_and(|row| row.damaged) {
             self.mode = Mode::Ask(Question::Damaged(choice));
-        } else if row.is_some_and(|row| row.live == Some(true)) {
+        } else if row.is_some_and(|row| row.live.writer().is_some()) {
             self.mode = Mode::Ask(Question::Live(choice));
         } else {
             return vec![Action::Pick(choice)];

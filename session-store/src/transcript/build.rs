@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::fold::TurnFold;
 use crate::lineage::LineageEntries;
 use crate::restore::{self, PlacedItem};
+use crate::valid::{self, Arranged};
 
 /// Where a row stands.
 #[derive(Clone, Copy)]
@@ -142,31 +143,37 @@ pub(super) fn branch_rows(store: &dyn Store, parts: &[LineageEntries]) -> Result
     Ok(builder.finish())
 }
 
-/// What a model would be given at the end of a branch, row by row.
+/// What a model would be given at the end of a branch, row by row. A row of what was made for the view stands with the one before.
 pub(super) fn context_rows(store: &dyn Store, parts: &[LineageEntries]) -> Result<Vec<ShowMessage>> {
-    let history = restore::model_history(parts);
-    let closing = restore::closing_places(history.iter().map(|placed| &placed.item));
-    let mut closing = closing.into_iter().peekable();
+    let mut stands = Vec::new();
+    let mut items = Vec::new();
+    for placed in restore::model_history(parts) {
+        let stand = Stand { place: place_of(&placed), turn: placed.turn, ts: placed.ts, injected: placed.injected };
+        let is_summary = is_summary(parts, &placed);
+        if let Some(item) = placed.into_given() {
+            items.push(item);
+            stands.push((stand, is_summary));
+        }
+    }
     let mut builder = Builder::new(store);
-    let mut before: Option<PlacedItem> = None;
-    for (at, placed) in history.into_iter().map(Some).chain([None]).enumerate() {
-        while let Some((_, call_id)) = closing.next_if(|(place, _)| *place == at) {
-            // The missing result has no entry of its own; it stands with what it follows.
-            if let Some(before) = &before {
-                let item = restore::interrupted_result(call_id);
-                builder.push(place_of(before), before.turn, before.ts, ShowKind::ToolResult, item)?;
-            }
+    for Arranged { at, is_made, item } in valid::arrange(items) {
+        let (stand, is_summary) = stands[at];
+        if let Some(row) = item_row(&item) {
+            let kind = if is_summary && !is_made { ShowKind::Summary } else { row.kind };
+            let row = builder.push(stand.place, stand.turn, stand.ts, kind, item)?;
+            row.injected = stand.injected && !is_made;
         }
-        if let Some(placed) = &placed
-            && let Some(row) = item_row(&placed.item)
-        {
-            let kind = if is_summary(parts, placed) { ShowKind::Summary } else { row.kind };
-            let row = builder.push(place_of(placed), placed.turn, placed.ts, kind, placed.item.clone())?;
-            row.injected = placed.injected;
-        }
-        before = placed;
     }
     Ok(builder.finish())
+}
+
+/// Where an item of a context stands.
+#[derive(Clone, Copy)]
+struct Stand {
+    place: Place,
+    turn: u64,
+    ts: TimestampMs,
+    injected: bool,
 }
 
 const fn place_of(placed: &PlacedItem) -> Place {

@@ -156,6 +156,8 @@ pub(crate) struct LyingStore {
     starts: Mutex<HashMap<SegmentId, LogEntry>>,
     reads: Mutex<HashMap<SegmentId, usize>>,
     unsynced: Mutex<HashSet<SegmentId>>,
+    /// What somebody else appends the moment the next segment was made.
+    interjection: Mutex<Option<(SegmentLocation, LogEntry)>>,
     /// Facts that were put while there were such segments.
     hasty: Mutex<Vec<String>>,
 }
@@ -169,6 +171,11 @@ impl LyingStore {
     /// From now on the segment begins with `entry`.
     pub(crate) fn replace(&self, segment: SegmentId, entry: LogEntry) {
         self.starts.lock().unwrap().insert(segment, entry);
+    }
+
+    /// The moment the next segment was made, somebody appends `entry`.
+    pub(crate) fn interject(&self, at: SegmentLocation, entry: LogEntry) {
+        *self.interjection.lock().unwrap() = Some((at, entry));
     }
 
     /// Which segments' entries were read how often since the last call.
@@ -214,6 +221,10 @@ impl Store for LyingStore {
     ) -> Result<Vec<Position>> {
         let written = self.inner.create_segment(session, segment, entries, options)?;
         self.wrote(segment, options.durability);
+        let interjection = self.interjection.lock().unwrap().take();
+        if let Some((at, entry)) = interjection {
+            self.inner.append(at.session_id, at.segment_id, &entry)?;
+        }
         Ok(written)
     }
 

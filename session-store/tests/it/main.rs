@@ -6,6 +6,7 @@ mod common;
 mod backend;
 mod blob;
 mod compact;
+mod compaction;
 mod facts;
 mod fold;
 mod fork;
@@ -19,10 +20,14 @@ mod leaf;
 mod lineage;
 mod migrate;
 mod model;
+#[cfg(feature = "index")]
+mod organise;
 mod page;
 #[cfg(feature = "index")]
 mod picker;
 mod restore;
 mod segment;
 mod state;
+mod tail;
 mod transcript;
+mod writer;

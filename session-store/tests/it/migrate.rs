@@ -368,6 +368,30 @@ fn checkpoints_go_over_where_they_were_made() {
     }
 }
 
+/// Who noted the number would go back to another state.
+#[test]
+fn a_checkpoint_that_has_another_number_in_the_target_is_told() {
+    for (name, target, _folder) in every_store() {
+        let Some(there) = target.integrity() else { continue };
+        let source = MemoryStore::new();
+        let at = root(&source, []);
+        let here = source.integrity().unwrap();
+        let make = |turns: u64| {
+            extend(&source, at, turn(turns, "more", "r"));
+            let new = NewCheckpoint { reason: "r".to_owned(), name: Some(format!("turn {turns}")), now: NOW };
+            here.checkpoint(at.session_id, at.segment_id, &new).unwrap().number
+        };
+        let numbers = [make(1), make(2)];
+        here.rollback(at.session_id, at.segment_id, numbers[0], &Default::default()).unwrap();
+        assert_eq!(make(3), 3);
+        let report = migrated(&source, &*target);
+        let listed = there.checkpoints(at.session_id, at.segment_id).unwrap();
+        let named: Vec<_> = listed.iter().map(|one| (one.checkpoint.number, one.checkpoint.name.as_deref())).collect();
+        assert_eq!(named, [(1, Some("turn 1")), (2, Some("turn 3"))], "{name}");
+        assert!(report.warnings.iter().any(|one| one.contains("checkpoint 3 is number 2 there")), "{name}: {report:?}");
+    }
+}
+
 #[test]
 fn a_store_that_keeps_logs_and_nothing_else_takes_part() {
     let source = MemoryStore::new();

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use session_store::{
-    ForkPoint, NewSegment, SegmentLocation, ShowOptions, ShowScope, TranscriptFold, append_entry, collect_state,
-    create_compacted_segment, create_segment, entry_item, fork, fork_at, lineage, restore, transcript,
+    ForkPoint, MessageFormat, NewSegment, SegmentLocation, ShowOptions, ShowScope, TranscriptFold, append_entry,
+    collect_state, create_compacted_segment, create_segment, entry_item, fork, fork_at, history_faults, lineage,
+    restore, transcript, valid_history,
 };
 use store_core::{HistoryItem, HistoryRef, Item, LogEntry, MemoryStore, Role, Seq, Store};
 
@@ -139,7 +140,10 @@ fn check(world: &World) -> Result<(), TestCaseError> {
         let SegmentLocation { session_id, segment_id } = segment.location;
         let expected = segment.after.last().unwrap();
         let state = restore(&world.store, session_id, segment_id).unwrap();
-        prop_assert_eq!(&state.history, &expected.history);
+        prop_assert_eq!(&state.history, &valid_history(expected.history.clone()));
+        for format in MessageFormat::ALL {
+            prop_assert_eq!(history_faults(format, &state.history), Vec::new(), "{:?}", format);
+        }
         prop_assert_eq!((state.turn_count, state.turns.is_open()), (expected.turns, expected.open));
         prop_assert_eq!(state.user_inputs.len(), expected.prompts);
         prop_assert_eq!(state.entries_count, segment.entries.len() as u64);

@@ -7,7 +7,7 @@ use session_store::index::{ForkedFrom, SearchHit, SegmentSummary, SessionSummary
 use session_store::picker::{
     Action, Choice, Counts, Event, Key, Mode, Order, Picker, PickerRow, Question, Scope, TreeTurn,
 };
-use session_store::{ShowRole, query::State};
+use session_store::{Live, ShowRole, query::State};
 use store_core::{SegmentId, SegmentOrigin, Seq, SessionId, SessionKind};
 
 const NOON: u64 = 1_772_366_400_000;
@@ -45,7 +45,7 @@ fn row(number: u64, title: &str) -> PickerRow {
         usage: UsageTotals { total_tokens: (number * 7) % 5, ..UsageTotals::default() },
         usage_inherited: UsageTotals::default(),
         cost_usd: None,
-        live: None,
+        live: Live::Unknown,
         damaged: false,
         archived: false,
         trashed: false,
@@ -313,7 +313,7 @@ fn an_answer_to_an_older_search_is_not_shown() {
 fn a_damaged_or_live_conversation_is_asked_about() {
     let mut rows = vec![row(1, "damaged"), row(2, "live")];
     rows[0].summary.damaged = true;
-    rows[1].summary.live = Some(true);
+    rows[1].summary.live = Live::Writer(store_core::LeaseHolder::default());
     let mut picker = picker(rows);
     assert_eq!(press(&mut picker, &[Key::Enter]), []);
     assert_eq!(picker.mode(), &Mode::Ask(Question::Live(choice(2))));

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use session_store::{
-    ForkPoint, LineageEntries, NewSegment, SegmentLocation, append_entry, close_open_calls, collect_state,
-    create_compacted_segment, create_segment, fork, fork_at, restore, restore_by_segment,
+    ForkPoint, LineageEntries, NewSegment, SegmentLocation, append_entry, collect_state, create_compacted_segment,
+    create_segment, fork, fork_at, restore, restore_by_segment,
 };
 use store_core::{
     ConfigChanged, Extension, HistoryItem, HistoryRef, Item, LogEntry, Missing, Position, Role, SegmentMeta, Seq,
@@ -11,8 +11,8 @@ use store_core::{
 };
 
 use crate::common::{
-    NOW, answer, assistant, branch, call, call_item, every_store, extend, injected, interrupted, prompt, result,
-    result_item, root, said, segment, session, turn, turn_end, usage, with_names,
+    NOW, answer, assistant, branch, call, every_store, extend, injected, interrupted, prompt, result, root, said,
+    segment, session, turn, turn_end, usage, with_names,
 };
 
 fn reference(location: SegmentLocation, from: u64, through: u64) -> HistoryItem {
@@ -52,7 +52,8 @@ fn every_backend_restores_the_same_state_by_session_and_by_segment_alone() {
                 "User: other two",
                 "Assistant: re: other two",
                 "User: three",
-                "Call c1"
+                "Call c1",
+                "Result c1: [interrupted]"
             ],
             "{scheme}"
         );
@@ -210,35 +211,65 @@ fn a_reference_that_leads_nowhere_stands_for_nothing() {
 }
 
 #[test]
-fn closing_puts_the_missing_results_behind_those_of_the_same_step() {
-    let message = |text: &str| Item::message(Role::Assistant, text);
-    let cases: [(Vec<Item>, &[&str]); 5] = [
-        (vec![call_item("a")], &["Call a", "Result a: [interrupted]"]),
-        (
-            vec![call_item("a"), call_item("b"), result_item("b", "ok"), message("on")],
-            &["Call a", "Call b", "Result b: ok", "Result a: [interrupted]", "Assistant: on"],
-        ),
-        (
-            vec![call_item("a"), call_item("b"), message("on"), call_item("c")],
-            &[
-                "Call a",
-                "Call b",
-                "Result a: [interrupted]",
-                "Result b: [interrupted]",
-                "Assistant: on",
-                "Call c",
-                "Result c: [interrupted]",
-            ],
-        ),
-        (
-            vec![call_item("a"), result_item("a", "1"), call_item("a"), message("on")],
-            &["Call a", "Result a: 1", "Call a", "Result a: [interrupted]", "Assistant: on"],
-        ),
-        (vec![message("nothing open")], &["Assistant: nothing open"]),
-    ];
-    for (history, expected) in cases {
-        assert_eq!(said(&close_open_calls(history)), expected);
+fn an_open_call_is_closed_in_the_view_and_never_in_the_log() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, [prompt("a"), call("c1"), call("c2"), result("c2", "ok"), prompt("b")]);
+        let before = store.read_range(a.session_id, a.segment_id, Seq(0), 99).unwrap();
+        let state = restore_by_segment(&*store, a.segment_id).unwrap();
+        let closed = ["User: a", "Call c1", "Call c2", "Result c2: ok", "Result c1: [interrupted]", "User: b"];
+        assert_eq!(
+            (said(&state.history), state.open_tool_calls),
+            (closed.map(str::to_owned).to_vec(), vec!["c1".to_owned()])
+        );
+        assert_eq!(store.read_range(a.session_id, a.segment_id, Seq(0), 99).unwrap(), before, "{scheme}");
+        // Whoever answers it later is heard, where the call stands.
+        extend(&*store, a, [result("c1", "late")]);
+        let state = restore_by_segment(&*store, a.segment_id).unwrap();
+        let answered = ["User: a", "Call c1", "Call c2", "Result c2: ok", "Result c1: late", "User: b"];
+        assert_eq!((said(&state.history), state.open_tool_calls.len()), (answered.map(str::to_owned).to_vec(), 0));
     }
+}
+
+#[test]
+fn what_a_provider_sealed_is_given_to_no_other_one() {
+    let provider = |name: &str| {
+        LogEntry::ConfigChanged(ConfigChanged {
+            ts: NOW,
+            config: SessionConfig { provider: Some(name.into()), ..SessionConfig::default() },
+        })
+    };
+    let sealed = |text: &str| Item::Reasoning { text: text.into(), signature: Some("s".into()), encrypted: None };
+    let opaque = Item::Reasoning { text: String::new(), signature: None, encrypted: Some("e".into()) };
+    let store = store_core::MemoryStore::new();
+    let thoughts = [provider("one"), prompt("a"), assistant(sealed("t")), assistant(opaque.clone()), answer("b")];
+    let a = root(&store, thoughts);
+    let thoughts_of = |at: SegmentLocation| -> Vec<Item> {
+        let history = restore_by_segment(&store, at.segment_id).unwrap().history;
+        history.into_iter().filter(|item| matches!(item, Item::Reasoning { .. })).collect()
+    };
+    assert_eq!(thoughts_of(a), [sealed("t"), opaque.clone()]);
+    extend(&store, a, [provider("two"), prompt("c"), assistant(sealed("u")), answer("d")]);
+    let plain = Item::Reasoning { text: "t".into(), signature: None, encrypted: None };
+    assert_eq!(thoughts_of(a), [plain, sealed("u")], "what can be read of it stays");
+    extend(&store, a, [provider("one")]);
+    let plain = Item::Reasoning { text: "u".into(), signature: None, encrypted: None };
+    assert_eq!(thoughts_of(a), [sealed("t"), opaque, plain]);
+}
+
+#[test]
+fn what_an_agent_sealed_is_given_to_no_other_agent() {
+    let sealed = Item::Reasoning { text: String::new(), signature: None, encrypted: Some("e".into()) };
+    let store = store_core::MemoryStore::new();
+    let of = |agent: &str| SegmentMeta { agent: Some(agent.into()), ..SegmentMeta::default() };
+    let a = create_segment(&store, NOW, NewSegment { meta: of("one"), ..NewSegment::default() }).unwrap();
+    extend(&store, a, [prompt("a"), assistant(sealed.clone()), answer("b")]);
+    let history = vec![HistoryItem::Reference(HistoryRef { segment_id: a.segment_id, from: Seq(2), through: Seq(4) })];
+    let compacted = |agent: &str| {
+        let new = NewSegment { meta: of(agent), history: history.clone(), ..NewSegment::default() };
+        let at = create_compacted_segment(&store, NOW, a, ForkPoint::End, new).unwrap();
+        restore_by_segment(&store, at.segment_id).unwrap().history.contains(&sealed)
+    };
+    assert_eq!((compacted("one"), compacted("two")), (true, false));
 }
 
 #[test]
@@ -246,8 +277,8 @@ fn thoughts_and_items_of_the_future_are_handed_on_as_they_are() {
     for (scheme, store, _folder) in every_store() {
         let thought = Item::Reasoning { text: String::new(), signature: None, encrypted: Some("e30=".into()) };
         let future: Item = serde_json::from_value(json!({"type": "hologram", "x": [1, 2]})).unwrap();
-        let a = root(&*store, [prompt("a"), assistant(thought.clone()), assistant(future.clone())]);
+        let a = root(&*store, [prompt("a"), assistant(thought.clone()), assistant(future.clone()), answer("b")]);
         let state = restore_by_segment(&*store, a.segment_id).unwrap();
-        assert_eq!(state.history[1..], [thought, future], "{scheme}");
+        assert_eq!(state.history[1..3], [thought, future], "{scheme}");
     }
 }

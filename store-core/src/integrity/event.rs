@@ -83,6 +83,28 @@ pub enum EventKind {
         /// How many bytes the new file has.
         bytes: u64,
     },
+    /// A writer wrote a log of an older layout into the present one, before it wrote to it.
+    LayoutRewritten {
+        /// Names what was done.
+        migration_id: MigrationId,
+        /// The session.
+        session: SessionId,
+        /// The segment.
+        segment: SegmentId,
+        /// The log as it was, relative to the store's root.
+        log: String,
+        /// Where its bytes are kept, relative to the store's root.
+        kept: String,
+        /// How many these are.
+        bytes: u64,
+        /// Where the segment ended before, as far as that was found out.
+        before: EndState,
+        /// Where it ended after that.
+        after: EndState,
+        /// What was found when the result was read back; missing where damage stands in both.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verification: Option<Verification>,
+    },
     /// A segment was rolled back, or was to be.
     RolledBack {
         /// Names what was done.
@@ -263,6 +285,17 @@ mod tests {
                 verification: None,
             },
             EventKind::HoleAcknowledged { log: "facts.jsonl".to_owned(), kept: "quarantine/b".to_owned() },
+            EventKind::LayoutRewritten {
+                migration_id,
+                session,
+                segment,
+                log: "a.jsonl".to_owned(),
+                kept: "a/quarantine/a.jsonl.0.1".to_owned(),
+                bytes: 400,
+                before: EndState { seq: Seq(5), head },
+                after: EndState { seq: Seq(5), head },
+                verification,
+            },
         ];
         let texts = what.map(|what| serde_json::to_string(&Event::done(1, what)).unwrap());
         insta::assert_snapshot!(texts.join("\n"));

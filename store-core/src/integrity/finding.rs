@@ -15,8 +15,10 @@ use crate::id::{SegmentId, Seq, SessionId};
 pub enum FindingKind {
     /// Stored bytes are not those that were written.
     Checksum,
-    /// A write that stopped: never acknowledged, taken out by the next writer. The only finding that is no damage.
+    /// A write that stopped: never acknowledged, taken out by the next writer. No damage.
     TornTail,
+    /// A log of an older layout whose lines have no checksums: it is read, and nothing holds what it says against what was written. No damage.
+    Unproved,
     /// What a power loss left of the end, and nobody has acknowledged.
     Hole,
     /// Seqs that do not follow each other, entries that are missing or stand where they may not.
@@ -38,9 +40,9 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    /// Whether the store is damaged. A torn tail is what a crash is expected to leave.
+    /// Whether the store is damaged. A torn tail is what a crash is expected to leave, and what nobody can prove need not be wrong.
     pub const fn is_damage(self) -> bool {
-        !matches!(self, Self::TornTail)
+        !matches!(self, Self::TornTail | Self::Unproved)
     }
 }
 

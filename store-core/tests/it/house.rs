@@ -59,7 +59,7 @@ fn crates_depend_on_each_other_only_as_the_architecture_says() {
         ("session-store", "optional", &["store-fs", "store-sqlite"]),
         ("session-store", "dev", &["store-conformance", "store-core", "store-fs", "store-sqlite"]),
         ("pod-cli", "normal", &["session-store", "store-core"]),
-        ("bench", "normal", &["store-core", "store-fs", "store-sqlite"]),
+        ("bench", "normal", &["session-store", "store-core", "store-fs", "store-sqlite"]),
     ];
     let allowed: BTreeMap<(String, String), BTreeSet<String>> = allowed
         .into_iter()

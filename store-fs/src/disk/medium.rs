@@ -1,8 +1,10 @@
 //! Which filesystems are not this machine's own.
 
+use super::StatFs;
+
 /// The filesystem types whose locks and syncs depend on somebody else, by their numbers in statfs(2).
 #[cfg(target_os = "linux")]
-pub(super) fn is_remote(stat: &rustix::fs::StatFs) -> bool {
+pub(super) fn is_remote(stat: &StatFs) -> bool {
     const NFS: u64 = 0x6969;
     const SMB: u64 = 0x517B;
     const CIFS: u64 = 0xFF53_4D42;
@@ -19,13 +21,13 @@ pub(super) fn is_remote(stat: &rustix::fs::StatFs) -> bool {
 
 /// The filesystem types whose locks and syncs depend on somebody else, by their names in statfs(2).
 #[cfg(target_os = "macos")]
-pub(super) fn is_remote(stat: &rustix::fs::StatFs) -> bool {
+pub(super) fn is_remote(stat: &StatFs) -> bool {
     let name: String =
         stat.f_fstypename.iter().map(|byte| char::from(byte.cast_unsigned())).take_while(|c| *c != '\0').collect();
     ["nfs", "smbfs", "cifs", "afpfs", "webdav", "ftp"].contains(&name.as_str()) || name.contains("fuse")
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-pub(super) fn is_remote(_stat: &rustix::fs::StatFs) -> bool {
+pub(super) fn is_remote(_stat: &StatFs) -> bool {
     false
 }

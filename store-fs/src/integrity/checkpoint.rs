@@ -5,7 +5,7 @@ use store_core::integrity::{Checkpoint, CheckpointLine, ListedCheckpoint, NewChe
 use store_core::{Durability, Result, SegmentId, SessionId, StoreError};
 
 use super::scan::{OPEN_PARTS_MAX, Parts};
-use crate::logs::{LogKey, Purpose};
+use crate::logs::LogKey;
 use crate::record_log::{Writers, read_replacing};
 use crate::store::FsStore;
 
@@ -29,7 +29,7 @@ impl FsStore {
         new.check()?;
         self.before_first_write();
         let first = self.layout.log_name(session, segment);
-        let made = self.logs.on(LogKey::Segment(session, segment), Purpose::Append, |log| {
+        let made = self.on_segment(session, segment, |log| {
             log.with_lock(|log| {
                 // The log's lock keeps other checkpoints and every rollback out until this one stands in the record.
                 let parts = Parts::open(&*self.disk, &first, OPEN_PARTS_MAX)?;

@@ -19,7 +19,11 @@ const OVERLAP_BYTES: usize = 65;
 
 impl FsStore {
     pub(super) fn collect_unused(&self, dry_run: bool) -> Result<Collection> {
-        self.check_writable()?;
+        self.check_maintainable(dry_run)?;
+        if !self.is_adopted() {
+            // Nothing was ever made here by who would leave something.
+            return Ok(Collection::default());
+        }
         // Whoever is being made or goes away in the root belongs to whoever holds `CREATE`.
         let _create = self.lock_create()?;
         let path = self.layout.blobs_lock();

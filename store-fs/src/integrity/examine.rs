@@ -36,9 +36,16 @@ impl FsStore {
             findings.extend(self.examine_log(LogKey::Trace(session, segment), Some(session), traces)?);
             let checkpoints = |text: &str| read_line(text).map(drop);
             findings.extend(self.examine_log(LogKey::Checkpoints(session, segment), Some(session), checkpoints)?);
-            self.examine_ways_to(session, segment, &mut findings)?;
+            self.examine_layout(session, segment, &mut findings)?;
+            if self.is_adopted() && !self.has_flat(session, segment)? {
+                self.examine_ways_to(session, segment, &mut findings)?;
+            }
         }
         self.examine_modes(&self.layout.session(session), OF_OTHERS, true, Some(session), &mut findings)?;
+        let flat = self.flat_of(session)?.and_then(|segment| self.layout.flat_name(session, segment));
+        if let Some(flat) = flat {
+            self.examine_mode(&flat.path, OF_OTHERS, Some(session), &mut findings)?;
+        }
         Ok(findings)
     }
 
@@ -52,7 +59,9 @@ impl FsStore {
             // Whoever asks for changes is told everything: that costs time and nothing else.
             findings.push(Finding { kind: FindingKind::Projection, ..finding });
         }
-        self.examine_header(&mut findings)?;
+        if self.is_adopted() {
+            self.examine_header(&mut findings)?;
+        }
         self.examine_blobs(&mut findings)?;
         // A root that was there before the store was made in it has the mode that its owner gave it.
         self.examine_mode(self.layout.root(), WRITTEN_BY_OTHERS, None, &mut findings)?;
@@ -97,6 +106,21 @@ impl FsStore {
 
     fn is_another_kind(&self, path: &Path) -> bool {
         self.disk.stat(path).is_ok_and(|stat| stat.kind != FileKind::File)
+    }
+
+    /// What cannot be proved of a log of an older layout, and what an older program left beside one of today's.
+    fn examine_layout(&self, session: SessionId, segment: SegmentId, findings: &mut Vec<Finding>) -> Result<()> {
+        if self.older_layout(session, segment)?.is_some() {
+            let detail = "the log is of an older layout, whose lines have no checksums";
+            findings.push(Finding::of_segment(session, segment, None, FindingKind::Unproved, detail));
+        }
+        if self.is_flat_beside(session, segment)?
+            && let Some(flat) = self.layout.flat_name(session, segment)
+        {
+            let detail = format!("{} stands beside the log, and its bytes are not kept", flat.path.display());
+            findings.push(Finding::of_segment(session, segment, None, FindingKind::Structure, detail));
+        }
+        Ok(())
     }
 
     /// The look-up of a segment, and the record that it continues another.

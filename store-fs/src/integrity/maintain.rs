@@ -23,8 +23,7 @@ pub(super) struct HeldSession<'a> {
     pub(super) store: &'a FsStore,
     pub(super) session: SessionId,
     pub(super) segment: SegmentId,
-    _lock: Box<dyn DiskFile>,
-    _create: CreateLock<'a>,
+    _locks: Option<(Box<dyn DiskFile>, CreateLock<'a>)>,
 }
 
 /// The segment's log, whose writers are kept out.
@@ -36,10 +35,20 @@ pub(super) struct HeldLog<'a> {
 }
 
 impl FsStore {
-    /// Keeps everybody else from maintaining a segment's session.
-    pub(super) fn hold_session(&self, session: SessionId, segment: SegmentId) -> Result<HeldSession<'_>> {
+    /// Keeps everybody else from maintaining a segment's session. A log of an older layout is written anew first; for a dry run it stays
+    /// as it is, and is looked at as it would be then.
+    pub(super) fn hold_session(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        dry_run: bool,
+    ) -> Result<HeldSession<'_>> {
+        if dry_run && self.older_layout(session, segment)?.is_some() {
+            return Ok(HeldSession { store: self, session, segment, _locks: None });
+        }
         self.check_writable()?;
         self.before_first_write();
+        self.modernise(session, segment)?;
         let create = self.lock_create()?;
         let path = self.layout.session_lock(session);
         let lock = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)?;
@@ -50,7 +59,7 @@ impl FsStore {
         }
         // Whoever decided on something and died has decided.
         self.logs.finish_replacing(session, segment)?;
-        Ok(HeldSession { store: self, session, segment, _lock: lock, _create: create })
+        Ok(HeldSession { store: self, session, segment, _locks: Some((lock, create)) })
     }
 
     /// The other segments that continue one, with the seqs that they continue. The seq of one that cannot be read is not known.
@@ -76,7 +85,7 @@ impl FsStore {
 }
 
 /// Where a log ends; without a head if it is damaged.
-pub(super) fn end_of(segment: SegmentId, scan: impl Fn(&mut Visit<'_>) -> Result<()>) -> Result<EndState> {
+pub(crate) fn end_of(segment: SegmentId, scan: impl Fn(&mut Visit<'_>) -> Result<()>) -> Result<EndState> {
     match measure(segment, None, &scan) {
         Ok(measured) => return Ok(EndState { seq: measured.chain.seq, head: Some(measured.chain.head) }),
         Err(StoreError::Corrupt(_)) => {}

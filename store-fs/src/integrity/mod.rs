@@ -21,6 +21,7 @@ use store_core::{BlobRef, Result, SegmentId, SessionId};
 use crate::store::FsStore;
 
 pub(crate) use checkpoint::void_text;
+pub(crate) use maintain::end_of;
 
 impl Integrity for FsStore {
     fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {

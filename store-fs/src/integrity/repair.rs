@@ -13,6 +13,7 @@ use store_core::{MigrationId, Position, Result, SegmentId, Seq, SessionId, Store
 
 use super::maintain::{HeldLog, HeldSession, end_of};
 use super::rollback::whole_line;
+use crate::migrate_layout::Beside;
 use crate::record_log::{NewParts, Replacing, Writers};
 use crate::store::FsStore;
 
@@ -31,7 +32,7 @@ impl FsStore {
         segment: SegmentId,
         options: &MaintenanceOptions,
     ) -> Result<Repair> {
-        self.check_writable()?;
+        self.check_maintainable(options.dry_run)?;
         let before = Some(self.end_state(session, segment)?);
         let migration_id = MigrationId::mint(options.now);
         let intended = |before, after, verification, quarantined, lost| EventKind::Repaired {
@@ -68,7 +69,11 @@ impl FsStore {
         migration_id: MigrationId,
         dry_run: bool,
     ) -> Result<(EndState, Repair)> {
-        let held = self.hold_session(session, segment)?;
+        let held = self.hold_session(session, segment, dry_run)?;
+        if !dry_run && self.has_flat(session, segment)? {
+            // What an older program wrote beside the log is nobody's, and is kept.
+            self.put_away_flat(session, segment, Beside::Keep)?;
+        }
         let lease = held.hold_lease()?;
         let log = held.hold_log(lease)?;
         log.check_kinds()?;

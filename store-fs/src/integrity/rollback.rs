@@ -41,7 +41,7 @@ impl FsStore {
         number: u64,
         options: &MaintenanceOptions,
     ) -> Result<Rollback> {
-        self.check_writable()?;
+        self.check_maintainable(options.dry_run)?;
         let before = Some(self.end_state(session, segment)?);
         let migration_id = MigrationId::mint(options.now);
         let intended = |before, after, verification, quarantined| EventKind::RolledBack {
@@ -74,7 +74,7 @@ impl FsStore {
         migration_id: MigrationId,
         dry_run: bool,
     ) -> Result<Rollback> {
-        let held = self.hold_session(session, segment)?;
+        let held = self.hold_session(session, segment, dry_run)?;
         let listed = held.checkpoints()?;
         let checkpoint = ListedCheckpoint::find(&listed, number)
             .ok_or(StoreError::NotFound(Missing::Checkpoint(segment, number)))?;

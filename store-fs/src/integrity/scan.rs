@@ -5,14 +5,15 @@
 //! the log was replaced meanwhile.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use store_core::integrity::Visit;
+use store_core::integrity::{Scanned, ScannedEntry, Stretch, Visit};
 use store_core::{Result, SegmentId, SessionId, StoreError};
 
 use crate::disk::{Disk, FileKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::layout::LogName;
-use crate::record_log::{Scan, ScannedPart, Writers, find_parts, read_replacing};
+use crate::record_log::{OlderFile, Scan, ScannedPart, Writers, find_parts, is_older, read_replacing};
 use crate::store::FsStore;
 
 /// How many parts are open at once.
@@ -32,7 +33,12 @@ impl FsStore {
         for _ in 0..OPEN_TRIES {
             let parts = Parts::open(&*self.disk, &first, OPEN_PARTS_MAX)?;
             if parts.are_current(&*self.disk)? {
-                return parts.scan(&*self.disk, Writers::Possible, visit);
+                return match parts.older() {
+                    None => parts.scan(&*self.disk, Writers::Possible, visit),
+                    Some(older) => {
+                        parts.scan(&*self.disk, Writers::Possible, &mut |scanned| visit(located(older, scanned)))
+                    }
+                };
             }
             if !self.has_log(session, segment)? {
                 return Err(StoreError::no_segment(segment));
@@ -47,14 +53,43 @@ fn being_replaced(first: &LogName) -> StoreError {
     StoreError::Busy { holder, host: None, since: None }
 }
 
-/// Opens one part to be scanned.
+/// What stands in a log of an older layout, where it stands in its file.
+fn located<'s>(older: &OlderFile, scanned: Scanned<'s>) -> Scanned<'s> {
+    // Where that cannot be read any more the place in today's form is as good.
+    let place = |offset| older.source_of(offset).unwrap_or(offset);
+    match scanned {
+        Scanned::Entry(entry) => Scanned::Entry(ScannedEntry { offset: place(entry.offset), ..entry }),
+        Scanned::Damaged(stretch) => Scanned::Damaged(Stretch { offset: place(stretch.offset), ..stretch }),
+    }
+}
+
+/// Opens one part to be scanned. A log of an older layout is one part, and stands in today's form.
 pub(super) fn open_part(disk: &dyn Disk, name: LogName) -> Result<ScannedPart> {
+    let part = open_present(disk, name)?;
+    let (name, file) = match part {
+        ScannedPart { name, file: None, .. } => match name.flat() {
+            Some(flat) if found(disk.stat(&name.path)).at("stat", &name.path)?.is_none() => {
+                let file = found(disk.open(&flat.path, OpenMode::Read)).at("open", &flat.path)?;
+                let name = if file.is_some() { flat } else { name };
+                (name, file)
+            }
+            _ => (name, None),
+        },
+        ScannedPart { name, file: Some(file), .. } if name.part == 1 && is_older(&*file, &name)? => (name, Some(file)),
+        part => return Ok(part),
+    };
+    let Some(file) = file else { return Ok(ScannedPart { name, file: None, older: None }) };
+    let older = Arc::new(OlderFile::read(file, &name)?);
+    Ok(ScannedPart { name, file: Some(Box::new(Arc::clone(&older))), older: Some(older) })
+}
+
+fn open_present(disk: &dyn Disk, name: LogName) -> Result<ScannedPart> {
     let file = match found(disk.open(&name.path, OpenMode::Read)) {
         Ok(file) => file,
         Err(_) if disk.stat(&name.path).is_ok_and(|stat| stat.kind != FileKind::File) => None,
         Err(error) => return Err(StoreError::io("open", &name.path, error)),
     };
-    Ok(ScannedPart { name, file })
+    Ok(ScannedPart { name, file, older: None })
 }
 
 impl Parts {
@@ -85,9 +120,15 @@ impl Parts {
         for (at, name) in names.into_iter().enumerate() {
             let is_open = at < open_max || at == newest;
             let part = if is_open { Some(open_part(disk, name.clone())?) } else { None };
+            let name = part.as_ref().map_or(name, |part| part.name.clone());
             parts.push((name, part));
         }
         Ok(Self(parts))
+    }
+
+    /// The log, if it is one of an older layout.
+    fn older(&self) -> Option<&OlderFile> {
+        self.0.first().and_then(|(_, part)| part.as_ref()?.older.as_deref())
     }
 
     /// Whether the newest part has its name still, and no other follows it.

@@ -3,7 +3,7 @@
 //! Segments, facts, traces and changes are all kept this way. [`read`] finds entries in a file that others may be
 //! appending to, [`recover`] says where a file truly ends and takes out what a crash left behind that point,
 //! [`append`] writes a call's lines so that they are all there or none, [`replace`] puts another file in a log's
-//! place, [`parts`] goes on in a new file when one has grown large, [`replace_parts`] puts others in the place of several at once, and [`scan`]
+//! place, [`older`] reads logs of older layouts, [`parts`] goes on in a new file when one has grown large, [`replace_parts`] puts others in the place of several at once, and [`scan`]
 //! reads past everything. Readers take no lock and change nothing.
 //!
 //! A log is known by its name. Whoever holds the log's lock asks what the name stands for: another file means that
@@ -13,6 +13,7 @@
 mod append;
 mod hole;
 mod keys;
+mod older;
 mod parts;
 mod read;
 mod recover;
@@ -29,6 +30,7 @@ use store_core::{Position, Result, Seq, StoreError};
 
 pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
 use keys::Keys;
+pub(crate) use older::{OlderFile, copy_of_older, first_older_entry, is_older, same_bytes};
 pub(crate) use parts::{Place, find_parts, seq_before};
 pub(crate) use read::View;
 pub(crate) use recover::{End, quarantine};
@@ -63,6 +65,8 @@ pub(crate) struct RecordLog {
     /// Whether leftovers beside the log were looked for.
     cleared: AtomicBool,
     events: Option<Arc<Events>>,
+    /// The file, if it is one of an older layout: such a log is only read.
+    older: Option<Arc<OlderFile>>,
 }
 
 /// How often a reader that takes no lock has looked.
@@ -128,7 +132,19 @@ impl RecordLog {
             checked: AtomicU64::default(),
             cleared: AtomicBool::default(),
             events,
+            older: None,
         })
+    }
+
+    /// A log of an older layout, for reading.
+    pub(crate) fn older(disk: Arc<dyn Disk>, name: LogName, file: Arc<OlderFile>) -> Result<Self> {
+        let log = Self::new(disk, name, Box::new(Arc::clone(&file)), Some(Seq::START), None)?;
+        Ok(Self { older: Some(file), ..log })
+    }
+
+    /// Whether it is one of an older layout.
+    pub(crate) const fn is_older(&self) -> bool {
+        self.older.is_some()
     }
 
     /// The same, of a part that another one follows.
@@ -175,9 +191,9 @@ impl RecordLog {
 
     /// Whether the open file itself says that it may have been replaced or deleted, has had a sync that failed, or goes on in a later
     /// part: whoever does that takes its write bits first. The logs beside the segments are asked for by name, because they may be made
-    /// in a session that is being deleted.
+    /// in a session that is being deleted; those of older layouts, because they are not replaced in this way.
     const fn is_told_by_its_file(&self) -> bool {
-        self.name.segment.is_some() && self.name.replacing.is_none()
+        self.name.segment.is_some() && self.name.replacing.is_none() && self.older.is_none()
     }
 
     /// What the open file is, if nothing was done to it that its name, or one beside it, has to be asked for.
@@ -194,7 +210,12 @@ impl RecordLog {
         if let Some(stat) = self.stat_of_file()? {
             return Ok(Some(stat));
         }
-        let stat = self.stat_of_name()?;
+        let mut stat = self.stat_of_name()?;
+        if let Some(older) = &self.older {
+            // What was added since has to be gone through first.
+            stat = stat.filter(|stat| stat.bytes == older.source_bytes());
+            stat = stat.map(|stat| FileStat { bytes: older.bytes(), ..stat });
+        }
         if self.name.replacing.is_some() {
             return Ok(stat);
         }
@@ -225,7 +246,10 @@ impl RecordLog {
     fn unless_gone<T>(&self, done: Result<T>) -> Result<Option<T>> {
         match done {
             Err(StoreError::Corrupt(_)) if !self.has_its_name()? => Ok(None),
-            done => done.map(Some),
+            done => match &self.older {
+                Some(older) => older.locate(done).map(Some),
+                None => done.map(Some),
+            },
         }
     }
 

@@ -17,13 +17,14 @@ use crate::events::EventKind;
 impl RecordLog {
     /// Puts a file with other contents in this one's place. The caller holds the log's lock, and the log's name stands for this file.
     ///
-    /// After an error the log is what it was, without write bits, or the new file stands in its place and is settled by the next writer.
-    pub(super) fn replace(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
+    /// After an error the log is what it was, or the new file stands in its place and is settled by the next writer.
+    pub(crate) fn replace(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
         let path = &self.name.path;
         self.file.set_writable(false).at("write-protect", path)?;
         let file = self.put_in_place(fill).inspect_err(|_| {
-            // The next writer tries again.
+            // The old file goes on, or waits for the next writer to try again. If this fails too, that one gives it its bits.
             let _ = self.disk.remove_file(&self.name.replacement());
+            let _ = self.unprotect();
         })?;
         let _lock = FileLock(&*file);
         self.sync_folders()?;

@@ -11,12 +11,14 @@ mod part;
 mod window;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use store_core::codec::Line;
 use store_core::integrity::{FindingKind, Scanned, ScannedEntry, Stretch, Visit};
 use store_core::{Position, Result, Seq};
 
 use self::part::PartScan;
+use super::OlderFile;
 use crate::disk::{Disk, DiskFile};
 use crate::layout::LogName;
 
@@ -25,6 +27,8 @@ pub(crate) struct ScannedPart {
     pub(crate) name: LogName,
     /// `None` if there is no such file, or something else in its place.
     pub(crate) file: Option<Box<dyn DiskFile>>,
+    /// The file, if it is a log of an older layout.
+    pub(crate) older: Option<Arc<OlderFile>>,
 }
 
 /// Whether writers can be at work.

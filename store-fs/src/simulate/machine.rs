@@ -28,7 +28,13 @@ pub(super) fn session_id(n: u8) -> SessionId {
     SessionId::derive(NOW + u64::from(n), format!("session {n}").as_bytes())
 }
 
+/// From here on a segment has its session's id, as in the layout that had no folders for sessions.
+pub(super) const FLAT: u8 = 200;
+
 pub(super) fn segment_id(n: u8) -> SegmentId {
+    if n >= FLAT {
+        return SegmentId::from_bytes(*session_id(n).as_bytes());
+    }
     SegmentId::derive(NOW + u64::from(n), format!("segment {n}").as_bytes())
 }
 

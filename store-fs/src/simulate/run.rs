@@ -6,10 +6,11 @@ use super::disk::{Fault, SimDisk, Snapshot};
 use super::image::Loss;
 use super::lies::Lie;
 use super::machine::{Machine, Setting};
+use super::older;
 use super::oracle::{Recovery, examine, look};
 use super::random::Random;
 use super::record::{Kept, Record};
-use super::script::Script;
+use super::script::{Beginning, Script};
 use super::tally::Tally;
 
 /// How often a store is used again after a crash, each time by another script.
@@ -77,7 +78,8 @@ impl Simulation {
     pub fn crash_everywhere(&self, script: &Script) -> Result<Tally, Failure> {
         self.named(script, || {
             let mut tally = Tally::default();
-            let ran = self.run(SimDisk::new(), Record::default(), 0, script, &mut tally)?;
+            let (disk, base) = beginning(script)?;
+            let ran = self.run(disk, base, 0, script, &mut tally)?;
             self.crash_each_call(&ran, &mut tally)?;
             Ok(tally)
         })
@@ -140,16 +142,17 @@ impl Simulation {
         self.named(script, || {
             let mut tally = Tally::default();
             for call in 1.. {
-                let disk = SimDisk::new();
-                disk.plan(call, vec![(call, fault)]);
+                let (disk, base) = beginning(script)?;
+                let first = disk.calls();
+                disk.plan(call, vec![(first + call, fault)]);
                 let at = |error| format!("{fault:?} in call {call}: {error}");
-                let ran = self.run(disk, Record::default(), 0, script, &mut tally).map_err(at)?;
+                let ran = self.run(disk, base, 0, script, &mut tally).map_err(at)?;
                 if ran.disk.faulted() == 0 {
                     break;
                 }
                 self.end(&ran, call, &mut tally).map_err(at)?;
                 let mut random = Random::of(call, 4);
-                let after = ran.snapshots.partition_point(|snapshot| snapshot.call < call);
+                let after = ran.snapshots.partition_point(|snapshot| snapshot.call < first + call);
                 let later = &ran.snapshots[after.min(ran.snapshots.len() - 1)..];
                 for _ in 0..self.crashes_per_call {
                     // Most of what a fault leads to happens soon after it.
@@ -296,6 +299,18 @@ impl Simulation {
 }
 
 type Check<T = ()> = Result<T, String>;
+
+/// The disk on which a script begins, and what stands there.
+fn beginning(script: &Script) -> Check<(SimDisk, Record)> {
+    match script.beginning {
+        Beginning::Nothing => Ok((SimDisk::new(), Record::default())),
+        Beginning::OlderLayouts => {
+            let disk = older::disk()?;
+            let base = look(&disk)?.to_record();
+            Ok((disk, base))
+        }
+    }
+}
 
 fn loss_of(seed: u64, turn: Option<u64>) -> Loss {
     match turn.and_then(|turn| usize::try_from(turn).ok()).and_then(|turn| Loss::ALL.get(turn)) {

@@ -115,18 +115,30 @@ pub enum How {
     Blob(Durability),
 }
 
+/// What stands on the disk before the first step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beginning {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Logs of each older layout, and no store.
+    OlderLayouts,
+}
+
 /// A list of steps with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     /// What it is about.
     pub name: String,
+    /// Where it begins.
+    pub beginning: Beginning,
     /// What is done.
     pub steps: Vec<Step>,
 }
 
 impl Script {
     pub(super) fn new(name: &str, steps: Vec<Step>) -> Self {
-        Self { name: name.to_owned(), steps }
+        Self { name: name.to_owned(), beginning: Beginning::Nothing, steps }
     }
 
     /// The script that belongs to a seed: one or two processes on a few sessions.

@@ -2,7 +2,8 @@
 
 use store_core::Durability;
 
-use super::script::{How, Script, Step};
+use super::machine::FLAT;
+use super::script::{Beginning, How, Script, Step};
 
 const BUFFERED: How = How::Asked(Durability::Buffered);
 const SYNCED: How = How::Asked(Durability::Synced);
@@ -34,6 +35,7 @@ impl Script {
             Self::dead_writers(),
             Self::deleted_and_made_again(),
             Self::large_calls(),
+            Self::older_layouts(),
             Self::writers_beside_each_other(),
             Self::leases_and_tails(),
         ]
@@ -149,6 +151,25 @@ impl Script {
             append(1, 1, &[1], BUFFERED),
         ];
         Self::new("large calls", steps)
+    }
+
+    /// What is done first to logs of an older layout, each written anew for another reason; two processes come to one of them.
+    fn older_layouts() -> Self {
+        let steps = vec![
+            Step::Tail { by: 1, segment: FLAT },
+            append(0, 1, &[30], SYNCED),
+            append(0, FLAT, &[300, 20], BUFFERED),
+            append(1, FLAT, &[20], SYNCED),
+            Step::Tail { by: 1, segment: FLAT },
+            fork(1, 3, 2, FLAT + 1),
+            Step::Cursor { by: 0 },
+            fact(0, Some(FLAT + 2)),
+            create(0, 4, FLAT + 3, 1),
+            Step::Close { by: 0 },
+            append(0, FLAT + 3, &[10], KEYED),
+            Step::Delete { by: 0, session: FLAT + 2 },
+        ];
+        Self { beginning: Beginning::OlderLayouts, ..Self::new("older layouts", steps) }
     }
 
     /// What comes to the next writer when the sync of another one fails; with handles that know each other's syncs, and handles that do not.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use store_core::codec::{LogContext, decode_line};
+use store_core::codec::{LineFields, LogContext, decode_line, encode_line};
+use store_core::{SegmentId, Seq};
 
 use super::machine::STORE;
 use super::record::LogId;
@@ -37,16 +38,40 @@ fn parts_of(tree: &Tree, log: LogId) -> impl Iterator<Item = &[u8]> {
         .map(|bytes| bytes.as_deref().unwrap_or_default())
 }
 
-/// All bytes of a log, as if it had one part.
+/// All bytes of a log, as if it had one part; of one of an older layout those of the log that it would be today.
 pub(super) fn bytes_of(tree: &Tree, log: LogId) -> Vec<u8> {
-    parts_of(tree, log).collect::<Vec<_>>().concat()
+    let name = name_of(log);
+    let mut bytes = parts_of(tree, log).collect::<Vec<_>>().concat();
+    if !tree.contains_key(&name.path)
+        && let Some(Some(flat)) = name.flat().and_then(|flat| tree.get(&flat.path))
+    {
+        bytes.clone_from(flat);
+    }
+    if name.segment.is_some() && bytes.starts_with(br#"{"kind":"#) { today(&name.context, &bytes) } else { bytes }
+}
+
+/// Lines of an older layout as today's: each object gets its number and its checksum.
+fn today(context: &LogContext, bytes: &[u8]) -> Vec<u8> {
+    let mut today = Vec::new();
+    for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let inner = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = std::str::from_utf8(inner).ok();
+        match text.filter(|text| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()) {
+            Some(text) if !text.starts_with(r#"{"seq":"#) => {
+                let fields = LineFields { seq: Seq(at as u64 + 1), ..LineFields::default() };
+                encode_line(&mut today, context, &fields, text);
+            }
+            _ => today.extend_from_slice(line),
+        }
+    }
+    today
 }
 
 /// A log's newest part, and how many bytes are before it.
 pub(super) fn newest_part(tree: &Tree, log: LogId) -> (u32, usize) {
     let lengths: Vec<usize> = parts_of(tree, log).map(<[u8]>::len).collect();
     let sealed = lengths.len().saturating_sub(1);
-    (u32::try_from(lengths.len()).unwrap_or(u32::MAX), lengths[..sealed].iter().sum())
+    (u32::try_from(lengths.len().max(1)).unwrap_or(u32::MAX), lengths[..sealed].iter().sum())
 }
 
 /// Where what counts of a log ends: behind the last line of the last whole call that it begins with. A line counts also where
@@ -101,6 +126,12 @@ pub(super) fn is_leftover(path: &Path, has_touched: bool) -> bool {
     if is_beside(&layout().changes_name()) || path.parent() == Some(&layout().live_root()) {
         return has_touched;
     }
+    // Whoever writes to a log of the layout that had no folders leaves it in a folder.
+    let is_flat = path.parent() == Some(Path::new(STORE)) && flat_segment(path).is_some();
     let text = path.to_string_lossy();
-    text.contains("/.new-") || text.ends_with(".new") || text.ends_with(".failed")
+    is_flat || text.contains("/.new-") || text.ends_with(".new") || text.ends_with(".failed")
+}
+
+fn flat_segment(path: &Path) -> Option<SegmentId> {
+    path.file_name()?.to_str()?.strip_suffix(".jsonl")?.parse().ok()
 }

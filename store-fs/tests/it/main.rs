@@ -15,6 +15,7 @@ mod leftovers;
 mod maintenance;
 mod memory;
 mod model;
+mod older_layouts;
 mod opening;
 mod parts;
 mod power_loss;

@@ -2,7 +2,7 @@
 //!
 //! A failure names the command that does the same again.
 
-use store_fs::simulate::{Failure, Fault, Lie, Loss, Script, Simulation, Tally};
+use store_fs::simulate::{Beginning, Failure, Fault, Lie, Loss, Script, Simulation, Tally};
 
 fn done(result: Result<Tally, Failure>) -> Tally {
     result.unwrap_or_else(|failure| panic!("{failure}"))
@@ -40,6 +40,15 @@ fn a_process_that_dies_in_any_call_harms_no_other_and_no_promise() {
     let simulation = Simulation { crashes_per_call: 1, ..Simulation::default() };
     let scripts = Script::fixed();
     let script = scripts.iter().find(|script| script.name == "dead writers").unwrap();
+    let tally = done(simulation.fail_everywhere(script, Fault::Death));
+    assert!(tally.deaths > 100, "{tally}");
+}
+
+#[test]
+fn a_process_that_dies_in_the_first_append_to_a_log_of_an_older_layout_breaks_no_promise() {
+    let simulation = Simulation { crashes_per_call: 1, ..Simulation::default() };
+    let scripts = Script::fixed();
+    let script = scripts.iter().find(|script| script.beginning == Beginning::OlderLayouts).unwrap();
     let tally = done(simulation.fail_everywhere(script, Fault::Death));
     assert!(tally.deaths > 100, "{tally}");
 }

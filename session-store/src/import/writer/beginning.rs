@@ -49,8 +49,18 @@ pub(super) struct Beginning<'a> {
 impl<'a> Beginning<'a> {
     pub(super) fn new(store: &'a dyn Store, parent: SessionId) -> Result<Self> {
         let leaf = leaf::current_leaf(store, parent)?;
-        let parts = lineage::lineage(store, parent, leaf)?.into();
-        Ok(Self { store, parts, after: Seq::START, read: VecDeque::new(), held: Vec::new(), is_over: false })
+        Ok(Self::along(store, lineage::lineage(store, parent, leaf)?))
+    }
+
+    /// A beginning that says the same as what stands up to a place; as nothing if there is none.
+    pub(super) fn of(store: &'a dyn Store, through: Option<Place>) -> Result<Self> {
+        let read = |at: Place| lineage::lineage_through(store, at.session, at.segment, at.seq);
+        Ok(Self::along(store, through.map(read).transpose()?.unwrap_or_default()))
+    }
+
+    fn along(store: &'a dyn Store, parts: Vec<LineagePart>) -> Self {
+        let parts = parts.into();
+        Self { store, parts, after: Seq::START, read: VecDeque::new(), held: Vec::new(), is_over: false }
     }
 
     /// Whether the own records have begun.

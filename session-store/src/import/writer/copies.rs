@@ -9,8 +9,10 @@ use std::collections::HashSet;
 use store_core::{LogEntry, Record, SegmentId, Seq, SessionId, Store, TimestampMs};
 
 use super::beginning::Beginning;
+use super::target::Target;
 use crate::error::Result;
-use crate::import::record::{Agent, FileHead, ForkHint, Parent, Step};
+use crate::import::moved::Moved;
+use crate::import::record::{Agent, ForkHint, Parent, Step};
 use crate::import::walk::Place;
 use crate::index::{Index, RecordHome};
 use crate::lineage::lineage;
@@ -37,26 +39,26 @@ pub(super) enum Copies<'a> {
     /// The file has none.
     None,
     /// By the records' ids.
-    ById(ById<'a>),
+    ById(Box<ById<'a>>),
     /// By what the beginning says.
     Beginning(Box<Beginning<'a>>),
 }
 
 impl<'a> Copies<'a> {
     /// What the file of this head may hold copies of.
-    pub(super) fn new(
-        store: &'a dyn Store,
-        index: &'a Index,
-        head: &FileHead,
-        session: SessionId,
-        exists: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(target: &Target<'a>, exists: bool) -> Result<Self> {
+        let Target { store, index, head, session, .. } = *target;
         let by_id = |family| {
-            let (agent, last) = (head.agent, None);
+            let (agent, last, moved) = (head.agent, None, target.moved.clone());
             let rank = (session.timestamp_ms(), head.native_id.clone());
-            Self::ById(ById { store, index, agent, session, rank, family, last })
+            Self::ById(Box::new(ById { store, index, agent, session, moved, rank, family, last }))
         };
+        let continues = target.moved.as_ref().and_then(|moved| moved.continues);
         match (head.agent, &head.fork) {
+            (Agent::Codex, ForkHint::Copy { .. }) if continues.is_some() => {
+                Ok(Self::Beginning(Box::new(Beginning::of(store, continues)?)))
+            }
+            (Agent::Pi, ForkHint::Copy { .. }) if continues.is_some() => Ok(by_id(Some(family_of(store, &[session])?))),
             // A copy of it has its native id.
             (Agent::Claude, _) if head.inline => Ok(Self::None),
             (Agent::Claude, _) => Ok(by_id(None)),
@@ -141,6 +143,8 @@ pub(super) struct ById<'a> {
     index: &'a Index,
     agent: Agent,
     session: SessionId,
+    /// Where the conversation was written anew, if it was.
+    moved: Option<Moved>,
     /// The conversation's birth and native id: originals stand in earlier ones. A younger one that was imported first has
     /// copies of its own.
     rank: (TimestampMs, String),
@@ -186,7 +190,11 @@ impl ById<'_> {
             return Ok(None);
         }
         let homes = self.index.record_homes(self.agent.name(), record)?;
-        if homes.iter().any(|home| home.session_id == self.session) {
+        let is_own = |home: &RecordHome| {
+            let is_copied = self.moved.as_ref().is_some_and(|moved| moved.is_copied(home.segment_id));
+            home.session_id == self.session && !is_copied
+        };
+        if homes.iter().any(is_own) {
             return Ok(None);
         }
         let is_in_family = |home: &&RecordHome| {

@@ -225,7 +225,8 @@ impl Writer<'_> {
         let now: BTreeSet<SegmentId> = self.log.segments().collect();
         let all = read_starts(self.target.store, self.session)?;
         let mut gone: BTreeSet<SegmentId> = BTreeSet::new();
-        for (id, start) in &all {
+        let is_copied = |id| self.target.moved.as_ref().is_some_and(|moved| moved.is_copied(id));
+        for (id, start) in all.iter().filter(|(id, _)| !is_copied(**id)) {
             // Only what an import wrote, from its root on.
             let mut at = start;
             let mut is_old = !now.contains(id) && start.keyed;

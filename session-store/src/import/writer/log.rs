@@ -14,7 +14,9 @@ use store_core::{
 use super::Tally;
 use super::pending::{Pending, new_entries};
 use super::places::Places;
+use super::target::Target;
 use crate::error::{LineageError, Result};
+use crate::import::moved::Moved;
 use crate::import::walk::{Folds, Place};
 
 /// How many entries are written at once.
@@ -52,6 +54,7 @@ pub(super) struct Log<'a> {
     existed: bool,
     /// What every id begins with that is derived.
     seed: String,
+    moved: Moved,
     segments: Vec<Segment>,
     open: Option<usize>,
     pending: Vec<Pending>,
@@ -73,12 +76,13 @@ enum Settled {
 
 impl<'a> Log<'a> {
     /// The log of a session of which nothing was read yet.
-    pub(super) fn new(store: &'a dyn Store, session: SessionId, existed: bool, seed: String) -> Self {
+    pub(super) fn new(target: &Target<'a>, existed: bool) -> Self {
         Self {
-            store,
-            session,
+            store: target.store,
+            session: target.session,
             existed,
-            seed,
+            seed: format!("{}{}", target.head.agent, target.head.native_id),
+            moved: target.moved.clone().unwrap_or_default(),
             segments: Vec::new(),
             open: None,
             pending: Vec::new(),
@@ -164,8 +168,8 @@ impl<'a> Log<'a> {
     }
 
     fn derive(&self, ts: TimestampMs, origin: Option<SegmentId>, key: &str) -> SegmentId {
-        let origin = origin.map(|origin| origin.to_string()).unwrap_or_default();
-        SegmentId::derive(ts, format!("{}{origin}{key}", self.seed).as_bytes())
+        let origin = origin.map(|origin| self.moved.first(origin).to_string()).unwrap_or_default();
+        self.moved.now(SegmentId::derive(ts, format!("{}{origin}{key}", self.seed).as_bytes()))
     }
 
     /// Begins a segment, or takes up the one that stands there; answers with its start as it stands.

@@ -83,14 +83,14 @@ pub(super) fn session_id(head: &FileHead) -> SessionId {
 impl<'a> Writer<'a> {
     /// A writer at the beginning of a file.
     pub(super) fn new(target: Target<'a>) -> Result<Self> {
-        let session = session_id(target.head);
+        let session = target.session;
         let exists = target.store.exists(session)?;
         let at = target.continues;
         let folds = at.map(|at| Folds::read(target.store, at)).transpose()?.unwrap_or_default();
         Ok(Self {
             session,
-            log: Log::new(target.store, session, exists, format!("{}{}", target.head.agent, target.head.native_id)),
-            copies: Copies::new(target.store, target.index, target.head, session, exists)?,
+            log: Log::new(&target, exists),
+            copies: Copies::new(&target, exists)?,
             at,
             folds,
             keys: Keys::default(),

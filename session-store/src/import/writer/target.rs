@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use store_core::{SegmentMeta, SegmentStart, SessionId, Store, TimestampMs};
 
+use crate::import::moved::Moved;
 use crate::import::record::FileHead;
 use crate::import::walk::Place;
 use crate::index::Index;
@@ -37,6 +38,10 @@ pub(in crate::import) struct Target<'a> {
     pub(in crate::import) store: &'a dyn Store,
     pub(in crate::import) index: &'a Index,
     pub(in crate::import) head: &'a FileHead,
+    /// The session that the conversation is.
+    pub(in crate::import) session: SessionId,
+    /// Where it was written anew, if it was.
+    pub(in crate::import) moved: Option<Moved>,
     pub(in crate::import) source: String,
     /// The session that a sub-agent was started in.
     pub(in crate::import) parent: Option<SessionId>,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
-use store_core::{SegmentId, Seq, SessionId};
+use store_core::{Backend, SegmentId, Seq, SessionId};
 
 use super::super::list::Filter;
 use super::super::rows::{read_id, read_json, to_u64};
@@ -28,7 +28,12 @@ struct Admitted {
 }
 
 /// All entries that match an expression, newest conversation first.
-pub(in crate::index) fn find(db: &Connection, expression: &str, query: &SearchQuery) -> rusqlite::Result<Vec<Match>> {
+pub(in crate::index) fn find(
+    db: &Connection,
+    store: &dyn Backend,
+    expression: &str,
+    query: &SearchQuery,
+) -> rusqlite::Result<Vec<Match>> {
     let mut by_segment: HashMap<i64, Vec<Seq>> = HashMap::new();
     let mut words = db.prepare_cached("SELECT rowid FROM words WHERE words MATCH ?1")?;
     for number in words.query_map([expression], |row| row.get(0))? {
@@ -43,7 +48,7 @@ pub(in crate::index) fn find(db: &Connection, expression: &str, query: &SearchQu
         let Some((session, segment)): Option<(SessionId, SegmentId)> = row else { continue };
         let admitted = match sessions.entry(session) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => new.insert(admit(db, session, query)?),
+            std::collections::hash_map::Entry::Vacant(new) => new.insert(admit(db, store, session, query)?),
         };
         if let Some(Admitted { title, last_ms }) = admitted {
             seqs.sort_unstable_by(|a, b| b.cmp(a));
@@ -55,14 +60,25 @@ pub(in crate::index) fn find(db: &Connection, expression: &str, query: &SearchQu
 }
 
 /// A session, if it is among those that are searched.
-fn admit(db: &Connection, session: SessionId, query: &SearchQuery) -> rusqlite::Result<Option<Admitted>> {
+fn admit(
+    db: &Connection,
+    store: &dyn Backend,
+    session: SessionId,
+    query: &SearchQuery,
+) -> rusqlite::Result<Option<Admitted>> {
     let filter = Filter::of_list(&query.among).and_id(session);
     let sql =
         format!("SELECT title, coalesce(last_message_ms, updated_ms), summary FROM session WHERE {}", filter.sql());
     let mut rows = db.prepare_cached(&sql)?;
     let row = rows.query_row(params_from_iter(filter.values()), |row| {
         // The whole row is read only if something is asked of it.
-        let admits = query.query.conditions.is_empty() || query.query.admits(&read_json::<SessionSummary>(row, 2)?);
+        let admits = query.query.conditions.is_empty() || {
+            let mut summary: SessionSummary = read_json(row, 2)?;
+            if query.query.asks_who_writes() {
+                summary.look_for_writer(store);
+            }
+            query.query.admits(&summary)
+        };
         Ok(admits.then_some(Admitted { title: row.get(0)?, last_ms: to_u64(row.get(1)?) }))
     });
     row.optional().map(Option::flatten)

@@ -27,6 +27,7 @@ use crate::transcript::ShowRole;
 pub(super) use fill::{fill, forget};
 pub(super) use find::find;
 pub(super) use snippet::Needle;
+pub(crate) use texts::entry_texts;
 pub(super) use texts::hit_at;
 
 /// What is searched for, and among which conversations.

@@ -28,6 +28,11 @@ pub(super) fn said(store: &dyn Store, entry: &LogEntry) -> Vec<Said> {
     shown_items(entry).into_iter().map(with_text).filter(|said| !said.text.is_empty()).collect()
 }
 
+/// What an entry says, and who says it.
+pub(crate) fn entry_texts(store: &dyn Store, entry: &LogEntry) -> Vec<(ShowRole, String)> {
+    said(store, entry).into_iter().map(|said| (said.role, said.text)).collect()
+}
+
 fn text_of(item: &Item) -> String {
     match item {
         Item::Message { parts, .. } | Item::ToolResult { parts, .. } => text_of_parts(parts),

@@ -112,6 +112,28 @@ fn an_exact_id_wins_over_what_begins_with_it() {
     assert_eq!(candidates(&store, &index, "native-one", None), [(session(4), segment(4)), (session(1), segment(2))]);
 }
 
+/// It was ambiguous as soon as the session had a second segment.
+#[test]
+fn an_id_that_a_session_shares_with_its_first_segment_means_the_session() {
+    let store = MemoryStore::new();
+    let shared = SegmentId::from_bytes(*session(1).as_bytes());
+    create(&store, session(1), shared, New::default());
+    append(&store, shared, vec![(None, says(NOON, "hello"))]);
+    let text = session(1).to_string();
+    let (ending, index) = (&text[text.len() - 6..], index_of(&store));
+    for name in [&text[..], &text[..30], ending] {
+        assert_eq!(found(&store, &index, name, None), Some((session(1), shared, false)));
+    }
+    let forked_from = Some(origin(session(1), shared, 1));
+    create(&store, session(1), segment(2), New { forked_from, ..New::default() });
+    let index = index_of(&store);
+    for name in [&text[..], &text[..30], ending] {
+        let (of, _, exact) = found(&store, &index, name, None).unwrap();
+        assert_eq!((of, exact), (session(1), false));
+    }
+    assert_eq!(found(&store, &index, &segment(2).to_string(), None), Some((session(1), segment(2), true)));
+}
+
 #[test]
 fn a_title_counts_in_the_folder_first_and_in_full_only() {
     let store = a_store();

@@ -7,7 +7,9 @@ use session_store::index::{
 use session_store::query::Query;
 use session_store::{SessionError, SessionFact, TitleBy};
 use store_core::integrity::{MaintenanceOptions, NewCheckpoint};
-use store_core::{Backend, Content, Item, ItemEntry, LogEntry, MemoryStore, Part, SessionKind, Store, UserInput};
+use store_core::{
+    Backend, Content, Item, ItemEntry, LogEntry, MemoryStore, Part, SessionKind, Store, UserInput, Watch as _,
+};
 
 use super::file::Disk;
 use super::world::{NOON, New, answers, append, create, ends, index_of, origin, put, says, segment, session, title};
@@ -112,6 +114,10 @@ fn filters_and_operators_hold_of_the_conversation() {
     let hits = index.search(&store, &SearchQuery { among, ..query("zebra") }).unwrap();
     assert_eq!(places(&hits), [(3, 6), (3, 2)]);
     assert_eq!(hits.hits[0].title.as_deref(), Some("Animals"));
+    assert_eq!(found("zebra is:live"), [0; 0]);
+    let lease = store.lease(session(2), segment(2), "an agent", NOON).unwrap();
+    assert_eq!((found("zebra is:live"), found("zebra -is:live")), (vec![2], vec![3, 4]));
+    drop(lease);
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! What a writer answers when something was not written.
+
+use std::sync::Arc;
+
+use crate::error::SessionError;
+use crate::writer::Submission;
+
+/// Why something was not written, as the tickets concerned and the calls after it say. Several may be told of one cause.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// As many entries wait as may. Nothing is wrong: wait for [`room`](crate::SessionWriter::room), then submit again.
+    #[error("{entries_max} entries wait to be written, which is as many as may")]
+    Full {
+        /// The bound that is reached.
+        entries_max: usize,
+    },
+
+    /// The store refuses these entries: they could not be read back, are too large, or use a key that another entry has. Nothing of
+    /// them was written; what was submitted before and after them is.
+    #[error("the entry was refused: {0}")]
+    Refused(#[source] Arc<SessionError>),
+
+    /// Writing has ended: a sync failed, the medium is full, the segment was rolled back or deleted, or somebody else writes and the
+    /// writer was told to refuse. What was not written may have been written all the same unless the error says otherwise; submitted
+    /// again to another writer under the keys that [`close`](crate::SessionWriter::close) gives back it is never there twice.
+    #[error("the writer has stopped: {0}")]
+    Stopped(#[source] Arc<SessionError>),
+
+    /// The writer was closed.
+    #[error("the writer is closed")]
+    Closed,
+}
+
+/// What could not be queued, given back.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct NotQueued {
+    /// Why.
+    #[source]
+    pub why: WriteError,
+    /// What was submitted, in order.
+    pub entries: Vec<Submission>,
+}
+
+/// What a writer leaves behind that could not write everything.
+#[derive(Debug, thiserror::Error)]
+#[error("{} entries were not written: {why}", unwritten.len())]
+pub struct Unfinished {
+    /// The first thing that went wrong and that no [`flush`](crate::SessionWriter::flush) has told.
+    #[source]
+    pub why: WriteError,
+    /// What is not known to be written, in order, each with its key. Refused entries are not among them.
+    pub unwritten: Vec<Submission>,
+}
