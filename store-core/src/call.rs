@@ -228,15 +228,15 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
     let key = entry.key.clone();
     let typed = match &entry.body {
-        NewBody::Typed(typed) => Some((typed, None)),
-        NewBody::Serialized(serialized) => Some((serialized.entry(), Some(serialized.depth()))),
+        NewBody::Typed(typed) => Some(typed),
+        NewBody::Serialized(serialized) => Some(serialized.entry()),
         NewBody::Text(_) => None,
     };
-    if let Some((typed, depth)) = typed
+    if let Some(typed) = typed
         && reads_back_as_it_is(typed)
     {
         // Only what callers nest in it can still make the text unreadable.
-        refuse_deep(index, depth.unwrap_or_else(|| json::depth(&text)))?;
+        refuse_deep(index, &text)?;
         return Ok(Prepared { text, key, kind: typed.kind().to_owned(), ts: typed.ts(), start: None });
     }
     let head = check_object(index, &text)?;
@@ -265,11 +265,14 @@ pub fn check_text(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn refuse_deep(index: usize, depth: usize) -> Result<()> {
-    if depth > json::DEPTH_MAX {
-        return Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX)));
+fn refuse_deep(index: usize, text: &str) -> Result<()> {
+    if !json::may_be_deep(text) {
+        return Ok(());
     }
-    Ok(())
+    match json::depth(text) {
+        depth if depth > json::DEPTH_MAX => Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a typed entry's text surely gives the entry back. Settings and meta hold names that the caller chose: one
@@ -354,7 +357,7 @@ pub fn prepare_trace(trace: &TraceEntry) -> Result<String> {
 fn prepare_side_text(text: serde_json::Result<String>) -> Result<String> {
     let text = text.map_err(|error| invalid(0, error.to_string()))?;
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
-    refuse_deep(0, json::depth(&text))?;
+    refuse_deep(0, &text)?;
     Ok(text)
 }
 

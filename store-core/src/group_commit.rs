@@ -8,14 +8,22 @@
 //! A failed sync *poisons* the group: what was written since the last good sync may be lost even if a later sync
 //! succeeds, so nothing on that log is trusted or retried by this handle. The price is that the log has to be opened anew.
 //!
-//! Gathering is adaptive without a clock: a leader lets other threads run as long as more of them join, and not at
-//! all when the rounds before it had no followers, so that a lone writer pays for one sync and nothing else.
+//! Gathering is adaptive: a leader sleeps until as many have joined as came last time, or for about as long as a quick sync takes; and not at
+//! all when the round before had no followers, so that a lone writer pays for one sync and nothing else. Threads that have gone away cost
+//! one such wait.
+//!
+//! Who waits sleeps in a seat of its own and is woken without a lock being held, the next leader first: its sync begins while
+//! the others are still being woken. The price is an allocation for each wait.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
 
-/// How often a leader at most lets others run before it syncs.
-const GATHER_ROUNDS_MAX: u32 = 16;
+/// How long a leader waits for those who came last time.
+const GATHER_MAX: Duration = Duration::from_micros(100);
+const PANICKED: &str = "the thread that synced it panicked";
 
 /// The sync of a log failed, now or earlier: nothing that was not synced before may be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,29 +36,56 @@ pub struct Poisoned {
 /// The shared syncs of one log. Share it by reference among all threads that write the log.
 #[derive(Debug, Default)]
 pub struct GroupCommit {
+    /// The highest ticket that was written.
+    written: AtomicU64,
+    /// The highest ticket on stable storage.
+    synced: AtomicU64,
+    is_poisoned: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The highest ticket that was written.
-    written: u64,
-    /// The highest ticket on stable storage.
-    synced: u64,
     /// Somebody is syncing.
     led: bool,
-    /// Who waits for which ticket; the number tells waiters of one ticket apart.
-    waiting: BTreeMap<(u64, u64), Arc<Condvar>>,
-    next_waiter: u64,
-    /// How many were served by the last round beside its leader.
+    /// Who waits for which ticket.
+    waiting: Vec<(u64, Arc<Seat>)>,
+    /// The leader, as long as it waits for others, and for how many.
+    gathering: Option<(usize, Arc<Seat>)>,
+    /// How many were served by the last round beside its leader, or had come by its end.
     last_followers: usize,
     poisoned: Option<Poisoned>,
+}
+
+/// Where a thread sleeps until it is served, or called to lead.
+#[derive(Debug)]
+struct Seat {
+    thread: Thread,
+    is_called: AtomicBool,
+}
+
+impl Seat {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { thread: thread::current(), is_called: AtomicBool::default() })
+    }
+
+    fn sleep(&self) {
+        // A spurious wake-up goes back to sleep.
+        while !self.is_called.load(Ordering::Acquire) {
+            thread::park();
+        }
+    }
+
+    fn call(&self) {
+        self.is_called.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
 }
 
 impl GroupCommit {
     /// A group for a log whose first `synced` tickets are known to be on stable storage.
     pub fn new(synced: u64) -> Self {
-        Self { state: Mutex::new(State { written: synced, synced, ..State::default() }) }
+        Self { written: AtomicU64::new(synced), synced: AtomicU64::new(synced), ..Self::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -60,27 +95,27 @@ impl GroupCommit {
     /// Says that everything up to `ticket` was handed to the operating system. Call it while the log's lock is held, so
     /// that tickets are told in order.
     pub fn wrote(&self, ticket: u64) {
-        let mut state = self.lock();
-        state.written = state.written.max(ticket);
+        self.written.fetch_max(ticket, Ordering::AcqRel);
     }
 
     /// The highest ticket that is known to be on stable storage.
     pub fn synced(&self) -> u64 {
-        self.lock().synced
+        self.synced.load(Ordering::Acquire)
     }
 
     /// Why nothing on this log may be trusted any more, if so.
     pub fn poisoned(&self) -> Option<Poisoned> {
-        self.lock().poisoned.clone()
+        if self.is_poisoned.load(Ordering::Acquire) { self.lock().poisoned.clone() } else { None }
     }
 
     /// Poisons the group: every commit that waits, and every later one, fails.
     pub fn poison(&self, reason: &str) -> Poisoned {
         let mut state = self.lock();
         let poisoned = state.poisoned.get_or_insert_with(|| Poisoned { reason: reason.into() }).clone();
-        for waiter in std::mem::take(&mut state.waiting).into_values() {
-            waiter.notify_one();
-        }
+        self.is_poisoned.store(true, Ordering::Release);
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        waiting.iter().for_each(|(_, seat)| seat.call());
         poisoned
     }
 
@@ -94,61 +129,71 @@ impl GroupCommit {
         ticket: u64,
         mut sync: impl FnMut() -> Result<(), E>,
     ) -> Result<(), Poisoned> {
-        let mut state = self.lock();
         loop {
-            if state.synced >= ticket {
+            if self.synced() >= ticket {
+                return Ok(());
+            }
+            let mut state = self.lock();
+            // Whoever led until now may have just come back.
+            if self.synced() >= ticket {
                 return Ok(());
             }
             if let Some(poisoned) = &state.poisoned {
                 return Err(poisoned.clone());
             }
             if state.led {
-                state = Self::wait(state, ticket);
+                let seat = Seat::new();
+                state.waiting.push((ticket, Arc::clone(&seat)));
+                let joined = state.waiting.len();
+                let leader = state.gathering.take_if(|(expected, _)| joined >= *expected);
+                drop(state);
+                if let Some((_, leader)) = leader {
+                    leader.call();
+                }
+                seat.sleep();
                 continue;
             }
             state.led = true;
-            state = self.gather(state);
-            let through = state.written.max(ticket);
-            drop(state);
             // A leader that panics leaves through here too: nobody may wait for it forever.
-            let mut leading = Leading { group: self, failed: Some("the thread that synced it panicked".to_owned()) };
+            let mut leading = Leading { group: self, failed: Some(PANICKED.to_owned()), through: None };
+            self.gather(state);
+            let through = self.written.load(Ordering::Acquire).max(ticket);
             leading.failed = sync().err().map(|error| error.to_string());
-            drop(leading);
-            state = self.lock();
-            if let Some(poisoned) = &state.poisoned {
-                return Err(poisoned.clone());
+            if leading.failed.is_none() {
+                leading.through = Some(through);
             }
-            state.synced = state.synced.max(through);
-            state.wake();
         }
     }
 
-    fn wait(mut state: MutexGuard<'_, State>, ticket: u64) -> MutexGuard<'_, State> {
-        let place = (ticket, state.next_waiter);
-        state.next_waiter += 1;
-        let waiter = Arc::new(Condvar::new());
-        state.waiting.insert(place, Arc::clone(&waiter));
-        // Whoever wakes a waiter takes it off the list first, so that a spurious wake-up goes back to sleep.
-        waiter.wait_while(state, |state| state.waiting.contains_key(&place)).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        if state.last_followers == 0 {
-            return state;
-        }
-        for _ in 0..GATHER_ROUNDS_MAX {
-            let joined = state.waiting.len();
-            if joined >= state.last_followers {
-                break;
-            }
+    /// Waits until as many have joined as came last time, for a while.
+    fn gather(&self, mut state: MutexGuard<'_, State>) {
+        let expected = state.last_followers;
+        if state.waiting.len() < expected {
+            let seat = Seat::new();
+            state.gathering = Some((expected, Arc::clone(&seat)));
             drop(state);
-            std::thread::yield_now();
-            state = self.lock();
-            if state.waiting.len() == joined && joined > 0 {
-                break;
-            }
+            // One that wakes up by accident does not wait for more.
+            thread::park_timeout(GATHER_MAX);
+            self.lock().gathering = None;
         }
-        state
+    }
+
+    /// Gives the lead back, and wakes those whose tickets are stable now, and one more to lead the next round.
+    fn end_round(&self, through: u64) {
+        let mut state = self.lock();
+        state.led = false;
+        if state.poisoned.is_some() {
+            return;
+        }
+        self.synced.fetch_max(through, Ordering::AcqRel);
+        let waiting = mem::take(&mut state.waiting);
+        state.last_followers = waiting.len();
+        let (served, mut later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(ticket, _)| *ticket <= through);
+        let leader = (!later.is_empty()).then(|| later.swap_remove(0).1);
+        state.waiting = later;
+        drop(state);
+        leader.iter().for_each(|seat| seat.call());
+        served.iter().for_each(|(_, seat)| seat.call());
     }
 }
 
@@ -156,6 +201,8 @@ impl GroupCommit {
 struct Leading<'a> {
     group: &'a GroupCommit,
     failed: Option<String>,
+    /// What is stable now, if nothing failed.
+    through: Option<u64>,
 }
 
 impl Drop for Leading<'_> {
@@ -163,22 +210,7 @@ impl Drop for Leading<'_> {
         if let Some(reason) = &self.failed {
             self.group.poison(reason);
         }
-        self.group.lock().led = false;
-    }
-}
-
-impl State {
-    /// Wakes those whose tickets are stable now, and one more to lead the next round.
-    fn wake(&mut self) {
-        let later = self.waiting.split_off(&(self.synced + 1, 0));
-        let served = std::mem::replace(&mut self.waiting, later);
-        self.last_followers = served.len() + self.waiting.len();
-        for waiter in served.into_values() {
-            waiter.notify_one();
-        }
-        if let Some((_, leader)) = self.waiting.pop_first() {
-            leader.notify_one();
-        }
+        self.group.end_round(self.through.unwrap_or_default());
     }
 }
 
@@ -186,8 +218,7 @@ impl State {
 mod tests {
     use std::convert::Infallible;
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-    use std::thread;
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 

@@ -22,6 +22,14 @@ pub fn depth(text: &str) -> usize {
     deepest
 }
 
+/// Whether a text has more brackets than levels are allowed. Counting them wherever they stand is quicker than telling which of them
+/// stand in strings, and few texts have so many.
+pub(crate) fn may_be_deep(text: &str) -> bool {
+    // Sums of one byte each, which the processor makes many of at once.
+    let count_in = |bytes: &[u8]| bytes.iter().fold(0_u8, |count, byte| count + u8::from(matches!(byte, b'{' | b'[')));
+    text.as_bytes().chunks(u8::MAX.into()).map(|bytes| usize::from(count_in(bytes))).sum::<usize>() > DEPTH_MAX
+}
+
 /// Counts the brackets of a stretch that has no strings.
 fn nest(outside: &str, depth: &mut usize, deepest: &mut usize) {
     for byte in outside.bytes() {
@@ -98,6 +106,12 @@ mod tests {
         #[test]
         fn the_depth_of_a_text_is_that_of_its_value(value in values()) {
             prop_assert_eq!(depth(&value.to_string()), depth_of(&value));
+        }
+
+        #[test]
+        fn what_is_too_deep_may_be_deep(brackets in 0..600_usize, text in "[a-c]{0,300}") {
+            let nested = format!("{}{text}", "[".repeat(brackets));
+            prop_assert_eq!(may_be_deep(&nested), depth(&nested) > DEPTH_MAX);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A part that the call would make too long is sealed, and everything is decided anew with the next one's lock: somebody
 //! else may have been quicker.
 
-use store_core::call::{self, Prepared, Slot};
+use store_core::call::{self, Prepared};
 use store_core::{AppendOptions, Durability, NewEntry, Position, Result, SegmentId, Seq, SessionId, StoreError};
 
 use crate::disk::{LockKind, OpenMode};
@@ -45,21 +45,25 @@ impl FsStore {
     }
 
     /// The positions, and how far the log has to be synced for them; `None` if the log goes on in another part.
-    fn append_locked(
+    fn append_locked<'p>(
         &self,
         (session, segment): (SessionId, SegmentId),
-        prepared: &[Prepared],
+        prepared: &'p [Prepared],
         options: &AppendOptions,
         log: &mut Locked<'_>,
     ) -> Result<Option<(Vec<Position>, Seq)>> {
         let slots = if prepared.iter().any(|entry| entry.key.is_some()) {
-            call::resolve_keys(prepared, |key| log.find_key(key))?
+            Some(call::resolve_keys(prepared, |key| log.find_key(key))?)
         } else {
-            (0..prepared.len()).map(Slot::Write).collect()
+            None
         };
-        let writes = call::entries_to_write(prepared, &slots);
-        if writes.is_empty() {
-            return Ok(Some((call::answer(&slots, &[]), log.seq())));
+        let line = |entry: &'p Prepared| NewLine { key: entry.key.as_deref(), text: &entry.text };
+        let lines: Vec<NewLine<'p>> = match &slots {
+            Some(slots) => call::entries_to_write(prepared, slots).into_iter().map(line).collect(),
+            None => prepared.iter().map(line).collect(),
+        };
+        if let (Some(slots), true) = (&slots, lines.is_empty()) {
+            return Ok(Some((call::answer(slots, &[]), log.seq())));
         }
         let actual = log.end();
         if let Some(expected) = options.expected
@@ -68,14 +72,16 @@ impl FsStore {
             return Err(StoreError::Conflict { expected, actual });
         }
         self.touch(Touched::segment(session, segment))?;
-        let lines: Vec<NewLine<'_>> =
-            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
         let call = log.encode(&lines);
         if log.is_full_for(&call, self.max_part_bytes) && self.roll_over(session, log)? {
             return Ok(None);
         }
         let written = log.write_call(&call)?;
-        Ok(Some((call::answer(&slots, &written), log.seq())))
+        let positions = match slots {
+            Some(slots) => call::answer(&slots, &written),
+            None => written,
+        };
+        Ok(Some((positions, log.seq())))
     }
 
     /// Lets the log go on in a new part, unless somebody maintains the session or deletes it: then the part grows beyond its

@@ -1,12 +1,15 @@
 //! Deleting a session: one rename takes all of it out of the store; clearing away comes after.
 //!
 //! Whoever has a log of it open notices that the log's name is gone, because every write asks what the name stands
-//! for. A crash after the rename leaves a folder that the next opening clears away.
+//! for, or sees that the file has lost its write bits and asks then. A crash after the rename leaves a folder that the next opening clears away.
+
+use std::path::Path;
 
 use store_core::{Result, SegmentId, SessionId, Store as _, StoreError};
 
-use crate::disk::{LockKind, OpenMode};
+use crate::disk::{FileKind, LockKind, OpenMode};
 use crate::error::At as _;
+use crate::layout::Layout;
 use crate::live::Touched;
 use crate::migrate_layout::Beside;
 use crate::store::FsStore;
@@ -35,11 +38,26 @@ impl FsStore {
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         self.touch(Touched::session(session))?;
         let (folder, gone) = (self.layout.session(session), self.layout.new_name());
+        self.protect_logs(session, &folder)?;
         self.disk.rename(&folder, &gone).at("rename", &folder)?;
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         self.logs.forget_session(session);
         // The session is deleted. What cannot be cleared away now is cleared away by the next opening.
         let _ = self.clear_away(&gone);
+        Ok(())
+    }
+
+    /// Takes the write bits of all segments' logs in a session's folder. If the session is not deleted after that, the next writers
+    /// give them back.
+    fn protect_logs(&self, session: SessionId, folder: &Path) -> Result<()> {
+        let listed = self.disk.list(folder).at("list", folder)?;
+        for (segment, part) in
+            listed.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_log)
+        {
+            let path = self.layout.log_name(session, segment).of_part(part).path;
+            let file = self.disk.open(&path, OpenMode::Read).at("open", &path)?;
+            file.set_writable(false).at("write-protect", &path)?;
+        }
         Ok(())
     }
 

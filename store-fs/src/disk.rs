@@ -5,6 +5,8 @@
 //! tested against that. Nothing here knows what a file is for.
 
 mod medium;
+#[cfg(target_os = "linux")]
+mod stat;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -69,6 +71,8 @@ pub struct FileStat {
     pub writable: bool,
     /// Its permissions: the nine bits of owner, group and others.
     pub mode: u32,
+    /// How many names it has; 0 for an open file that was removed or had another one put in its place.
+    pub links: u64,
 }
 
 /// A name in a folder.
@@ -259,6 +263,7 @@ fn stat_of(metadata: &Metadata) -> FileStat {
         bytes: metadata.len(),
         writable: metadata.mode() & 0o222 != 0,
         mode: metadata.mode() & 0o777,
+        links: metadata.nlink(),
     }
 }
 
@@ -272,6 +277,10 @@ impl DiskFile for OsFile {
     }
 
     fn stat(&self) -> io::Result<FileStat> {
+        #[cfg(target_os = "linux")]
+        if let Ok(stat) = stat::stat(&self.file) {
+            return Ok(stat);
+        }
         Ok(stat_of(&self.file.metadata()?))
     }
 

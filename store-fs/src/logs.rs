@@ -343,6 +343,10 @@ impl Logs {
         loop {
             let Some((file, _)) = self.open_to_read(path)? else { return Ok(None) };
             let log = RecordLog::new(Arc::clone(&self.disk), name.clone(), file, None, self.events.clone())?;
+            if log.is_poisoned() {
+                // Whoever opens it next to the one whose sync failed keeps the distrust, and nothing is written to it.
+                return Ok(self.open_to_read(path)?.map(|(file, _)| file));
+            }
             if !log.settle_if_protected()? {
                 return Ok(None);
             }

@@ -202,8 +202,11 @@ impl HeldLog<'_> {
     /// Leaves the log as it was.
     pub(super) fn give_up(&self, from: u32) {
         NewParts::clear(&*self.held.store.disk, &self.first, from);
-        // If this fails too, the next writer does it.
-        let _ = self.set_writable(true);
+        // If this fails too, the next writer does it; and it does so where a sync of the log has failed.
+        let newest = self.first.of_part(self.newest());
+        if self.held.store.disk.stat(&newest.failed()).is_err() {
+            let _ = self.set_writable(true);
+        }
     }
 
     /// The log as it will be, with the new parts where they lie.

@@ -49,7 +49,12 @@ impl RecordLog {
         self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
         let _lock = FileLock(&*self.file);
         let Some(stat) = self.stat()? else { return Ok(None) };
-        if !self.is_fit(&stat)? {
+        // A handle that has seen to the file once is told by its write bits when that is to be done again.
+        let is_cleared = self.is_told_by_its_file() && stat.writable && self.cleared.load(Ordering::Acquire);
+        if let Some(poisoned) = self.shared.poisoned() {
+            return Err(self.failed_sync(&poisoned));
+        }
+        if !is_cleared && !self.is_fit(&stat)? {
             return Ok(None);
         }
         let done = self.refresh(&mut writer, stat.bytes);
@@ -58,9 +63,6 @@ impl RecordLog {
 
     /// Whether the file under the lock may be written to; where it may not, another one has been put in its place.
     fn is_fit(&self, stat: &FileStat) -> Result<bool> {
-        if let Some(poisoned) = self.shared.poisoned() {
-            return Err(self.failed_sync(&poisoned));
-        }
         if self.has_failed_mark()? {
             self.rewrite_after_failed_sync(stat.bytes)?;
             return Ok(false);

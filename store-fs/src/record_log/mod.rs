@@ -171,9 +171,14 @@ impl RecordLog {
         self.file.sync_file().at("sync", &self.name.path)
     }
 
-    /// Gives the write bits back.
+    /// Gives the write bits back, unless a sync of the log has failed: whoever left the mark of that took them, and takes them again
+    /// when the mark is there.
     pub(crate) fn unprotect(&self) -> Result<()> {
-        self.file.set_writable(true).at("unprotect", &self.name.path)
+        self.file.set_writable(true).at("unprotect", &self.name.path)?;
+        if self.is_told_by_its_file() && self.has_failed_mark()? {
+            self.file.set_writable(false).at("write-protect", &self.name.path)?;
+        }
+        Ok(())
     }
 
     /// Records what was done to the log; the record itself has no record.
@@ -191,8 +196,27 @@ impl RecordLog {
         self.stat_of_name().map(|stat| stat.is_some())
     }
 
-    /// The same, if the log does not go on in a later part, and is not another one. Only a file without write bits is asked for that.
+    /// Whether the open file itself says that it may have been replaced or deleted, has had a sync that failed, or goes on in a later
+    /// part: whoever does that takes its write bits first. The logs beside the segments are asked for by name, because they may be made
+    /// in a session that is being deleted; those of older layouts, because they are not replaced in this way.
+    const fn is_told_by_its_file(&self) -> bool {
+        self.name.segment.is_some() && self.name.replacing.is_none() && self.older.is_none()
+    }
+
+    /// What the open file is, if nothing was done to it that its name, or one beside it, has to be asked for.
+    fn stat_of_file(&self) -> Result<Option<FileStat>> {
+        if !self.is_told_by_its_file() {
+            return Ok(None);
+        }
+        let stat = self.file.stat().at("stat", &self.name.path)?;
+        Ok(Some(stat).filter(|stat| stat.writable && stat.links > 0))
+    }
+
+    /// What the log's name stands for, if the log does not go on in a later part, and is not another one.
     fn stat(&self) -> Result<Option<FileStat>> {
+        if let Some(stat) = self.stat_of_file()? {
+            return Ok(Some(stat));
+        }
         let mut stat = self.stat_of_name()?;
         if let Some(older) = &self.older {
             // What was added since has to be gone through first.

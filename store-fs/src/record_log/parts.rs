@@ -318,7 +318,7 @@ impl Locked<'_> {
         let next = log.name.of_part(log.name.part + 1);
         log.disk.open(&next.path, OpenMode::CreateNew).at("create", &next.path).inspect_err(|_| {
             // If this fails too, the next writer gives them back.
-            let _ = log.file.set_writable(true);
+            let _ = log.unprotect();
         })?;
         log.disk.sync_folder(next.folder()).at("sync", next.folder())
     }

@@ -22,9 +22,9 @@ impl RecordLog {
         let path = &self.name.path;
         self.file.set_writable(false).at("write-protect", path)?;
         let file = self.put_in_place(fill).inspect_err(|_| {
-            // The old file goes on. If this fails too, the next writer does it.
+            // The old file goes on, or waits for the next writer to try again. If this fails too, that one gives it its bits.
             let _ = self.disk.remove_file(&self.name.replacement());
-            let _ = self.file.set_writable(true);
+            let _ = self.unprotect();
         })?;
         let _lock = FileLock(&*file);
         self.sync_folders()?;
@@ -75,7 +75,15 @@ impl RecordLog {
         self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
         let _lock = FileLock(&*self.file);
         match self.stat_of_name()? {
-            Some(stat) if !stat.writable => self.settle(),
+            Some(stat) if !stat.writable => {
+                if let Some(poisoned) = self.shared.poisoned() {
+                    return Err(self.failed_sync(&poisoned));
+                }
+                if self.has_failed_mark()? {
+                    return self.rewrite_after_failed_sync(stat.bytes).map(|()| true);
+                }
+                self.settle()
+            }
             _ => Ok(true),
         }
     }
@@ -100,12 +108,17 @@ impl RecordLog {
         })
     }
 
-    /// Leaves the mark of a failed sync, as far as a medium that fails can be made to keep it.
+    /// Leaves the mark of a failed sync, as far as a medium that fails can be made to keep it. Before that it takes the log's write
+    /// bits, so that nobody misses the mark; and after it once more, because somebody who saw no mark may have given them back.
     pub(super) fn leave_failed_mark(&self) {
         if self.has_its_name().is_ok_and(|has| !has) {
             return;
         }
-        if self.disk.open(&self.failed, OpenMode::AppendOrCreate).is_ok() {
+        let protect = || self.is_told_by_its_file().then(|| self.file.set_writable(false));
+        protect();
+        let marked = self.disk.open(&self.failed, OpenMode::AppendOrCreate);
+        protect();
+        if marked.is_ok() {
             let _ = self.disk.sync_folder(self.name.folder());
         }
     }

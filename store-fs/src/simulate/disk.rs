@@ -16,7 +16,7 @@ use crate::disk::{FileId, FileStat, LockKind};
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How many calls it takes to leave the mark of a failed sync.
-const MARK_CALLS: u64 = 3;
+const MARK_CALLS: u64 = 5;
 
 /// Processes that were started, on all simulated disks. 0 is this process itself.
 static PROCESSES: AtomicU64 = AtomicU64::new(1);
@@ -372,6 +372,7 @@ impl State {
         let bytes = file.map_or(0, |file| file.bytes().len() as u64);
         let writable = file.is_none_or(File::is_writable);
         let mode = if writable { 0o600 } else { 0o400 } | if kind == crate::disk::FileKind::Folder { 0o100 } else { 0 };
-        Ok(FileStat { id: FileId { device: 1, inode: node }, kind, bytes, writable, mode })
+        let links = self.image.links(node);
+        Ok(FileStat { id: FileId { device: 1, inode: node }, kind, bytes, writable, mode, links })
     }
 }

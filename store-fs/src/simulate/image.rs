@@ -167,6 +167,15 @@ impl Image {
         number
     }
 
+    /// How many names stand for a file.
+    pub(super) fn links(&self, node: u64) -> u64 {
+        let names = self.nodes.values().filter_map(|node| match &**node {
+            Node::Folder(folder) => Some(folder.names()),
+            Node::File(_) => None,
+        });
+        names.flatten().filter(|(_, named)| *named == node).count() as u64
+    }
+
     /// What a path stands for.
     pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
         let mut node = ROOT;

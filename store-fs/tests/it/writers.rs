@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -436,7 +437,10 @@ fn replace_under(folder: &Folder, writers: RangeInclusive<u64>, count: u64) -> u
         // replaced again before anybody could write to it is refused after so many tries: between two marks somebody writes.
         let bytes = fs::metadata(folder.log(1)).unwrap().len();
         if bytes > marked_at && !Path::new(&mark).exists() {
+            let protect = || fs::set_permissions(folder.log(1), fs::Permissions::from_mode(0o400)).unwrap();
+            protect();
             File::create(&mark).unwrap();
+            protect();
             (replaced, marked_at) = (replaced + 1, bytes);
         }
     }
