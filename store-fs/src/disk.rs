@@ -16,6 +16,9 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(target_os = "linux")]
+use rustix::fs as system;
+
 /// How a file is opened. No mode follows a symbolic link in the last place of a path, and none truncates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {

@@ -6,8 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
-
+use super::system::{AtFlags, FileType, StatxFlags, makedev, statx};
 use super::{FileId, FileKind, FileStat};
 
 /// Asks the system.
