@@ -20,6 +20,9 @@ struct Arguments {
     /// The first seed. With it the fixed scripts are left out.
     #[arg(long)]
     seed: Option<u64>,
+    /// Of the fixed scripts only the one with this name.
+    #[arg(long)]
+    script: Option<String>,
     /// How many crashes are tried at each call of a fixed script.
     #[arg(long, default_value_t = 20)]
     crashes_per_call: u64,
@@ -65,12 +68,15 @@ enum Task {
 fn tasks(arguments: &Arguments) -> Vec<Task> {
     let mut tasks = Vec::new();
     if arguments.seed.is_none() {
-        for script in Script::fixed() {
+        let is_meant = |script: &Script| arguments.script.as_ref().is_none_or(|name| *name == script.name);
+        for script in Script::fixed().into_iter().filter(is_meant) {
             let faults = [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync];
             tasks.push(Task::CrashEverywhere(script.clone()));
             tasks.extend(faults.map(|fault| Task::FailEverywhere(script.clone(), fault)));
         }
-        tasks.push(Task::CrashEverywhereWithHoles);
+        if arguments.script.is_none() {
+            tasks.push(Task::CrashEverywhereWithHoles);
+        }
     }
     let first = arguments.seed.unwrap_or_default();
     tasks.extend((first..first + arguments.seeds).map(Task::Random));
