@@ -70,6 +70,8 @@ impl Live {
         };
         let is_told = touched.segment.is_none() && entry.sessions.contains(&touched.session);
         if is_told || entry.touched.contains(&touched) {
+            // Whoever closes the list writes it out in full, as ever.
+            entry.touched.insert(touched);
             return Ok(());
         }
         let path = layout.live(entry.id);

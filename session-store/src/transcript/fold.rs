@@ -123,6 +123,7 @@ pub(super) fn rows_of(entry: &LogEntry) -> Vec<RowRef<'_>> {
 }
 
 /// The items that an entry shows, in order.
+#[cfg(feature = "index")]
 pub(crate) fn shown_items(entry: &LogEntry) -> Vec<Item> {
     rows_of(entry).into_iter().map(|row| row.said.to_item()).collect()
 }

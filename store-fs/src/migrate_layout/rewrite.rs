@@ -222,7 +222,9 @@ impl FsStore {
     pub(crate) fn put_away_flat(&self, session: SessionId, segment: SegmentId, beside: Beside) -> Result<bool> {
         let Some(flat) = self.layout.flat_name(session, segment) else { return Ok(true) };
         let Some(file) = open_locked(self, &flat)? else { return Ok(true) };
-        // Whoever made the new log may have died before that was on stable storage.
+        // Whoever made the new log may have died before its name, in a folder that was there, or the folder's was on stable storage.
+        let folder = self.layout.session(session);
+        found(self.disk.sync_folder(&folder)).at("sync", &folder)?;
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         if !self.is_kept(&*file, session, segment)? {
             if beside == Beside::IfKept {
