@@ -29,7 +29,7 @@ fn row(number: u64, title: &str) -> PickerRow {
         title: Some(title.to_owned()),
         agent: Some("codex".to_owned()),
         native_id: None,
-        cwd: Some("/work/web".to_owned()),
+        cwd: Some("/home/dev/web".to_owned()),
         branch: Some("main".to_owned()),
         model: None,
         kind: SessionKind::Main,

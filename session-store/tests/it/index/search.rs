@@ -40,7 +40,12 @@ fn places(hits: &SearchHits) -> Vec<(u64, u64)> {
 
 /// A conversation with one entry of each sort that can be searched.
 fn talk(store: &MemoryStore, number: u64) {
-    create(store, session(number), segment(number), New { agent: "codex", cwd: Some("/work/web"), ..New::default() });
+    create(
+        store,
+        session(number),
+        segment(number),
+        New { agent: "codex", cwd: Some("/home/dev/web"), ..New::default() },
+    );
     let at = NOON + number * 60_000;
     let call =
         Item::ToolCall { call_id: "c".into(), name: "shell".into(), arguments: json!({"cmd": ["ls\n-Kamel"], "n": 7}) };
@@ -110,7 +115,7 @@ fn filters_and_operators_hold_of_the_conversation() {
     assert_eq!(found("zebra -agent:codex"), [4]);
     assert_eq!(found("zebra is:archived"), [2]);
     assert_eq!(found("zebra cwd:WEB -is:archived"), [3]);
-    let among = ListQuery { cwd: Some("/work".into()), ..ListQuery::default() };
+    let among = ListQuery { cwd: Some("/home/dev".into()), ..ListQuery::default() };
     let hits = index.search(&store, &SearchQuery { among, ..query("zebra") }).unwrap();
     assert_eq!(places(&hits), [(3, 6), (3, 2)]);
     assert_eq!(hits.hits[0].title.as_deref(), Some("Animals"));
