@@ -6,7 +6,9 @@
 //! a list that moves in between is seen twice rather than not at all.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
@@ -68,8 +70,7 @@ impl Live {
             Some(entry) => entry,
             none => none.insert(LiveEntry::create(disk, layout)?),
         };
-        let is_told = touched.segment.is_none() && entry.sessions.contains(&touched.session);
-        if is_told || entry.touched.contains(&touched) {
+        if entry.is_told(&touched) {
             // Whoever closes the list writes it out in full, as ever.
             entry.touched.insert(touched);
             return Ok(());
@@ -96,6 +97,45 @@ impl Live {
         }
     }
 
+    /// Lists much that is about to be written to, and lets `sync` bring that to stable storage with whatever else belongs to
+    /// it; it is given the path of the list.
+    pub(crate) fn touch_all(
+        &self,
+        disk: &dyn Disk,
+        layout: &Layout,
+        touched: &[Touched],
+        sync: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut held = lock_mutex(&self.entry);
+        let entry = match &mut *held {
+            Some(entry) => entry,
+            none => none.insert(LiveEntry::create(disk, layout)?),
+        };
+        let path = layout.live(entry.id);
+        let mut lines = Vec::new();
+        let mut last = entry.last;
+        for touched in touched.iter().filter(|touched| !entry.is_told(touched)) {
+            last = last.next();
+            let text = serde_json::to_string(touched).map_err(StoreError::backend)?;
+            encode_line(&mut lines, &entry.context, &LineFields { seq: last, ..LineFields::default() }, &text);
+        }
+        append_all_or_nothing(&*entry.file, entry.bytes, &lines).at("append to", &path)?;
+        entry.bytes += lines.len() as u64;
+        entry.last = last;
+        match sync(&path) {
+            Ok(()) => {
+                entry.touched.extend(touched);
+                entry.sessions.extend(touched.iter().map(|touched| touched.session));
+                Ok(())
+            }
+            // What it lists may be lost, as when the sync of the list alone fails.
+            Err(error) => {
+                *held = None;
+                Err(error).at("sync", layout.root())
+            }
+        }
+    }
+
     /// Whether the handle has written anything.
     fn is_begun(&self) -> bool {
         lock_mutex(&self.entry).is_some()
@@ -111,6 +151,11 @@ impl Live {
 }
 
 impl LiveEntry {
+    fn is_told(&self, touched: &Touched) -> bool {
+        let by_segment = touched.segment.is_none() && self.sessions.contains(&touched.session);
+        by_segment || self.touched.contains(touched)
+    }
+
     fn create(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
         let folder = layout.live_root();
         ensure_folder(disk, &folder)?;

@@ -6,6 +6,7 @@
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `staging` holds new conversations until many are made at once; `made` answers for them when the index is fed.
 //! * `rehearsal` is the store of an import that writes nothing.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
@@ -20,6 +21,7 @@ mod find;
 mod fresh;
 mod inner;
 mod lines;
+mod made;
 mod memory;
 mod moved;
 mod passage;
@@ -29,6 +31,7 @@ mod rehearsal;
 mod report;
 mod run;
 mod source;
+mod staging;
 mod surrogates;
 #[cfg(test)]
 mod testing;

@@ -323,19 +323,16 @@ impl Index {
         self.ask(|db| bookmark::put_notes(db, session, native_id, number, notes))
     }
 
-    /// Keeps a bookmark, with the last pieces of its notes.
+    /// Keeps bookmarks, each with the last pieces of its notes: session, native id, state, pieces.
     ///
     /// # Errors
     /// `Busy`; `Index`.
-    pub(crate) fn put_bookmark(
+    pub(crate) fn put_bookmarks(
         &self,
-        session: SessionId,
-        native_id: &str,
-        state: &str,
-        pieces: &[(u64, Vec<u8>)],
+        bookmarks: impl Iterator<Item = (SessionId, String, String, Vec<(u64, Vec<u8>)>)>,
     ) -> Result<()> {
         let mut inner = self.lock();
-        Ok(bookmark::put(&mut inner.opened.db, session, native_id, state, pieces).map_err(Fault::from)?)
+        Ok(bookmark::put(&mut inner.opened.db, bookmarks).map_err(Fault::from)?)
     }
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until
