@@ -14,9 +14,9 @@ use std::thread;
 use store_core::{Backend, Position, SegmentId, Seq, SessionId, Store};
 
 use super::bookmark::Bookmark;
-use super::made::Made;
+use super::made::WithMade;
 use super::memory::Key;
-use super::staging::{Sessions, Staging};
+use super::staging::{Made, Staging};
 use super::writer::Outcome;
 use crate::error::Result;
 use crate::index::{Index, RecordHome};
@@ -42,14 +42,14 @@ pub(super) struct Kept {
 #[derive(Default)]
 struct Written {
     segments: Vec<SegmentLocation>,
-    made: Vec<Arc<Sessions>>,
+    made: Vec<Arc<Made>>,
     bookmarks: Vec<Kept>,
 }
 
 impl Written {
     fn bring_in(self, store: &dyn Store, index: &Index) -> Result<()> {
         if !self.segments.is_empty() {
-            index.refresh_segments(&Made::in_store(store, &self.made), &self.segments)?;
+            index.refresh_segments(&WithMade::in_store(store, &self.made), &self.segments)?;
         }
         // Without one the next run replays its file.
         let _ = index.put_bookmarks(self.bookmarks.into_iter().filter_map(|kept| {
@@ -170,9 +170,8 @@ impl<'a> Fresh<'a> {
         state.held_bookmarks = held;
         state.written.bookmarks.extend(ready.into_iter().map(|kept| kept.placed(&position)));
         for made in &made {
-            let segments = made.locations();
-            state.sessions.extend(segments.iter().map(|segment| segment.session_id));
-            state.written.segments.extend(segments);
+            state.sessions.extend(made.locations().map(|segment| segment.session_id));
+            state.written.segments.extend(made.locations());
         }
         state.written.made.extend(made);
     }

@@ -10,26 +10,27 @@ use store_core::{
     Record, Result, SegmentId, Seq, SessionId, Store, TraceEntry,
 };
 
-use super::staging::Sessions;
+use super::staging::Made;
 
 /// A store, and what was just made in it.
-pub(super) struct Made<'a> {
+pub(super) struct WithMade<'a> {
     below: &'a dyn Store,
-    made: &'a [Arc<Sessions>],
+    made: &'a [Arc<Made>],
 }
 
-impl<'a> Made<'a> {
+impl<'a> WithMade<'a> {
     /// What was made in a store.
-    pub(super) const fn in_store(below: &'a dyn Store, made: &'a [Arc<Sessions>]) -> Self {
+    pub(super) const fn in_store(below: &'a dyn Store, made: &'a [Arc<Made>]) -> Self {
         Self { below, made }
     }
 
-    fn find<T>(&self, find: impl FnMut(&Arc<Sessions>) -> Option<T>) -> Option<T> {
-        self.made.iter().find_map(find)
+    /// What was made of a session.
+    fn of(&self, session: SessionId) -> Option<&Made> {
+        self.made.iter().map(AsRef::as_ref).find(|made| made.has(session))
     }
 }
 
-impl Store for Made<'_> {
+impl Store for WithMade<'_> {
     fn create_segment(
         &self,
         session: SessionId,
@@ -51,25 +52,27 @@ impl Store for Made<'_> {
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        let found = self.find(|made| made.read(session, segment, after, limit));
+        let found = self.of(session).and_then(|made| {
+            made.sessions.read((session, segment), after, limit, made.positions(segment))
+        });
         found.map_or_else(|| self.below.read_range(session, segment, after, limit), Ok)
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
-        let found = self.find(|made| {
-            let entries = made.entries(session, segment)?.len();
-            made.read(session, segment, Seq(entries.saturating_sub(count) as u64), count)
+        let found = self.of(session).and_then(|made| {
+            let after = Seq(made.sessions.entries(session, segment)?.len().saturating_sub(count) as u64);
+            made.sessions.read((session, segment), after, count, made.positions(segment))
         });
         found.map_or_else(|| self.below.read_tail(session, segment, count), Ok)
     }
 
     fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
-        let found = self.find(|made| Some(made.entries(session, segment)?.len() as u64));
+        let found = self.of(session).and_then(|made| Some(made.sessions.entries(session, segment)?.len() as u64));
         found.map_or_else(|| self.below.read_entry_count(session, segment), Ok)
     }
 
     fn exists(&self, session: SessionId) -> Result<bool> {
-        Ok(self.made.iter().any(|made| made.has(session)) || self.below.exists(session)?)
+        Ok(self.of(session).is_some() || self.below.exists(session)?)
     }
 
     fn list_sessions(&self) -> Result<Vec<SessionId>> {
@@ -77,11 +80,12 @@ impl Store for Made<'_> {
     }
 
     fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
-        self.find(|made| made.segments(session)).map_or_else(|| self.below.list_segments(session), Ok)
+        let found = self.of(session).and_then(|made| made.sessions.segments(session));
+        found.map_or_else(|| self.below.list_segments(session), Ok)
     }
 
     fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
-        let found = self.find(|made| made.session_of(segment));
+        let found = self.made.iter().find_map(|made| made.sessions.session_of(segment).filter(|session| made.has(*session)));
         found.map_or_else(|| self.below.lookup_session_of(segment), |session| Ok(Some(session)))
     }
 
@@ -99,10 +103,10 @@ impl Store for Made<'_> {
 
     fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
         let found = match scope {
-            FactScope::Session(session) => self.find(|made| made.facts(session).map(<[Fact]>::to_vec)),
+            FactScope::Session(session) => self.of(session).and_then(|made| made.sessions.facts(session)),
             FactScope::Store => None,
         };
-        found.map_or_else(|| self.below.facts(scope), Ok)
+        found.map_or_else(|| self.below.facts(scope), |facts| Ok(facts.to_vec()))
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {

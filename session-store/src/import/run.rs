@@ -100,17 +100,18 @@ impl Importer<'_> {
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
-        let staging = Staging::before(self.store);
-        let files = Fresh::beside(self.store, &staging, self.index, |fresh| {
-            let run = Run { importer: *self, births: births(&jobs, &moves), moves, staging: &staging, fresh };
-            let mut files = Vec::with_capacity(jobs.len());
-            for (done, job) in jobs.iter().enumerate() {
-                progress(Progress { done, files: jobs.len(), path: &job.path });
-                files.push(run.file(job));
-            }
-            fresh.bring_in()?;
-            run.again(&jobs, &mut files)?;
-            Ok::<_, SessionError>(files)
+        let files = Staging::beside(self.store, |staging| {
+            Fresh::beside(self.store, staging, self.index, |fresh| {
+                let run = Run { importer: *self, births: births(&jobs, &moves), moves, staging, fresh };
+                let mut files = Vec::with_capacity(jobs.len());
+                for (done, job) in jobs.iter().enumerate() {
+                    progress(Progress { done, files: jobs.len(), path: &job.path });
+                    files.push(run.file(job));
+                }
+                fresh.bring_in()?;
+                run.again(&jobs, &mut files)?;
+                Ok::<_, SessionError>(files)
+            })
         })?;
         files.into_iter().flatten().for_each(|file| report.add(file));
         self.index.refresh(self.store)?;

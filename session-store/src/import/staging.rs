@@ -4,14 +4,16 @@
 //! exist yet are held, whole with their facts, so that a cursor never stands in the store before the entries that it tells of. Whatever
 //! else is written goes below at once. The price is the memory of what is held, which is bounded.
 //!
-//! What was made is kept a little longer, typed as it is, for the index to be fed with: [`Made`](super::made::Made) answers for it in the place of the store.
+//! What was made is kept a little longer, typed as it is, for the index to be fed with: [`WithMade`](super::made::WithMade) answers for it in the place of the store.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use store_core::call::{NewBody, NewEntry};
 use store_core::{
-    AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Expected, Fact, FactScope, LogEntry,
+    AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Expected, Fact, FactScope, LogEntry,
     NewSegment, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
 };
 
@@ -22,86 +24,161 @@ const BYTES_MAX: usize = 16 << 20;
 /// How many sessions are held.
 const SESSIONS_MAX: usize = 256;
 
-/// Sessions in memory.
+/// Sessions in memory, as they are handed to the store.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    sessions: BTreeMap<SessionId, NewSession>,
+    list: Vec<NewSession>,
+    places: HashMap<SessionId, usize>,
     session_of: HashMap<SegmentId, SessionId>,
-    /// Where the entries stand in the store; nothing as long as they stand nowhere.
-    positions: HashMap<SegmentId, Vec<Position>>,
     bytes: usize,
 }
 
 impl Sessions {
-    pub(super) fn has(&self, session: SessionId) -> bool {
-        self.sessions.contains_key(&session)
+    fn get(&self, session: SessionId) -> Option<&NewSession> {
+        self.list.get(*self.places.get(&session)?)
+    }
+
+    fn get_mut(&mut self, session: SessionId) -> Option<&mut NewSession> {
+        self.list.get_mut(*self.places.get(&session)?)
+    }
+
+    fn has(&self, session: SessionId) -> bool {
+        self.places.contains_key(&session)
     }
 
     pub(super) fn entries(&self, session: SessionId, segment: SegmentId) -> Option<&[NewEntry]> {
-        let segments = &self.sessions.get(&session)?.segments;
+        let segments = &self.get(session)?.segments;
         segments.iter().find(|held| held.segment == segment).map(|held| held.entries.as_slice())
     }
 
     pub(super) fn facts(&self, session: SessionId) -> Option<&[Fact]> {
-        self.sessions.get(&session).map(|held| held.facts.as_slice())
+        self.get(session).map(|held| held.facts.as_slice())
     }
 
+    /// The segments of a session, newest first.
     pub(super) fn segments(&self, session: SessionId) -> Option<Vec<SegmentId>> {
-        let mut segments: Vec<SegmentId> =
-            self.sessions.get(&session)?.segments.iter().map(|held| held.segment).collect();
+        let mut segments: Vec<SegmentId> = self.get(session)?.segments.iter().map(|held| held.segment).collect();
         segments.sort_unstable_by(|a, b| b.cmp(a));
         Some(segments)
     }
 
-    /// Where an entry stands.
-    pub(super) fn position(&self, segment: SegmentId, seq: Seq) -> Option<Position> {
-        let at = usize::try_from(seq.0.checked_sub(1)?).ok()?;
-        self.positions.get(&segment)?.get(at).copied()
+    /// The session of a segment.
+    pub(super) fn session_of(&self, segment: SegmentId) -> Option<SessionId> {
+        self.session_of.get(&segment).copied()
     }
 
-    /// As `read_range` of a store.
-    pub(super) fn read(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Option<Vec<Record>> {
+    /// As `read_range` of a store, with the places that `positions` has.
+    pub(super) fn read(
+        &self,
+        (session, segment): (SessionId, SegmentId),
+        after: Seq,
+        limit: usize,
+        positions: Option<&[Position]>,
+    ) -> Option<Vec<Record>> {
         let entries = self.entries(session, segment)?;
         let from = usize::try_from(after.0).unwrap_or(usize::MAX).min(entries.len());
-        let numbered = entries.iter().zip(1..).skip(from).take(limit);
-        let records = numbered.map(|(new, seq)| {
+        let records = entries.iter().enumerate().skip(from).take(limit).map(|(at, new)| {
             let NewBody::Serialized(body) = &new.body else { return None };
-            let position = self.position(segment, Seq(seq)).unwrap_or(Position { seq: Seq(seq), crc32c: 0 });
+            let position = positions.and_then(|positions| positions.get(at).copied()).unwrap_or_else(|| unplaced(at));
             let (text, entry) = (body.text().to_owned(), body.entry().clone());
             Some(Record { position, key: new.key.clone(), text, entry })
         });
         records.collect()
     }
 
-    /// The session of a segment.
-    pub(super) fn session_of(&self, segment: SegmentId) -> Option<SessionId> {
-        self.session_of.get(&segment).copied().filter(|session| self.has(*session))
+    fn add(&mut self, session: SessionId, segment: SegmentId, entries: &[NewEntry]) -> Vec<Position> {
+        let place = *self.places.entry(session).or_insert_with(|| {
+            self.list.push(NewSession { session, segments: Vec::new(), facts: Vec::new() });
+            self.list.len() - 1
+        });
+        let segments = &mut self.list[place].segments;
+        let at = segments.iter().position(|held| held.segment == segment).unwrap_or_else(|| {
+            segments.push(NewSegment { segment, entries: Vec::new() });
+            segments.len() - 1
+        });
+        let held = &mut segments[at].entries;
+        let before = held.len();
+        held.extend_from_slice(entries);
+        self.session_of.insert(segment, session);
+        self.bytes += entries.iter().map(bytes_of).sum::<usize>();
+        (before..before + entries.len()).map(unplaced).collect()
     }
 
-    /// How much text it is.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The segments, in the order of their sessions.
-    pub(super) fn locations(&self) -> Vec<SegmentLocation> {
-        let sessions = self.sessions.values();
-        let of = |new: &NewSession| {
-            let session_id = new.session;
-            let segments: Vec<SegmentId> = new.segments.iter().map(|held| held.segment).collect();
-            segments.into_iter().map(move |segment_id| SegmentLocation { session_id, segment_id })
-        };
-        sessions.flat_map(of).collect()
+    fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX || self.list.len() >= SESSIONS_MAX
     }
 }
 
-#[derive(Debug, Default)]
+/// The position of an entry that stands nowhere yet.
+const fn unplaced(at: usize) -> Position {
+    Position { seq: Seq(at as u64 + 1), crc32c: 0 }
+}
+
+fn bytes_of(new: &NewEntry) -> usize {
+    match &new.body {
+        NewBody::Serialized(body) => body.text().len(),
+        NewBody::Text(text) => text.len(),
+        NewBody::Typed(_) => 0,
+    }
+}
+
+/// Sessions that were made, and where their entries stand.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) sessions: Arc<Sessions>,
+    positions: HashMap<SegmentId, Vec<Position>>,
+}
+
+impl Made {
+    /// Whether a session was made.
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        let first = self.sessions.get(session).and_then(|made| made.segments.first());
+        first.is_some_and(|first| self.positions.contains_key(&first.segment))
+    }
+
+    /// Where the entries of a segment stand.
+    pub(super) fn positions(&self, segment: SegmentId) -> Option<&[Position]> {
+        self.positions.get(&segment).map(Vec::as_slice)
+    }
+
+    /// Where an entry stands.
+    pub(super) fn position(&self, segment: SegmentId, seq: Seq) -> Option<Position> {
+        let at = usize::try_from(seq.0.checked_sub(1)?).ok()?;
+        self.positions(segment)?.get(at).copied()
+    }
+
+    /// How much text it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.sessions.bytes
+    }
+
+    /// The segments that were made.
+    pub(super) fn locations(&self) -> impl Iterator<Item = SegmentLocation> {
+        let all = self.sessions.list.iter().filter(|made| self.has(made.session));
+        all.flat_map(|made| {
+            made.segments
+                .iter()
+                .map(|segment| SegmentLocation { session_id: made.session, segment_id: segment.segment })
+        })
+    }
+}
+
+/// The thread that makes sessions: what goes there, and what came of it.
+struct Maker {
+    give: Sender<Arc<Sessions>>,
+    told: Receiver<Result<Vec<Created>>>,
+}
+
+#[derive(Default)]
 struct Held {
     sessions: Sessions,
     /// What keeps the blobs that the held entries refer to.
     guards: Vec<Arc<BlobGuard>>,
+    /// What is being made, and what keeps its blobs.
+    making: Option<(Arc<Sessions>, Vec<Arc<BlobGuard>>)>,
+    maker: Option<Maker>,
     /// What was made and nobody has asked for yet.
-    made: Vec<Arc<Sessions>>,
+    made: Vec<Arc<Made>>,
     /// What could not be made.
     failed: BTreeSet<SessionId>,
     /// Nothing is held any more.
@@ -115,18 +192,36 @@ pub(super) struct Staging<'a> {
 }
 
 impl<'a> Staging<'a> {
-    /// In front of a store.
+    /// In front of a store, for who makes what is held himself.
     pub(super) fn before(below: &'a dyn Store) -> Self {
         Self { below, held: Mutex::default() }
+    }
+
+    /// Does `work` with a staging area whose sessions another thread makes while the next ones are read.
+    pub(super) fn beside<T>(below: &dyn Store, work: impl FnOnce(&Staging<'_>) -> T) -> T {
+        thread::scope(|scope| {
+            let (give, take) = channel::<Arc<Sessions>>();
+            let (tell, told) = channel();
+            scope.spawn(move || {
+                while let Ok(sessions) = take.recv() {
+                    if tell.send(below.create_sessions(&sessions.list)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let staging = Staging::before(below);
+            staging.held().maker = Some(Maker { give, told });
+            work(&staging)
+        })
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a session is held.
+    /// Whether a session is held, or being made.
     pub(super) fn holds(&self, session: SessionId) -> bool {
-        self.held().sessions.has(session)
+        self.held().find(|sessions| sessions.has(session).then_some(())).is_some()
     }
 
     /// Makes what is held. What cannot be made is told by [`take_failed`](Self::take_failed) and not held any more.
@@ -135,7 +230,7 @@ impl<'a> Staging<'a> {
     }
 
     /// What was made since the last time.
-    pub(super) fn take_made(&self) -> Vec<Arc<Sessions>> {
+    pub(super) fn take_made(&self) -> Vec<Arc<Made>> {
         std::mem::take(&mut self.held().made)
     }
 
@@ -151,70 +246,66 @@ impl<'a> Staging<'a> {
         held.is_direct = true;
     }
 
-    /// Whether a new session may be held that does not exist.
+    /// Whether a session may be held that is not yet.
     fn may_hold(&self, held: &Held, session: SessionId) -> Result<bool> {
         Ok(!held.is_direct && !held.failed.contains(&session) && !self.below.exists(session)?)
     }
 }
 
 impl Held {
+    /// What is held of something, be it on its way or not.
+    fn find<T>(&self, find: impl Fn(&Sessions) -> Option<T>) -> Option<T> {
+        find(&self.sessions).or_else(|| self.making.as_ref().and_then(|(making, _)| find(making)))
+    }
+
+    fn is_making(&self, session: SessionId) -> bool {
+        self.making.as_ref().is_some_and(|(making, _)| making.has(session))
+    }
+
+    /// Makes what is held and waits for it.
     fn commit(&mut self, below: &dyn Store) {
-        let mut sessions = std::mem::take(&mut self.sessions);
-        if sessions.sessions.is_empty() {
-            self.guards.clear();
+        self.send(below);
+        self.wait();
+    }
+
+    /// Hands what is held to who makes it, when what was handed over before is made.
+    fn send(&mut self, below: &dyn Store) {
+        self.wait();
+        let guards = std::mem::take(&mut self.guards);
+        let sessions = Arc::new(std::mem::take(&mut self.sessions));
+        if sessions.list.is_empty() {
             return;
         }
-        let new: Vec<NewSession> = std::mem::take(&mut sessions.sessions).into_values().collect();
-        let answers = below.create_sessions(&new);
-        self.guards.clear();
+        self.making = Some((Arc::clone(&sessions), guards));
+        match &self.maker {
+            Some(maker) if maker.give.send(Arc::clone(&sessions)).is_ok() => {}
+            _ => self.take_answers(below.create_sessions(&sessions.list)),
+        }
+    }
+
+    fn wait(&mut self) {
+        if let (Some(_), Some(maker)) = (&self.making, &self.maker) {
+            let gone = || Err(StoreError::backend("whoever makes sessions is gone"));
+            let answers = maker.told.recv().unwrap_or_else(|_| gone());
+            self.take_answers(answers);
+        }
+    }
+
+    fn take_answers(&mut self, answers: Result<Vec<Created>>) {
+        let Some((sessions, _guards)) = self.making.take() else { return };
         let Ok(answers) = answers else {
             // Whoever wrote them writes each again, and meets what this met.
-            self.failed.extend(new.iter().map(|new| new.session));
+            self.failed.extend(sessions.list.iter().map(|new| new.session));
             return;
         };
-        for (new, answer) in new.into_iter().zip(answers) {
+        let mut positions = HashMap::new();
+        for (new, answer) in sessions.list.iter().zip(answers) {
             match answer {
-                Ok(positions) => {
-                    let ids = new.segments.iter().map(|held| held.segment);
-                    sessions.positions.extend(ids.zip(positions));
-                    sessions.sessions.insert(new.session, new);
-                }
-                Err(_) => {
-                    self.failed.insert(new.session);
-                }
+                Ok(stand) => positions.extend(new.segments.iter().map(|held| held.segment).zip(stand)),
+                Err(_) => _ = self.failed.insert(new.session),
             }
         }
-        self.made.push(Arc::new(sessions));
-    }
-
-    fn add(&mut self, session: SessionId, segment: SegmentId, entries: &[NewEntry]) -> Vec<Position> {
-        let held = self.sessions.sessions.entry(session).or_insert_with(|| NewSession {
-            session,
-            segments: Vec::new(),
-            facts: Vec::new(),
-        });
-        let at = match held.segments.iter().position(|held| held.segment == segment) {
-            Some(at) => at,
-            None => {
-                held.segments.push(NewSegment { segment, entries: Vec::new() });
-                self.sessions.session_of.insert(segment, session);
-                held.segments.len() - 1
-            }
-        };
-        let before = held.segments[at].entries.len() as u64;
-        held.segments[at].entries.extend_from_slice(entries);
-        let bytes = |new: &NewEntry| match &new.body {
-            NewBody::Serialized(body) => body.text().len(),
-            NewBody::Text(text) => text.len(),
-            NewBody::Typed(_) => 0,
-        };
-        self.sessions.bytes += entries.iter().map(bytes).sum::<usize>();
-        let count = entries.len() as u64;
-        (before + 1..=before + count).map(|seq| Position { seq: Seq(seq), crc32c: 0 }).collect()
-    }
-
-    fn is_full(&self) -> bool {
-        self.sessions.bytes >= BYTES_MAX || self.sessions.sessions.len() > SESSIONS_MAX
+        self.made.push(Arc::new(Made { sessions, positions }));
     }
 }
 
@@ -243,13 +334,17 @@ impl Store for Staging<'_> {
             return Err(StoreError::AlreadyExists { session, segment });
         }
         let mut held = self.held();
-        let continues_held = origin_of(entries).is_some_and(|origin| origin != session && held.sessions.has(origin));
-        if continues_held || held.is_full() {
+        let origin = origin_of(entries).filter(|origin| *origin != session);
+        if origin.is_some_and(|origin| held.find(|sessions| sessions.has(origin).then_some(())).is_some()) {
             // What others continue is there before they are.
             held.commit(self.below);
+        } else if held.is_making(session) {
+            held.wait();
+        } else if held.sessions.is_full() {
+            held.send(self.below);
         }
         if are_serialized(entries) && (held.sessions.has(session) || self.may_hold(&held, session)?) {
-            return Ok(held.add(session, segment, entries));
+            return Ok(held.sessions.add(session, segment, entries));
         }
         if held.sessions.has(session) {
             held.commit(self.below);
@@ -267,40 +362,38 @@ impl Store for Staging<'_> {
     ) -> Result<Vec<Position>> {
         let mut held = self.held();
         if let Some(standing) = held.sessions.entries(session, segment) {
-            let end = Position { seq: Seq(standing.len() as u64), crc32c: 0 };
+            let count = standing.len() as u64;
             let is_expected = match options.expected {
-                Some(Expected::Count(count)) => count == end.seq.0,
+                Some(Expected::Count(expected)) => expected == count,
                 Some(Expected::At(_)) => false,
                 None => true,
             };
-            if is_expected && are_serialized(entries) && !held.is_full() {
-                return Ok(held.add(session, segment, entries));
+            if is_expected && are_serialized(entries) && !held.sessions.is_full() {
+                return Ok(held.sessions.add(session, segment, entries));
             }
             held.commit(self.below);
+        } else if held.is_making(session) {
+            held.wait();
         }
         drop(held);
         self.below.append_with(session, segment, entries, options)
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        let found = self.held().sessions.read(session, segment, after, limit);
+        let found = self.held().find(|sessions| sessions.read((session, segment), after, limit, None));
         found.map_or_else(|| self.below.read_range(session, segment, after, limit), Ok)
     }
 
     fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
-        let held = self.held();
-        if let Some(entries) = held.sessions.entries(session, segment) {
-            let after = Seq(entries.len().saturating_sub(count) as u64);
-            if let Some(found) = held.sessions.read(session, segment, after, count) {
-                return Ok(found);
-            }
-        }
-        drop(held);
-        self.below.read_tail(session, segment, count)
+        let found = self.held().find(|sessions| {
+            let entries = sessions.entries(session, segment)?.len();
+            sessions.read((session, segment), Seq(entries.saturating_sub(count) as u64), count, None)
+        });
+        found.map_or_else(|| self.below.read_tail(session, segment, count), Ok)
     }
 
     fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
-        let count = self.held().sessions.entries(session, segment).map(|entries| entries.len() as u64);
+        let count = self.held().find(|sessions| Some(sessions.entries(session, segment)?.len() as u64));
         count.map_or_else(|| self.below.read_entry_count(session, segment), Ok)
     }
 
@@ -309,18 +402,17 @@ impl Store for Staging<'_> {
     }
 
     fn list_sessions(&self) -> Result<Vec<SessionId>> {
-        let mut all: BTreeSet<SessionId> = self.below.list_sessions()?.into_iter().collect();
-        all.extend(self.held().sessions.sessions.keys());
-        Ok(all.into_iter().rev().collect())
+        self.commit();
+        self.below.list_sessions()
     }
 
     fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
-        let found = self.held().sessions.segments(session);
+        let found = self.held().find(|sessions| sessions.segments(session));
         found.map_or_else(|| self.below.list_segments(session), Ok)
     }
 
     fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
-        let found = self.held().sessions.session_of(segment);
+        let found = self.held().find(|sessions| sessions.session_of(segment));
         found.map_or_else(|| self.below.lookup_session_of(segment), |session| Ok(Some(session)))
     }
 
@@ -335,22 +427,27 @@ impl Store for Staging<'_> {
     }
 
     fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
-        if let FactScope::Session(session) = scope
-            && let Some(held) = self.held().sessions.sessions.get_mut(&session)
-        {
-            held.facts.push(fact.clone());
-            return Ok(());
+        if let FactScope::Session(session) = scope {
+            let mut held = self.held();
+            if let Some(held) = held.sessions.get_mut(session) {
+                held.facts.push(fact.clone());
+                return Ok(());
+            }
+            if held.is_making(session) {
+                held.wait();
+            }
         }
         self.below.put_fact(scope, fact)
     }
 
     fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
-        if let FactScope::Session(session) = scope
-            && let Some(facts) = self.held().sessions.facts(session)
-        {
-            return Ok(facts.to_vec());
-        }
-        self.below.facts(scope)
+        let found = match scope {
+            FactScope::Session(session) => {
+                self.held().find(|sessions| sessions.facts(session).map(<[Fact]>::to_vec))
+            }
+            FactScope::Store => None,
+        };
+        found.map_or_else(|| self.below.facts(scope), Ok)
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
