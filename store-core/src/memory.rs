@@ -18,7 +18,7 @@ use crate::error::{Damage, Missing, Result, StoreError};
 use crate::follow::Signal;
 use crate::id::{Position, SegmentId, Seq, SessionId};
 use crate::integrity::{CheckpointLine, Event, Integrity};
-use crate::new_session::{Created, NewSegment, NewSession};
+use crate::new_session::{Created, NewSession};
 use crate::origin::{self, SegmentFacts};
 use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
 use crate::trace::TraceEntry;
@@ -161,13 +161,11 @@ impl State {
     }
 
     fn create_session(&mut self, new: &NewSession) -> Created {
+        let prepared = new.prepare()?;
         new.check(self.sessions.contains_key(&new.session))?;
-        let made = new.segments.iter().map(|NewSegment { segment, entries }| {
-            self.create(new.session, *segment, &call::prepare_create(new.session, entries)?)
-        });
-        let made: Created = made.collect();
-        let facts = new.facts.iter().try_for_each(|fact| call::prepare_fact(fact).map(drop));
-        let made = made.and_then(|made| facts.map(|()| made));
+        let segments = prepared.iter().zip(&new.segments);
+        let made: Created =
+            segments.map(|(prepared, made)| self.create(new.session, made.segment, prepared)).collect();
         if made.is_err() {
             let gone = self.sessions.remove(&new.session).unwrap_or_default();
             for segment in gone.segments.keys() {

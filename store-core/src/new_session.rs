@@ -4,7 +4,7 @@
 //! together; one that has nothing better does one after the other ([`one_by_one`]), which gives the same but for a crash in
 //! between.
 
-use crate::call::NewEntry;
+use crate::call::{self, NewEntry, Prepared};
 use crate::error::{Result, StoreError};
 use crate::id::{Position, SegmentId, SessionId};
 use crate::store::{CreateOptions, Durability, Fact, FactScope, Store};
@@ -49,12 +49,31 @@ impl NewSession {
     }
 }
 
+impl NewSession {
+    /// Validates everything that is asked for, and serialises the entries: of each segment in turn, and then the facts.
+    ///
+    /// # Errors
+    /// `InvalidEntry`, `TooLarge`, `KeyReused`: what is wrong with the call itself comes before what is wrong with it in a store.
+    pub fn prepare(&self) -> Result<Vec<Vec<Prepared>>> {
+        self.check(false)?;
+        let segments = self.segments.iter().map(|NewSegment { entries, .. }| {
+            let prepared = call::prepare_create(self.session, entries)?;
+            call::resolve_keys(&prepared, |_| Ok(None))?;
+            Ok(prepared)
+        });
+        let prepared = segments.collect::<Result<_>>()?;
+        self.facts.iter().try_for_each(|fact| call::prepare_fact(fact).map(drop))?;
+        Ok(prepared)
+    }
+}
+
 /// Makes sessions one after the other, segment by segment and fact by fact. What was made of one that is refused is deleted.
 pub fn one_by_one<S: Store + ?Sized>(store: &S, sessions: &[NewSession]) -> Vec<Created> {
     sessions.iter().map(|new| make(store, new)).collect()
 }
 
 fn make<S: Store + ?Sized>(store: &S, new: &NewSession) -> Created {
+    new.prepare()?;
     new.check(store.exists(new.session)?)?;
     let options = CreateOptions { durability: Some(Durability::Synced) };
     let mut made = Vec::with_capacity(new.segments.len());

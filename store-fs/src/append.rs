@@ -24,7 +24,7 @@ impl FsStore {
         self.check_writable()?;
         let prepared = call::prepare_append(entries)?;
         let durability = self.durability_of(options.durability, &prepared);
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let appended = self.on_segment(session, segment, |log| {
             let done = log.with_lock(|log| self.append_locked((session, segment), &prepared, options, log))?;
             let Some((positions, seq)) = done.flatten() else { return Ok(None) };

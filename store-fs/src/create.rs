@@ -73,7 +73,7 @@ impl FsStore {
     ) -> Result<Vec<Position>> {
         let slots = call::resolve_keys(prepared, |_| Ok(None))?;
         let writes = call::entries_to_write(prepared, &slots);
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let start = prepared.first().and_then(|first| first.start.as_deref());
         if let Some(origin) = start.and_then(|start| start.origin()) {
             // What others continue is in a layout that can be synced, maintained and counted on.

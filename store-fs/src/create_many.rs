@@ -58,7 +58,7 @@ struct Round {
 impl FsStore {
     pub(crate) fn create_all(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
         let ready: Vec<Result<(Vec<Ready>, Vec<String>)>> = sessions.iter().map(prepare).collect();
-        self.before_first_write();
+        let _writing = self.before_first_write();
         for (segments, _) in ready.iter().flatten() {
             for origin in segments.iter().filter_map(|segment| segment.origin) {
                 self.modernise_origin(&origin)?;

@@ -16,7 +16,7 @@ use crate::store::FsStore;
 
 impl FsStore {
     pub(crate) fn delete_whole_session(&self, session: SessionId) -> Result<()> {
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let _create = self.lock_create()?;
         self.clear_leftovers_once();
         if !self.exists(session)? {

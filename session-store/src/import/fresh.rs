@@ -28,7 +28,7 @@ const RECORDS_MAX: usize = 100_000;
 const SEGMENTS_TOGETHER: usize = 16;
 
 /// How much text that was just made waits for the index at most.
-const MADE_BYTES_MAX: usize = 48 << 20;
+const MADE_BYTES_MAX: usize = 16 << 20;
 
 /// A bookmark on its way into the index.
 pub(super) struct Kept {
@@ -121,6 +121,7 @@ impl<'a> Fresh<'a> {
 
     /// Takes note of what came of a file.
     pub(super) fn wrote(&self, outcome: &Outcome) -> Result<()> {
+        self.index.unpin();
         if outcome.entries == 0 && !outcome.said {
             return Ok(());
         }
@@ -189,6 +190,7 @@ impl<'a> Fresh<'a> {
 
     /// Brings in what the run has written, and nothing else: what others write meanwhile can wait for the end.
     pub(super) fn bring_in(&self) -> Result<()> {
+        self.index.unpin();
         self.staging.commit();
         self.take_made();
         let mut state = self.state.borrow_mut();
@@ -223,7 +225,7 @@ impl<'a> Fresh<'a> {
         if is_fresh {
             self.bring_in()?;
         }
-        self.index.record_homes(agent, record)
+        self.index.record_homes_pinned(agent, record)
     }
 }
 

@@ -20,7 +20,7 @@ use store_core::{
 use crate::segment::SegmentLocation;
 
 /// How much text is held.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 8 << 20;
 /// How many sessions are held.
 const SESSIONS_MAX: usize = 256;
 

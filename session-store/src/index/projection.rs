@@ -38,6 +38,8 @@ struct Inner {
     compared: bool,
     /// The tables were found damaged and are empty now, until the next refresh.
     lost: bool,
+    /// A read transaction is open: questions are answered from one state of the tables.
+    pinned: bool,
 }
 
 impl Index {
@@ -54,7 +56,7 @@ impl Index {
         let identity = identity(&info);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
     }
 
     /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
@@ -63,7 +65,7 @@ impl Index {
         let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
         let opened = schema::open_second(path, &inner.identity).ok()?;
         Some(Self {
-            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false }),
+            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false, pinned: false }),
         })
     }
 
@@ -71,7 +73,7 @@ impl Index {
     pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
         let identity = identity(&backend.info());
         let opened = schema::nameless(&identity).map_err(Fault::from)?;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
     }
 
     /// A copy of it that is thrown away, to be fed with what will not be kept.
@@ -82,7 +84,7 @@ impl Index {
         let inner = self.lock();
         let opened = schema::copy(&inner.opened.db).map_err(Fault::from)?;
         let Inner { compared, lost, .. } = *inner;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost, pinned: false }) })
     }
 
     /// Whether it is kept in a file and need not be made anew by the next process.
@@ -200,6 +202,21 @@ impl Index {
     /// `Index`.
     pub fn record_homes(&self, agent: &str, record_id: &str) -> Result<Vec<RecordHome>> {
         self.ask(|db| lookup::record_homes(db, agent, record_id))
+    }
+
+    /// As [`record_homes`](Self::record_homes), from the state of the tables in which this was asked first, until [`unpin`](Self::unpin): for who
+    /// asks for one record after the other, because most of what such a question costs is that it begins and ends.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn record_homes_pinned(&self, agent: &str, record_id: &str) -> Result<Vec<RecordHome>> {
+        self.lock().pin().map_err(Fault::from)?;
+        self.ask(|db| lookup::record_homes(db, agent, record_id))
+    }
+
+    /// Answers from what stands there now.
+    pub(crate) fn unpin(&self) {
+        self.lock().unpin();
     }
 
     /// The segments of one session that hold entries of a record.
@@ -320,6 +337,7 @@ impl Index {
         number: u64,
         notes: &[u8],
     ) -> Result<()> {
+        self.unpin();
         self.ask(|db| bookmark::put_notes(db, session, native_id, number, notes))
     }
 
@@ -332,6 +350,7 @@ impl Index {
         bookmarks: impl Iterator<Item = (SessionId, String, String, Vec<(u64, Vec<u8>)>)>,
     ) -> Result<()> {
         let mut inner = self.lock();
+        inner.unpin();
         Ok(bookmark::put(&mut inner.opened.db, bookmarks).map_err(Fault::from)?)
     }
 
@@ -354,6 +373,7 @@ impl Index {
     /// Empties the tables, until the next refresh.
     pub(super) fn forget(&self) -> rusqlite::Result<()> {
         let mut inner = self.lock();
+        inner.unpin();
         let identity = inner.identity.clone();
         schema::empty(&mut inner.opened.db, &identity)?;
         inner.compared = false;
@@ -376,12 +396,28 @@ fn identity(info: &BackendInfo) -> String {
 impl Inner {
     /// Does something; once more with an index that was made anew if its database fails.
     fn healing<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Fault>) -> Result<T> {
+        self.unpin();
         match work(self) {
             Err(Fault::Db(error)) if !schema::is_busy(&error) => {
                 self.heal(&error)?;
                 Ok(work(self)?)
             }
             done => Ok(done?),
+        }
+    }
+
+    fn pin(&mut self) -> rusqlite::Result<()> {
+        if !self.pinned {
+            self.opened.db.execute_batch("BEGIN")?;
+            self.pinned = true;
+        }
+        Ok(())
+    }
+
+    fn unpin(&mut self) {
+        if std::mem::take(&mut self.pinned) {
+            // Nothing was written: a transaction that cannot be ended so is over already.
+            let _ = self.opened.db.execute_batch("COMMIT");
         }
     }
 
@@ -397,6 +433,7 @@ impl Inner {
     fn heal(&mut self, error: &rusqlite::Error) -> Result<(), Fault> {
         self.compared = false;
         self.lost = true;
+        self.pinned = false;
         let path = self.opened.path.take();
         let path = path.filter(|_| !schema::is_unwritable(error));
         // The connection is closed before its file goes: its last act would be to remove files by name.
