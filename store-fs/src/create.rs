@@ -298,7 +298,6 @@ impl FsStore {
 
     /// Clears away what stopped creations and deletions left. The caller holds `CREATE`, so that nobody is at it now.
     fn clear_leftovers(&self) -> Result<()> {
-        self.clear_new_blobs()?;
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
         let mut leftovers = names.iter().filter(|listed| Layout::is_new(listed)).peekable();

@@ -210,7 +210,10 @@ impl FsStore {
             let found = header.format.max(header.min_writer);
             return Err(StoreError::UnsupportedVersion { found, known: FORMAT_VERSION });
         }
-        Ok(Self::assemble(disk, layout, Access::Write, header.format, Some(lock), options))
+        let store = Self::assemble(disk, layout, Access::Write, header.format, Some(lock), options);
+        // What cannot be cleared away now says nothing where it is.
+        let _ = store.clear_new_blobs();
+        Ok(store)
     }
 }
 

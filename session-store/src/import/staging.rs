@@ -471,3 +471,97 @@ impl Store for Staging<'_> {
         self.below.delete_session(session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use store_core::{MemoryStore, SegmentOrigin, SegmentStart, Serialized};
+
+    use super::*;
+
+    fn ids(n: u64) -> (SessionId, SegmentId) {
+        (SessionId::derive(n, b"session"), SegmentId::derive(n, b"segment"))
+    }
+
+    fn start(n: u64, origin: Option<u64>) -> NewEntry {
+        let forked_from = origin.map(|of| SegmentOrigin {
+            session_id: ids(of).0,
+            segment_id: ids(of).1,
+            seq: Seq(1),
+            at_turn_index: 0,
+        });
+        let start = SegmentStart { forked_from, ..SegmentStart::new(ids(n).0, n) };
+        NewEntry::serialized(Serialized::new(LogEntry::SegmentStart(Box::new(start))).unwrap())
+    }
+
+    fn create(store: &dyn Store, n: u64, origin: Option<u64>) -> Result<Vec<Position>> {
+        store.create_segment(ids(n).0, ids(n).1, &[start(n, origin)], &CreateOptions::default())
+    }
+
+    fn title(n: u64) -> Fact {
+        Fact { ts: n, domain: "title".to_owned(), value: n.into() }
+    }
+
+    #[test]
+    fn what_is_held_is_read_as_if_it_were_there_and_is_there_after_a_commit() {
+        let below = MemoryStore::new();
+        Staging::beside(&below, |staging| {
+            create(staging, 1, None).unwrap();
+            staging.put_fact(FactScope::Session(ids(1).0), &title(1)).unwrap();
+            let (session, segment) = ids(1);
+            for is_made in [false, true] {
+                assert_eq!(below.exists(session).unwrap(), is_made);
+                assert_eq!(staging.holds(session), !is_made);
+                assert!(staging.exists(session).unwrap());
+                assert_eq!(staging.list_segments(session).unwrap(), [segment]);
+                assert_eq!(staging.lookup_session_of(segment).unwrap(), Some(session));
+                assert_eq!(staging.read_entry_count(session, segment).unwrap(), 1);
+                assert_eq!(staging.read_tail(session, segment, 5).unwrap().len(), 1);
+                assert_eq!(staging.facts(FactScope::Session(session)).unwrap(), [title(1)]);
+                staging.commit();
+            }
+            let made = staging.take_made();
+            let last = below.read_tail(session, segment, 1).unwrap().remove(0);
+            assert_eq!(made[0].position(segment, Seq(1)), Some(last.position));
+        });
+    }
+
+    #[test]
+    fn what_others_continue_is_made_before_they_are_held() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        create(&staging, 2, Some(1)).unwrap();
+        assert!(below.exists(ids(1).0).unwrap());
+        assert!(staging.holds(ids(2).0));
+        staging.commit();
+        assert!(below.exists(ids(2).0).unwrap());
+        assert_eq!(staging.take_failed(), BTreeSet::new());
+    }
+
+    /// Another process imports the same file meanwhile.
+    #[test]
+    fn a_session_that_somebody_else_made_is_told_and_not_held_again() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        create(&staging, 2, None).unwrap();
+        create(&below, 1, None).unwrap();
+        staging.commit();
+        assert_eq!(staging.take_failed(), BTreeSet::from([ids(1).0]));
+        assert!(below.exists(ids(2).0).unwrap(), "the others are there");
+        let made: Vec<SessionId> =
+            staging.take_made().iter().flat_map(|made| made.locations().map(|at| at.session_id).collect::<Vec<_>>()).collect();
+        assert_eq!(made, [ids(2).0]);
+    }
+
+    #[test]
+    fn a_session_that_exists_is_written_to_at_once() {
+        let below = MemoryStore::new();
+        create(&below, 1, None).unwrap();
+        let staging = Staging::before(&below);
+        let other = SegmentId::derive(1, b"other");
+        staging.create_segment(ids(1).0, other, &[start(1, None)], &CreateOptions::default()).unwrap();
+        assert!(!staging.holds(ids(1).0));
+        assert_eq!(below.list_segments(ids(1).0).unwrap().len(), 2);
+    }
+}
