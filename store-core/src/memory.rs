@@ -163,10 +163,11 @@ impl State {
     fn create_session(&mut self, new: &NewSession) -> Created {
         let prepared = new.prepare()?;
         new.check(self.sessions.contains_key(&new.session))?;
+        let told = self.changes.len();
         let segments = prepared.iter().zip(&new.segments);
-        let made: Created =
-            segments.map(|(prepared, made)| self.create(new.session, made.segment, prepared)).collect();
+        let made: Created = segments.map(|(prepared, made)| self.create(new.session, made.segment, prepared)).collect();
         if made.is_err() {
+            self.changes.truncate(told);
             let gone = self.sessions.remove(&new.session).unwrap_or_default();
             for segment in gone.segments.keys() {
                 self.session_of.remove(segment);

@@ -72,7 +72,10 @@ impl FsStore {
             let staged = match ready {
                 Ok((segments, facts)) => {
                     let continues = |segment: &Ready| segment.origin.is_some_and(|origin| round.has(origin.session_id));
-                    if round.open + segments.len() >= OPEN_MAX || segments.iter().any(continues) || round.has(new.session) {
+                    if round.open + segments.len() >= OPEN_MAX
+                        || segments.iter().any(continues)
+                        || round.has(new.session)
+                    {
                         self.settle(&mut round, &mut answers)?;
                     }
                     self.stage(&mut round, at, new.session, &segments, &facts)

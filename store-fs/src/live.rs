@@ -59,7 +59,9 @@ pub(crate) struct Live {
 
 /// A call that writes to what this handle's entry lists.
 #[must_use = "it is held as long as the call writes"]
-pub(crate) struct Writing<'a>(#[expect(dead_code, reason = "held for what it keeps others from")] RwLockReadGuard<'a, ()>);
+pub(crate) struct Writing<'a>(
+    #[expect(dead_code, reason = "held for what it keeps others from")] RwLockReadGuard<'a, ()>,
+);
 
 #[derive(Debug)]
 struct LiveEntry {

@@ -297,7 +297,8 @@ fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
         }
         Err(error) => return Err(StoreError::io("list", root, error)),
     };
-    let is_store = || -> Result<bool> { Ok(found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some()) };
+    let is_store =
+        || -> Result<bool> { Ok(found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some()) };
     match names.iter().find(|listed| !Layout::is_of_unfinished_store(listed)) {
         // Somebody else may have made it one since.
         Some(foreign) if !is_store()? => {

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use store_core::call;
 use store_core::integrity::Integrity;
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Durability, Fact,
-    FactScope, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
-    TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Durability,
+    Fact, FactScope, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store,
+    StoreError, TimestampMs, TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};

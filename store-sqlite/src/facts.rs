@@ -51,9 +51,7 @@ impl ReadyFact {
 
 pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact) -> Result<()> {
     let ready = ReadyFact::new(fact)?;
-    connections
-        .writer()?
-        .write(connections.durability_of_facts(), move |transaction| ready.put(transaction, scope))
+    connections.writer()?.write(connections.durability_of_facts(), move |transaction| ready.put(transaction, scope))
 }
 
 /// How many facts the scope has.

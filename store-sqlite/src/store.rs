@@ -5,9 +5,9 @@ use std::path::Path;
 
 use store_core::integrity::Integrity;
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact, FactScope,
-    Lease, LeaseHolder, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
-    TimestampMs, TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Lease, LeaseHolder, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId,
+    Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use crate::connection::Connections;

@@ -52,9 +52,9 @@ impl Store for WithMade<'_> {
     }
 
     fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
-        let found = self.of(session).and_then(|made| {
-            made.sessions.read((session, segment), after, limit, made.positions(segment))
-        });
+        let found = self
+            .of(session)
+            .and_then(|made| made.sessions.read((session, segment), after, limit, made.positions(segment)));
         found.map_or_else(|| self.below.read_range(session, segment, after, limit), Ok)
     }
 
@@ -85,7 +85,8 @@ impl Store for WithMade<'_> {
     }
 
     fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
-        let found = self.made.iter().find_map(|made| made.sessions.session_of(segment).filter(|session| made.has(*session)));
+        let found =
+            self.made.iter().find_map(|made| made.sessions.session_of(segment).filter(|session| made.has(*session)));
         found.map_or_else(|| self.below.lookup_session_of(segment), |session| Ok(Some(session)))
     }
 

@@ -13,8 +13,9 @@ use std::thread;
 
 use store_core::call::{NewBody, NewEntry};
 use store_core::{
-    AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Expected, Fact, FactScope, LogEntry,
-    NewSegment, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TraceEntry,
+    AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Expected, Fact, FactScope,
+    LogEntry, NewSegment, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError,
+    TraceEntry,
 };
 
 use crate::segment::SegmentLocation;
@@ -442,9 +443,7 @@ impl Store for Staging<'_> {
 
     fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
         let found = match scope {
-            FactScope::Session(session) => {
-                self.held().find(|sessions| sessions.facts(session).map(<[Fact]>::to_vec))
-            }
+            FactScope::Session(session) => self.held().find(|sessions| sessions.facts(session).map(<[Fact]>::to_vec)),
             FactScope::Store => None,
         };
         found.map_or_else(|| self.below.facts(scope), Ok)
@@ -549,8 +548,11 @@ mod tests {
         staging.commit();
         assert_eq!(staging.take_failed(), BTreeSet::from([ids(1).0]));
         assert!(below.exists(ids(2).0).unwrap(), "the others are there");
-        let made: Vec<SessionId> =
-            staging.take_made().iter().flat_map(|made| made.locations().map(|at| at.session_id).collect::<Vec<_>>()).collect();
+        let made: Vec<SessionId> = staging
+            .take_made()
+            .iter()
+            .flat_map(|made| made.locations().map(|at| at.session_id).collect::<Vec<_>>())
+            .collect();
         assert_eq!(made, [ids(2).0]);
     }
 

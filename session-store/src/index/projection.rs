@@ -65,7 +65,13 @@ impl Index {
         let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
         let opened = schema::open_second(path, &inner.identity).ok()?;
         Some(Self {
-            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false, pinned: false }),
+            inner: Mutex::new(Inner {
+                opened,
+                identity: inner.identity.clone(),
+                compared: true,
+                lost: false,
+                pinned: false,
+            }),
         })
     }
 
@@ -84,7 +90,9 @@ impl Index {
         let inner = self.lock();
         let opened = schema::copy(&inner.opened.db).map_err(Fault::from)?;
         let Inner { compared, lost, .. } = *inner;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost, pinned: false }) })
+        Ok(Self {
+            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost, pinned: false }),
+        })
     }
 
     /// Whether it is kept in a file and need not be made anew by the next process.

@@ -39,7 +39,11 @@ pub(crate) fn sessions_are_created_with_all_their_entries(harness: &mut dyn Harn
     let store = harness.store();
     let second = with(new(2), segment(3), vec![start(session(2)), note("more")]);
     create(store, &[new(1), second.clone()])?;
-    same("the entries of the first session", texts_in(store, session(1), segment(1))?, texts_of(&new(1).segments[0].entries))?;
+    same(
+        "the entries of the first session",
+        texts_in(store, session(1), segment(1))?,
+        texts_of(&new(1).segments[0].entries),
+    )?;
     for made in &second.segments {
         same("the entries of the second", texts_in(store, session(2), made.segment)?, texts_of(&made.entries))?;
     }
@@ -59,7 +63,8 @@ pub(crate) fn sessions_are_created_with_their_facts_in_order(harness: &mut dyn H
 pub(crate) fn creating_sessions_answers_with_every_position(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
     let answers = create(store, &[new(2), new(1)])?;
-    let answers: Vec<_> = answers.into_iter().map(|answer| answer.works("creating a session")).collect::<Result<_, _>>()?;
+    let answers: Vec<_> =
+        answers.into_iter().map(|answer| answer.works("creating a session")).collect::<Result<_, _>>()?;
     let found: Vec<Vec<Vec<u64>>> =
         answers.iter().map(|of_session| of_session.iter().map(|positions| seqs(positions)).collect()).collect();
     same("the seqs that are answered", found, vec![vec![vec![1, 2, 3]], vec![vec![1, 2]]])?;
@@ -79,7 +84,8 @@ pub(crate) fn sessions_that_were_created_have_changed(harness: &mut dyn Harness)
 
 pub(crate) fn a_session_that_is_refused_touches_no_other(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
-    let bad = NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![note("no start")] }], ..new(2) };
+    let bad =
+        NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![note("no start")] }], ..new(2) };
     let answers = create(store, &[new(1), bad, new(3)])?;
     same("which sessions were created", answers.iter().map(Result::is_ok).collect(), vec![true, false, true])?;
     same("the session behind it exists", exists(store, session(3))?, true)
@@ -106,7 +112,8 @@ pub(crate) fn a_session_whose_last_fact_is_refused_is_not_there(harness: &mut dy
 pub(crate) fn a_session_that_exists_gets_nothing(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
     create_first(store, 2)?;
-    let other = NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![start(session(1))] }], ..new(1) };
+    let other =
+        NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![start(session(1))] }], ..new(1) };
     let answer = create(store, &[other])?.remove(0);
     refused!("creating a session that exists", answer, AlreadyExists { session: s, .. } if *s == session(1))?;
     same("its segments", store.list_segments(session(1)).works("listing segments")?, vec![segment(1)])
@@ -114,7 +121,8 @@ pub(crate) fn a_session_that_exists_gets_nothing(harness: &mut dyn Harness) -> O
 
 pub(crate) fn a_session_stands_once_in_a_call(harness: &mut dyn Harness) -> Outcome {
     let store = harness.store();
-    let again = NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![start(session(1))] }], ..new(1) };
+    let again =
+        NewSession { segments: vec![NewSegment { segment: segment(2), entries: vec![start(session(1))] }], ..new(1) };
     let answer = create(store, &[new(1), again])?.remove(1);
     refused!("a session that stands twice in a call", answer, AlreadyExists { session: s, .. } if *s == session(1))?;
     same("its segments", store.list_segments(session(1)).works("listing segments")?, vec![segment(1)])

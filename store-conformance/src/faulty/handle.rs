@@ -8,9 +8,9 @@ use store_core::integrity::{
     Visit,
 };
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact, FactScope,
-    Integrity, Lease, LeaseHolder, LogEntry, NewBody, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId,
-    Store, StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Integrity, Lease, LeaseHolder, LogEntry, NewBody, NewEntry, NewSession, Position, Record, Result,
+    SegmentId, Seq, SessionId, Store, StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use super::reference::Reference;

@@ -6,9 +6,9 @@ use store_core::integrity::{
     Visit,
 };
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact, FactScope,
-    Integrity, Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId,
-    Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Integrity, Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, NewSession, Position, Record, Result,
+    SegmentId, Seq, SessionId, Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
 };
 
 use crate::Limits;

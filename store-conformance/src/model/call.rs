@@ -227,8 +227,11 @@ fn durability() -> impl Strategy<Value = Option<Durability>> {
 fn new_one() -> impl Strategy<Value = NewOne> {
     let one = (segment(), start(), proptest::collection::vec(entry(), 0..3));
     let segments = prop_oneof![12 => proptest::collection::vec(one, 1..3), 1 => Just(Vec::new())];
-    (session(), segments, proptest::collection::vec(0..5_u64, 0..3))
-        .prop_map(|(session, segments, facts)| NewOne { session, segments, facts })
+    (session(), segments, proptest::collection::vec(0..5_u64, 0..3)).prop_map(|(session, segments, facts)| NewOne {
+        session,
+        segments,
+        facts,
+    })
 }
 
 fn any_call() -> impl Strategy<Value = Call> {

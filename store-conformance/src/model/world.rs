@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use serde_json::json;
 use store_core::{
     AppendOptions, Backend, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope,
-    HistoryItem, HistoryRef, LogEntry, MemoryStore, NewEntry, NewSegment, NewSession, Part, Position, Record, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store, StoreError, TraceEntry, UserInput, chain,
+    HistoryItem, HistoryRef, LogEntry, MemoryStore, NewEntry, NewSegment, NewSession, Part, Position, Record, Result,
+    SegmentId, SegmentOrigin, SegmentStart, Seq, SessionId, Store, StoreError, TraceEntry, UserInput, chain,
 };
 
 use super::call::{Call, End, Entry, NewOne, Of, Point, Shape, Start, Step};
@@ -224,7 +224,8 @@ impl<'a> World<'a> {
                     self.remember(segment.segment, &[Ok(store.clone()), Ok(reference.clone())]);
                 }
             }
-            let seqs_of = |made: Vec<Vec<Position>>| made.iter().map(|positions| seqs(positions)).collect::<Vec<_>>().concat();
+            let seqs_of =
+                |made: Vec<Vec<Position>>| made.iter().map(|positions| seqs(positions)).collect::<Vec<_>>().concat();
             let (store, reference) = in_words([store, reference], seqs_of);
             of_store.push(store);
             of_reference.push(reference);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use store_core::call::{self, NewEntry};
 use store_core::{
-    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, NewSegment, NewSession, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
+    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, NewSegment, NewSession, Result,
+    SegmentId, SegmentOrigin, SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
 };
 
 use super::disk::SimDisk;
@@ -325,7 +325,10 @@ impl Machine {
                 Err(_) => _ = self.sure.remove(&segment),
             }
             self.answer("create one of many", created, &result, |made| done(true, &made.concat()));
-            self.answer("say a fact of one of many", said, &result, |_| Outcome::Done { synced: true, seqs: Vec::new() });
+            self.answer("say a fact of one of many", said, &result, |_| Outcome::Done {
+                synced: true,
+                seqs: Vec::new(),
+            });
         }
         self.disk.set_mark(self.record.mark());
     }

@@ -49,8 +49,13 @@ pub(super) enum Asked {
         /// What is said of the session as soon as it is there.
         fact: Option<String>,
     },
-    Append { log: LogId, entries: Vec<Entry> },
-    Delete { session: SessionId },
+    Append {
+        log: LogId,
+        entries: Vec<Entry>,
+    },
+    Delete {
+        session: SessionId,
+    },
 }
 
 /// What the store said to it.
