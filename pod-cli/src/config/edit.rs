@@ -183,7 +183,7 @@ mod tests {
         assert!(set_to("", "agents.pi.resume", &["x", "{id}"]).unwrap_err().contains("there is no {id}"));
         assert!(set_to("", "store", &["a", "b"]).unwrap_err().contains("one value"));
         assert!(set_to("", "agents.pi", &["a"]).unwrap_err().contains("keys of its own"));
-        assert!(set_to("stoer = 1\n", "store", &["memory:"]).unwrap_err().contains("line 2: unknown field `stoer`"));
+        assert!(set_to("stoer = 1\n", "store", &["memory:"]).unwrap_err().contains("line 1: unknown field `stoer`"));
         assert!(set_to("store = \n", "store", &["memory:"]).is_err());
     }
 

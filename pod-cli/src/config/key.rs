@@ -135,4 +135,12 @@ mod tests {
         keys.sort_unstable();
         assert_eq!(keys, named);
     }
+
+    #[test]
+    fn every_key_is_documented() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIG.md")).unwrap();
+        for (name, _) in KEYS.iter().chain(&AGENT_KEYS).filter(|(name, _)| *name != "agents") {
+            assert!(page.contains(&format!("\n| `{name}` |")), "docs/CONFIG.md does not explain {name}");
+        }
+    }
 }

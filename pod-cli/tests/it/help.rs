@@ -32,11 +32,18 @@ fn help_of_the_program_and_of_every_command() {
         "gc",
         "migrate",
         "doctor",
+        "agents",
+        "agents list",
+        "agents test",
+        "agents add",
+        "config",
+        "config get",
+        "config set",
         "completions",
     ];
     for command in commands {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
-        insta::assert_snapshot!(format!("help_{command}"), world.pod(&arguments).ok());
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), world.pod(&arguments).ok());
     }
 }
 
