@@ -104,7 +104,8 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         ("[agents.codex]\nformat = \"x\"\n", "line 2: there is no format \"x\"; there are claude, codex, pi"),
     ] {
         fs::write(&file, text).unwrap();
-        for command in [&["list"][..], &["agents", "list"], &["config", "get"], &["config", "set", "refresh", "true"]] {
+        for command in [&["list"][..], &["agents", "list"], &["config", "get"], &["config", "set", "store", "memory:"]]
+        {
             let (code, said) = kind(command);
             assert!(code == 2 && said.contains(message), "{command:?}: {said}");
         }
@@ -112,6 +113,9 @@ fn what_makes_no_sense_is_told_and_changes_nothing() {
         world.pod(&["config", "path"]).ok();
         world.pod(&["--help"]).ok();
     }
+    fs::write(&file, "refresh = 3\n").unwrap();
+    world.pod(&["config", "set", "refresh", "true"]).ok();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "refresh = true\n", "what makes it right again is no mistake");
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     assert!(kind(&["list"]).1.contains("it cannot be read: "));

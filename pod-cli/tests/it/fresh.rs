@@ -194,23 +194,26 @@ fn a_broken_file_is_said_and_fails_nothing() {
     let locked = Talk::begin(&world, 2, "nobody may read this");
     talk.say("the second");
     fs::set_permissions(&locked.file, fs::Permissions::from_mode(0o000)).unwrap();
+    // Made once: to make one changes whose files they are, and with it their times.
+    let mut list = world.command_of_a_mortal(&["list", "--store", store]);
+    let mut json = world.command_of_a_mortal(&["list", "--json", "--store", store]);
+    let mut as_it_is = world.command_of_a_mortal(&["list", "--json", "--no-refresh", "--store", store]);
     let mut said = String::new();
     let given_up = Instant::now() + PATIENCE;
     loop {
-        let run = world.finish(&world.command_of_a_mortal(&["list", "--store", store]).output().unwrap());
+        let run = world.finish(&list.output().unwrap());
+        assert_eq!(run.code, 0, "{run}");
         said.push_str(&run.stderr);
-        let page = world.finish(
-            &world.command_of_a_mortal(&["list", "--json", "--no-refresh", "--store", store]).output().unwrap(),
-        );
-        if row(&page.json(), &talk).is_some_and(|row| row["turns"] == 2) && said.contains("Permission denied") {
+        let page = world.finish(&as_it_is.output().unwrap()).json();
+        if row(&page, &talk).is_some_and(|row| row["turns"] == 2) && said.contains("Permission denied") {
             break;
         }
         assert!(Instant::now() < given_up, "{said}");
     }
     assert!(said.contains("warning: ") && said.contains("was not brought in"), "{said}");
-    let again = world.finish(&world.command_of_a_mortal(&["list", "--store", store]).output().unwrap());
+    let again = world.finish(&list.output().unwrap());
     assert!(!again.stderr.contains("warning"), "a file that failed is left alone for a while: {again}");
-    let json = world.finish(&world.command_of_a_mortal(&["list", "--json", "--store", store]).output().unwrap());
+    let json = world.finish(&json.output().unwrap());
     assert_eq!((json.code, json.stderr.as_str()), (0, ""));
 }
 
