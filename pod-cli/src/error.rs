@@ -227,10 +227,7 @@ impl CliError {
                 format!("there is an agent called {name:?} already"),
                 Some("nothing was changed; `pod config set agents.NAME.KEY VALUE` changes one"),
             ),
-            Self::NoAgent { name, known } => Report {
-                hint: Some(format!("there are {}; `pod agents add` adds one", known.join(", "))),
-                ..Report::new(exit::NOT_FOUND, "no_agent", format!("there is no agent called {name:?}"), None)
-            },
+            Self::NoAgent { name, known } => no_agent(name, known),
             Self::NotSet { key } => Report::new(
                 exit::NOT_FOUND,
                 "not_set",
@@ -253,6 +250,11 @@ fn ambiguous(id: &str, candidates: &[Candidate]) -> Report {
     };
     let message = format!("{id:?} fits {} of them", candidates.len());
     Report { candidates: candidates.to_vec(), ..Report::new(exit::NOT_FOUND, "ambiguous", message, Some(hint)) }
+}
+
+fn no_agent(name: &str, known: &[String]) -> Report {
+    let hint = format!("there are {}; `pod agents add` adds one", known.join(", "));
+    Report::new(exit::NOT_FOUND, "no_agent", format!("there is no agent called {name:?}"), Some(&hint))
 }
 
 fn referenced(by: &[Candidate]) -> Report {
@@ -453,9 +455,6 @@ mod tests {
             SessionError::EmptySummary.into(),
             SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
             CliError::AgentUnavailable { id: "abcd".into() },
-            CliError::AgentExists { name: "codex".into() },
-            CliError::NoAgent { name: "codx".into(), known: vec!["claude".into(), "codex".into()] },
-            CliError::NotSet { key: "summarizer".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
             SessionError::UnknownScheme {
@@ -496,10 +495,18 @@ mod tests {
         ]
     }
 
+    fn errors_of_settings() -> Vec<CliError> {
+        vec![
+            CliError::AgentExists { name: "codex".into() },
+            CliError::NoAgent { name: "codx".into(), known: vec!["claude".into(), "codex".into()] },
+            CliError::NotSet { key: "summarizer".into() },
+        ]
+    }
+
     #[test]
     fn every_error_has_a_code_a_kind_and_words() {
         let mut told = Vec::new();
-        for error in every_error() {
+        for error in every_error().into_iter().chain(errors_of_settings()) {
             error.report().tell(&mut told, true, &Theme::default()).unwrap();
             error.report().tell(&mut told, false, &Theme::default()).unwrap();
         }

@@ -93,7 +93,8 @@ fn changed(text: &str, key: &Key, change: impl FnOnce(&mut dyn TableLike, &str))
         table = next.as_table_like_mut().ok_or_else(|| format!("{name} is not a table"))?;
     }
     change(table, last);
-    checked(document.to_string())
+    // A mistake that was there before is told where it stands in the file.
+    checked(document.to_string()).map_err(|why| Config::parse(text).err().unwrap_or(why))
 }
 
 /// A text that is a config file.
