@@ -5,6 +5,7 @@
 
 mod conversation;
 mod maintenance;
+mod settings;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use store_core::SegmentId;
 
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
+pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
 
 const AFTER_HELP: &str = "\
 IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
@@ -22,8 +24,8 @@ ending of at least 4 characters; or an exact title that is unique in this folder
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found or ambiguous, 4 damage found, 5 live writer or conflict, \
 6 agent unavailable, 7 over budget, 130 cancelled.
 
-Files: $XDG_CONFIG_HOME/pod/config.toml may hold `store = \"URL\"`; conversations are kept in \
-$XDG_DATA_HOME/pod/sessions unless --store, POD_STORE or the config file says otherwise.
+Files: $XDG_CONFIG_HOME/pod/config.toml (`pod config`); conversations are kept in $XDG_DATA_HOME/pod/sessions unless \
+--store, POD_STORE or the config file says otherwise.
 
 Environment: POD_STORE, NO_COLOR, PAGER, COLUMNS; POD_NOW (RFC 3339) stands in for the clock where output has to be \
 reproducible.";
@@ -75,6 +77,10 @@ pub(crate) struct Global {
     /// Never page the output.
     #[arg(long, global = true)]
     pub(crate) no_pager: bool,
+
+    /// Do not look for what agents wrote since.
+    #[arg(long, global = true)]
+    pub(crate) no_refresh: bool,
 }
 
 /// When to use colours.
@@ -94,7 +100,9 @@ pub(crate) enum ColorWhen {
 pub(crate) enum Command {
     /// Bring in conversations that Claude Code, Codex and pi wrote.
     ///
-    /// Importing again brings in only what is new. The agents' files are never written to.
+    /// Importing again brings in only what is new. The agents' files are never written to. Without a PATH the agents' usual folders are read (`pod
+    /// agents list` names them), and from then on commands that list, search or show first bring in what agents wrote there since, in at most 200
+    /// milliseconds; --no-refresh, or `refresh = false` in the config file, keeps them from it. With --watch exit code 130.
     Import(ImportArgs),
     /// List conversations.
     List(ListArgs),
@@ -186,6 +194,15 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Say how the store and its surroundings are.
     Doctor,
+    /// Say which agents are known, try them, or add one.
+    #[command(subcommand)]
+    Agents(AgentsCommand),
+    /// Say what the config file says, or change it.
+    ///
+    /// Keys are those of docs/CONFIG.md, tables with a dot between: store, refresh, summarizer, agents.codex.program. What stands in the file
+    /// beside a changed key stays as it is, comments too.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write a page for each command.
@@ -207,6 +224,10 @@ pub(crate) struct ImportArgs {
     /// Say what would be imported, write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Go on to bring in what is written there, a line for each conversation, until Ctrl-C.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) watch: bool,
 }
 
 /// Whose files are imported.

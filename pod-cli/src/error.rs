@@ -61,6 +61,12 @@ pub(crate) enum CliError {
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
     AgentUnavailable { id: String },
+    /// An agent of that name is there already.
+    AgentExists { name: String },
+    /// No agent of that name.
+    NoAgent { name: String, known: Vec<String> },
+    /// A key that the config file does not set, and that has no usual value.
+    NotSet { key: String },
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
@@ -170,7 +176,7 @@ impl CliError {
                 exit::USAGE,
                 "config",
                 format!("{}: {detail}", path.display()),
-                Some("the file may hold one line: store = \"fs:PATH\""),
+                Some("nothing was changed; correct it there, or move the file away: pod works without it"),
             ),
             Self::NoStore { url } => Report::new(
                 exit::NOT_FOUND,
@@ -215,6 +221,19 @@ impl CliError {
                     None,
                 )
             },
+            Self::AgentExists { name } => Report::new(
+                exit::CONFLICT,
+                "agent_exists",
+                format!("there is an agent called {name:?} already"),
+                Some("nothing was changed; `pod config set agents.NAME.KEY VALUE` changes one"),
+            ),
+            Self::NoAgent { name, known } => no_agent(name, known),
+            Self::NotSet { key } => Report::new(
+                exit::NOT_FOUND,
+                "not_set",
+                format!("{key} is not set"),
+                Some("`pod config get` prints all that is, `pod config set KEY VALUE` sets it"),
+            ),
             Self::Io { op, path, source } => {
                 Report::new(exit::FAILED, "io", format!("cannot {op} {}: {source}", path.display()), None)
             }
@@ -231,6 +250,11 @@ fn ambiguous(id: &str, candidates: &[Candidate]) -> Report {
     };
     let message = format!("{id:?} fits {} of them", candidates.len());
     Report { candidates: candidates.to_vec(), ..Report::new(exit::NOT_FOUND, "ambiguous", message, Some(hint)) }
+}
+
+fn no_agent(name: &str, known: &[String]) -> Report {
+    let hint = format!("there are {}; `pod agents add` adds one", known.join(", "));
+    Report::new(exit::NOT_FOUND, "no_agent", format!("there is no agent called {name:?}"), Some(&hint))
 }
 
 fn referenced(by: &[Candidate]) -> Report {
@@ -485,10 +509,18 @@ mod tests {
         ]
     }
 
+    fn errors_of_settings() -> Vec<CliError> {
+        vec![
+            CliError::AgentExists { name: "codex".into() },
+            CliError::NoAgent { name: "codx".into(), known: vec!["claude".into(), "codex".into()] },
+            CliError::NotSet { key: "summarizer".into() },
+        ]
+    }
+
     #[test]
     fn every_error_has_a_code_a_kind_and_words() {
         let mut told = Vec::new();
-        for error in every_error() {
+        for error in every_error().into_iter().chain(errors_of_settings()) {
             error.report().tell(&mut told, true, &Theme::default()).unwrap();
             error.report().tell(&mut told, false, &Theme::default()).unwrap();
         }

@@ -19,7 +19,7 @@ const NEWEST: usize = 10;
 /// Opens the picker and shows what was chosen; where it cannot be drawn, lists the newest conversations.
 pub(super) fn run(app: &App) -> Result<u8> {
     if !app.global.json && io::stdout().is_terminal() && pick::may_draw(app) {
-        let library = Library::for_reading(app)?;
+        let library = Library::as_it_is(app)?;
         let any =
             ListQuery { limit: Some(1), kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
         if library.index.list(&any)?.total > 0 {

@@ -1,8 +1,10 @@
 //! The commands, a file each.
 
+mod agents;
 mod checkpoint;
 mod compact;
 mod completions;
+mod config;
 mod damage;
 mod doctor;
 mod follow;
@@ -68,6 +70,8 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Gc(arguments) => gc::run(app, &arguments),
             Command::Migrate(arguments) => migrate::run(app, &arguments),
             Command::Doctor => doctor::run(app),
+            Command::Agents(command) => agents::run(app, &command),
+            Command::Config(command) => config::run(app, &command),
             Command::Completions(arguments) => completions::completions(&arguments),
             Command::Man(arguments) => completions::man(&arguments),
         },

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agents;
 mod bad_input;
 mod compact;
 mod doctor;
 mod fixture;
 mod follow;
 mod fork;
+mod fresh;
 mod harness;
 mod help;
 mod home;
@@ -25,3 +27,4 @@ mod segments;
 mod show;
 mod terminal;
 mod verify;
+mod watch;

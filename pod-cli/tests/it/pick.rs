@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Somebody in front of a terminal, with the picker on it.
-struct Person {
+pub(crate) struct Person {
     keyboard: OwnedFd,
     seen: Receiver<Vec<u8>>,
     screen: vt100::Parser,
@@ -25,7 +25,7 @@ struct Person {
 }
 
 impl Person {
-    fn sit_down(world: &World, columns: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn sit_down(world: &World, columns: u16, arguments: &[&str]) -> Self {
         let Terminal { person, program } = Terminal::new(columns);
         let mut command = world.command(arguments);
         let stream = || Stdio::from(program.try_clone().unwrap());
@@ -52,7 +52,7 @@ impl Person {
         Self { keyboard: person, seen, screen: vt100::Parser::new(24, columns, 0), child }
     }
 
-    fn press(&self, keys: &str) {
+    pub(crate) fn press(&self, keys: &str) {
         rustix::io::write(&self.keyboard, keys.as_bytes()).unwrap();
     }
 
@@ -68,7 +68,7 @@ impl Person {
         }
     }
 
-    fn until_seen(&mut self, text: &str) {
+    pub(crate) fn until_seen(&mut self, text: &str) {
         self.until(text, |screen| screen.contains(text));
     }
 
@@ -77,7 +77,7 @@ impl Person {
     }
 
     /// What was printed, and how it ended.
-    fn end(mut self) -> (String, Option<i32>) {
+    pub(crate) fn end(mut self) -> (String, Option<i32>) {
         let mut printed = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
         (printed, self.child.wait().unwrap().code())

@@ -6,6 +6,7 @@
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `sources` are the folders that are imported again and again; it finds which of their files changed.
 //! * `rehearsal` is the store of an import that writes nothing.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
@@ -29,6 +30,7 @@ mod rehearsal;
 mod report;
 mod run;
 mod source;
+mod sources;
 mod surrogates;
 #[cfg(test)]
 mod testing;
@@ -40,3 +42,4 @@ pub use find::Conversations;
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
 pub use run::{ImportOptions, Importer, Progress};
+pub use sources::{SourceFiles, put_sources, sources};

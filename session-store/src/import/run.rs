@@ -1,6 +1,7 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
@@ -90,11 +91,24 @@ impl Importer<'_> {
         dry_run: bool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
+        self.run_while(conversations, dry_run, &mut |at| {
+            progress(at);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Imports what was found as long as `next` says before each file that it should. The report has no word of the others.
+    pub(super) fn run_while(
+        &self,
+        conversations: Conversations,
+        dry_run: bool,
+        next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
         if dry_run {
             let store = Rehearsal::on(self.store)?;
             let index = self.index.copy()?;
             let importer = Importer { store: &store, index: &index, now: self.now };
-            return importer.run_found(conversations, false, progress);
+            return importer.run_while(conversations, false, next);
         }
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
@@ -102,7 +116,9 @@ impl Importer<'_> {
         Fresh::beside(self.store, self.index, |fresh| {
             let run = Run { importer: *self, births: births(&jobs, &moves), moves, fresh };
             for (done, job) in jobs.iter().enumerate() {
-                progress(Progress { done, files: jobs.len(), path: &job.path });
+                if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
+                    break;
+                }
                 run.file(job).into_iter().for_each(|file| report.add(file));
             }
             fresh.bring_in()

@@ -1,6 +1,6 @@
 //! The index as its users hold it: opening, refreshing, asking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -16,6 +16,7 @@ use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
 use super::search::{self, Needle, SearchHit, SearchHits, SearchProgress, SearchQuery};
+use super::source::{self, SeenFile};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use crate::error::{Result, SessionError};
 use crate::leaf::current_leaf;
@@ -57,8 +58,9 @@ impl Index {
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
     }
 
-    /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
-    pub(crate) fn second_handle(&self) -> Option<Self> {
+    /// A second handle on its file, for another thread; none if there is no file, or before the first [`refresh`](Self::refresh). It knows what
+    /// this one knows, and this one what it brings in.
+    pub fn second_handle(&self) -> Option<Self> {
         let inner = self.lock();
         let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
         let opened = schema::open_second(path, &inner.identity).ok()?;
@@ -336,6 +338,28 @@ impl Index {
     ) -> Result<()> {
         let mut inner = self.lock();
         Ok(bookmark::put(&mut inner.opened.db, session, native_id, state, pieces).map_err(Fault::from)?)
+    }
+
+    /// What importers have seen of the files of sources, by path.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn seen_files(&self) -> Result<HashMap<String, SeenFile>> {
+        self.ask(source::all)
+    }
+
+    /// Remembers what was seen of files, and forgets those that are gone.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn saw_files(&self, seen: &[(String, SeenFile)], gone: &[String]) -> Result<()> {
+        if seen.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        let db = &mut inner.opened.db;
+        source::put(db, seen, gone).map_err(Fault::from)?;
+        Ok(())
     }
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until
