@@ -7,6 +7,7 @@
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
 //! * `rehearsal` is the store of an import that writes nothing.
+//! * `exported` knows files that were made of what the store holds.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
@@ -14,6 +15,7 @@ mod bookmark;
 mod claude;
 mod codex;
 mod detect;
+mod exported;
 mod feed;
 mod fields;
 mod find;
