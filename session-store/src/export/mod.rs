@@ -1,6 +1,7 @@
 //! Exports: a conversation as a file that an agent lists and resumes, or that people read.
 //!
-//! [`export`] is all that a hand-off needs: a branch, an agent and an id go in, the file and where it belongs come out. What is written is a pure
+//! A hand-off needs two calls: [`continue_in`] makes the segment in which the agent goes on, [`export`] takes it, the agent and the same id, and
+//! gives the file and where it belongs. What is written is a pure
 //! function of the branch: `conversation` reads it once, `script` arranges it, a writer per agent tells it. Every record has an id that is
 //! derived from the entry it tells (`id`), and every file says what it was made of ([`ExportedFrom`]); so an import into the same store
 //! passes over what it has, and what an agent added goes on behind it.
@@ -18,10 +19,15 @@ mod script;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use store_core::{Content, Part, SegmentId, SessionId, Store, StoreError};
+use store_core::{
+    Content, Part, SegmentId, SegmentMeta, SegmentStart, SessionId, Store, StoreError, TimestampMs,
+};
 
 use crate::error::Result;
+use crate::fork::{self, ForkPoint, fork_origin};
 use crate::import::Agent;
+use crate::lineage;
+use crate::segment::SegmentLocation;
 use conversation::Conversation;
 
 pub use conversation::ExportedFrom;
@@ -96,6 +102,28 @@ pub fn export(
         cwd: conversation.cwd,
         from: conversation.from,
     })
+}
+
+/// Makes the segment in which an agent goes on with a conversation: at the end of another one, in the same session, which it becomes the current leaf of.
+///
+/// A file that is exported from it under that id, before anything is written there, is that segment's: an import adds to it what the agent adds
+/// to the file.
+///
+/// # Errors
+/// `NotFound`; what the store fails with.
+pub fn continue_in(
+    store: &dyn Store,
+    now: TimestampMs,
+    from: SegmentLocation,
+    agent: Agent,
+    native_id: &str,
+) -> Result<SegmentLocation> {
+    let parts = lineage::load(store, from.session_id, from.segment_id)?;
+    let origin = fork_origin(&parts, ForkPoint::End)?;
+    let (agent, native_id) = (Some(agent.name().to_owned()), Some(native_id.to_owned()));
+    let meta = SegmentMeta { agent, native_id, ..fork::meta_of_branch(&parts) };
+    let start = SegmentStart { forked_from: Some(origin), meta, ..SegmentStart::new(from.session_id, now) };
+    Ok(fork::begin_branch(store, now, start)?.0)
 }
 
 fn written(lines: &[Value]) -> Result<Vec<u8>> {
