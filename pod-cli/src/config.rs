@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use session_store::import::Agent;
 use store_core::TimestampMs;
 
 use crate::error::CliError;
@@ -70,6 +71,20 @@ impl Environment {
     /// The usual place of the store.
     pub(crate) fn default_store(&self) -> Option<PathBuf> {
         self.below(self.data_home.as_ref(), ".local/share").map(|folder| folder.join("pod").join("sessions"))
+    }
+
+    /// The folder that an agent keeps everything in.
+    pub(crate) fn agent_home(&self, agent: Agent) -> Option<PathBuf> {
+        match agent {
+            Agent::Claude => {
+                let usual = self.below(self.claude_home.as_ref(), ".claude")?;
+                let other = self.home.as_ref().map(|home| home.join(".config").join("claude"));
+                let moved = other.filter(|other| self.claude_home.is_none() && !usual.exists() && other.exists());
+                Some(moved.unwrap_or(usual))
+            }
+            Agent::Codex => self.below(self.codex_home.as_ref(), ".codex"),
+            Agent::Pi => self.below(self.pi_home.as_ref(), ".pi/agent"),
+        }
     }
 
     /// The folders in which the agents usually keep their conversations, whether they exist or not.

@@ -61,6 +61,8 @@ pub(crate) enum CliError {
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
     AgentUnavailable { id: String },
+    /// Another file stands where one was to be written.
+    Occupied { path: PathBuf, went_on: bool },
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
@@ -190,6 +192,18 @@ impl CliError {
                 "checkpoint_not_found",
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
+            ),
+            Self::Occupied { path, went_on: true } => Report::new(
+                exit::CONFLICT,
+                "went_on",
+                format!("{} has more than the export: its agent went on in it", path.display()),
+                Some("nothing was written; `pod import` brings in what it added"),
+            ),
+            Self::Occupied { path, .. } => Report::new(
+                exit::CONFLICT,
+                "occupied",
+                format!("another file is at {}", path.display()),
+                Some("nothing was written; -o PATH writes it elsewhere"),
             ),
             Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(

@@ -52,7 +52,9 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn line(&mut self, number: usize, line: &Line) {
         match &line.what {
-            What::Prompt(parts) => self.user(line, content(parts, is_own(line)), &[("permissionMode", json!("default"))]),
+            What::Prompt(parts) => {
+                self.user(line, content(parts, is_own(line)), &[("permissionMode", json!("default"))])
+            }
             What::Put(item) => self.put(line, item),
             What::Model(item, response) => self.model(number, line, item, *response),
             What::Result { item, call, .. } => self.result(line, item, *call),
@@ -148,8 +150,7 @@ impl Writer<'_> {
             Item::Reasoning { .. } | Item::ToolResult { .. } => return None,
             Item::ToolCall { call_id, name, arguments } => {
                 let id = self.call_id(call_id);
-                let input =
-                    if arguments.is_object() { arguments.clone() } else { json!({super::WRAPPED: arguments}) };
+                let input = if arguments.is_object() { arguments.clone() } else { json!({super::WRAPPED: arguments}) };
                 json!({"type": "tool_use", "id": id, "name": plain(name), "input": input})
             }
             Item::Other(value) => value.clone(),

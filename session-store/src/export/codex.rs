@@ -22,7 +22,14 @@ const VERSION: &str = "0.169.0";
 
 /// The lines of the file.
 pub(super) fn lines(conversation: &Conversation) -> Vec<Value> {
-    let mut writer = Writer { conversation, lines: Vec::new(), setting: None, used: Counts::default(), custom: HashSet::new(), marks: HashMap::new() };
+    let mut writer = Writer {
+        conversation,
+        lines: Vec::new(),
+        setting: None,
+        used: Counts::default(),
+        custom: HashSet::new(),
+        marks: HashMap::new(),
+    };
     writer.header();
     for (number, line) in conversation.script.lines.iter().enumerate() {
         writer.line(number, line);
@@ -233,10 +240,8 @@ impl Writer<'_> {
     }
 
     fn compaction(&mut self, line: &Line, compaction: &Compaction) {
-        let history: Vec<Value> = arranged_history(&compaction.history)
-            .iter()
-            .filter_map(|item| response_item(item, is_own(line)))
-            .collect();
+        let history: Vec<Value> =
+            arranged_history(&compaction.history).iter().filter_map(|item| response_item(item, is_own(line))).collect();
         let summary = compaction.summary.as_deref().map(text_of).unwrap_or_default();
         self.push(line, "compacted", json!({"message": summary, "replacement_history": history}));
         self.event(line, json!({"type": "context_compacted"}));

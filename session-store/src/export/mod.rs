@@ -6,12 +6,13 @@
 //! derived from the entry it tells (`id`), and every file says what it was made of ([`ExportedFrom`]); so an import into the same store
 //! passes over what it has, and what an agent added goes on behind it.
 //!
-//! * `claude`, `codex` and `pi` write the agents' forms; `place` says where their files lie.
+//! * `claude`, `codex` and `pi` write the agents' forms; `place` says where their files lie, [`install`](install()) puts them there.
 
 mod claude;
 mod codex;
 mod conversation;
 mod id;
+mod install;
 mod pi;
 mod place;
 mod script;
@@ -19,9 +20,7 @@ mod script;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use store_core::{
-    Content, Part, SegmentId, SegmentMeta, SegmentStart, SessionId, Store, StoreError, TimestampMs,
-};
+use store_core::{Content, Part, SegmentId, SegmentMeta, SegmentStart, SessionId, Store, StoreError, TimestampMs};
 
 use crate::error::Result;
 use crate::fork::{self, ForkPoint, fork_origin};
@@ -32,6 +31,7 @@ use conversation::Conversation;
 
 pub use conversation::ExportedFrom;
 pub(crate) use id::Origins;
+pub use install::{InstallError, Installed, install};
 
 /// What marks records as exported.
 // Persisted: never rename or reuse.

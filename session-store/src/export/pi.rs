@@ -180,9 +180,8 @@ impl<'a> Writer<'a> {
         // What stands in the tail comes by itself.
         let from = compaction.tail.filter(|_| tail.is_some());
         let from = from.and_then(|tail| compaction.history.iter().position(|kept| kept.at == tail));
-        let is_beside = |(place, kept): &(usize, &Kept)| {
-            !kept.is_summary && (kept.is_own || from.is_none_or(|from| *place < from))
-        };
+        let is_beside =
+            |(place, kept): &(usize, &Kept)| !kept.is_summary && (kept.is_own || from.is_none_or(|from| *place < from));
         let beside = compaction.history.iter().enumerate().filter(is_beside);
         let beside: Vec<String> = beside.filter_map(|(_, kept)| told(&kept.item)).collect();
         if !beside.is_empty() {

@@ -26,10 +26,12 @@ pub(super) fn path(agent: Agent, native_id: &str, birth_ms: TimestampMs, cwd: &s
 
 /// The folder with every character replaced that is not an ASCII letter or digit.
 fn claude_folder(cwd: &str) -> String {
-    cwd.encode_utf16().map(|unit| match char::from_u32(u32::from(unit)) {
-        Some(char) if char.is_ascii_alphanumeric() => char,
-        _ => '-',
-    }).collect()
+    cwd.encode_utf16()
+        .map(|unit| match char::from_u32(u32::from(unit)) {
+            Some(char) if char.is_ascii_alphanumeric() => char,
+            _ => '-',
+        })
+        .collect()
 }
 
 /// The folder without the slash that it begins with, and the others replaced, between hyphens.

@@ -490,7 +490,8 @@ impl Teller<'_> {
             let what = match &piece.kind {
                 Kind::Usage(_) => {
                     let response = self.of_piece.get(&place).copied();
-                    let is_last = |response: &usize| !self.of_piece.range(place + 1..).any(|(_, other)| other == response);
+                    let is_last =
+                        |response: &usize| !self.of_piece.range(place + 1..).any(|(_, other)| other == response);
                     response.filter(is_last).map(What::Used)
                 }
                 Kind::Thinking(level) => Some(What::Thinking(level.clone())),

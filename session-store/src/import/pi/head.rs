@@ -55,7 +55,10 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: None,
         other: kept(header),
         inline: false,
-        exported: records.iter().find(|record| is_mark(record)).and_then(|record| fields::exported(record.get("data")?)),
+        exported: records
+            .iter()
+            .find(|record| is_mark(record))
+            .and_then(|record| fields::exported(record.get("data")?)),
     })
 }
 

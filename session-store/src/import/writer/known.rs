@@ -44,9 +44,9 @@ impl<'a> Exported<'a> {
             return self.behind.take(step, behind);
         }
         let (record, line) = match &step {
-            Step::Entries { record, line, .. } | Step::Compact { record, line, .. } | Step::RollBack { record, line, .. } => {
-                (record.clone(), *line)
-            }
+            Step::Entries { record, line, .. }
+            | Step::Compact { record, line, .. }
+            | Step::RollBack { record, line, .. } => (record.clone(), *line),
             Step::Skipped { .. } | Step::Warning { .. } | Step::Subagent { .. } => return Ok(Copied::own(step)),
             _ => return Ok(Copied::Held),
         };

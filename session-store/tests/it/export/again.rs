@@ -53,25 +53,28 @@ fn turn(agent: Agent, path: &Path, native_id: &str, number: u32) -> Vec<Value> {
         }
         Agent::Codex => {
             let record = |kind: &str, payload: Value| json!({"timestamp": time, "type": kind, "payload": payload});
-            let message = |role: &str, kind: &str, text: &str| {
-                json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]})
-            };
+            let message = |role: &str, kind: &str, text: &str| json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]});
             vec![
                 record("event_msg", json!({"type": "task_started"})),
                 record("response_item", message("user", "input_text", &asked)),
                 record("event_msg", json!({"type": "user_message", "message": asked})),
                 record("response_item", message("assistant", "output_text", &answered)),
-                record("token_usage_record", json!({"response_id": format!("resp_{number}"), "usage": {"input_tokens": 5, "output_tokens": 2}})),
+                record(
+                    "token_usage_record",
+                    json!({"response_id": format!("resp_{number}"), "usage": {"input_tokens": 5, "output_tokens": 2}}),
+                ),
                 record("event_msg", json!({"type": "task_complete"})),
             ]
         }
         Agent::Pi => {
             let id = |digit: u32| format!("aaaa00{number}{digit}");
-            let record = |id: String, parent: Value, message: Value| {
-                json!({"type": "message", "id": id, "parentId": parent, "timestamp": time, "message": message})
-            };
+            let record = |id: String, parent: Value, message: Value| json!({"type": "message", "id": id, "parentId": parent, "timestamp": time, "message": message});
             vec![
-                record(id(1), last["id"].clone(), json!({"role": "user", "content": [{"type": "text", "text": asked}]})),
+                record(
+                    id(1),
+                    last["id"].clone(),
+                    json!({"role": "user", "content": [{"type": "text", "text": asked}]}),
+                ),
                 record(
                     id(2),
                     json!(id(1)),
@@ -201,10 +204,12 @@ fn a_fork_that_claude_makes_of_an_exported_file_is_a_session_that_continues_it()
     let path = put(folder.path(), &made);
     let forked_id = "bbbbbbbb-0000-4000-8000-000000000000";
     let forked = path.with_file_name(format!("{forked_id}.jsonl"));
-    std::fs::write(&forked, std::fs::read_to_string(&path).unwrap().replace(
-        &format!("\"sessionId\":\"{}\"", made.native_id),
-        &format!("\"sessionId\":\"{forked_id}\""),
-    ))
+    std::fs::write(
+        &forked,
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .replace(&format!("\"sessionId\":\"{}\"", made.native_id), &format!("\"sessionId\":\"{forked_id}\"")),
+    )
     .unwrap();
     append(&forked, &turn(Agent::Claude, &forked, forked_id, 1));
     let report = world.import(&[path, forked]);

@@ -91,7 +91,8 @@ impl Faults<'_> {
                 None if record.get("parentUuid").is_some_and(Value::is_null) && (at == 0 || is_boundary) => {}
                 _ => self.add(record, "a record stands behind one before it"),
             }
-            if is_boundary && at > 0 && !text(record, "logicalParentUuid").is_some_and(|parent| known.contains(parent)) {
+            if is_boundary && at > 0 && !text(record, "logicalParentUuid").is_some_and(|parent| known.contains(parent))
+            {
                 self.add(record, "a boundary names the record before it");
             }
             let kept = record.pointer("/compactMetadata/preservedMessages/uuids").and_then(Value::as_array);
@@ -112,7 +113,8 @@ impl Faults<'_> {
         for record in transcript {
             let blocks = record.pointer("/message/content").and_then(Value::as_array);
             let blocks: Vec<&Value> = blocks.into_iter().flatten().collect();
-            let is_between = blocks.iter().all(|block| !matches!(text(block, "type"), Some("tool_use" | "tool_result")));
+            let is_between =
+                blocks.iter().all(|block| !matches!(text(block, "type"), Some("tool_use" | "tool_result")));
             if is_between && !open.is_empty() {
                 self.add(record, "every call is answered next");
             }
@@ -121,7 +123,8 @@ impl Faults<'_> {
                     Some("tool_use") => {
                         let id = text(block, "id").unwrap_or_default();
                         let is_plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-');
-                        let is_named = text(block, "name").is_some_and(|name| !name.is_empty() && name.chars().all(is_plain));
+                        let is_named =
+                            text(block, "name").is_some_and(|name| !name.is_empty() && name.chars().all(is_plain));
                         if id.is_empty() || !id.chars().all(is_plain) || !known.insert(id.to_owned()) || !is_named {
                             self.add(record, "a call has an id of its own and a name, in plain characters");
                         }
