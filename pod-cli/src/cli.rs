@@ -4,6 +4,7 @@
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
 mod conversation;
+mod export;
 mod maintenance;
 mod settings;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use store_core::SegmentId;
 
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
+pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
 
@@ -134,6 +136,12 @@ pub(crate) enum Command {
     /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
     /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
+    /// Write a conversation as a file that an agent lists and resumes.
+    ///
+    /// The branch from its root, with every call answered: one that nothing answered has a result that says it was interrupted. --install puts the
+    /// file where the agent looks for it. Another file is never written over. What the agent adds to it goes on in this conversation when
+    /// it is imported.
+    Export(ExportArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
     /// Prints the id of the new segment, from which the conversation goes on.

@@ -67,6 +67,8 @@ pub(crate) enum CliError {
     NoAgent { name: String, known: Vec<String> },
     /// A key that the config file does not set, and that has no usual value.
     NotSet { key: String },
+    /// Another file stands where one was to be written.
+    Occupied { path: PathBuf, went_on: bool },
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
@@ -196,6 +198,18 @@ impl CliError {
                 "checkpoint_not_found",
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
+            ),
+            Self::Occupied { path, went_on: true } => Report::new(
+                exit::CONFLICT,
+                "went_on",
+                format!("{} has more than the export: its agent went on in it", path.display()),
+                Some("nothing was written; `pod import` brings in what it added"),
+            ),
+            Self::Occupied { path, .. } => Report::new(
+                exit::CONFLICT,
+                "occupied",
+                format!("another file is at {}", path.display()),
+                Some("nothing was written; -o PATH writes it elsewhere"),
             ),
             Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod damage;
 mod doctor;
+mod export;
 mod follow;
 mod fork;
 mod gc;
@@ -50,6 +51,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),
+            Command::Export(arguments) => export::run(app, &arguments),
             Command::Fork(arguments) => fork::run(app, &arguments),
             Command::Compact(arguments) => compact::run(app, &arguments),
             Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),

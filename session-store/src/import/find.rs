@@ -102,6 +102,7 @@ impl Conversations {
                 source,
                 parent,
                 parent_call,
+                exported: None,
                 continues,
                 now: head.birth_ms,
             };

@@ -8,6 +8,7 @@
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
 //! * `sources` are the folders that are imported again and again; it finds which of their files changed.
 //! * `rehearsal` is the store of an import that writes nothing.
+//! * `exported` knows files that were made of what the store holds.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
@@ -15,6 +16,7 @@ mod bookmark;
 mod claude;
 mod codex;
 mod detect;
+mod exported;
 mod feed;
 mod fields;
 mod find;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
+use super::exported::Home;
 use super::feed::failure;
 use super::find::{Conversations, Job};
 use super::fresh::Fresh;
 use super::inner::Inner;
-use super::moved::Moves;
+use super::moved::{Moved, Moves};
 use super::passage;
 use super::record::{Agent, FileHead, ForkHint};
 use super::rehearsal::Rehearsal;
@@ -114,7 +115,7 @@ impl Importer<'_> {
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
         Fresh::beside(self.store, self.index, |fresh| {
-            let run = Run { importer: *self, births: births(&jobs, &moves), moves, fresh };
+            let run = Run { importer: *self, births: births(self.store, &jobs, &moves)?, moves, fresh };
             for (done, job) in jobs.iter().enumerate() {
                 if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
                     break;
@@ -157,15 +158,17 @@ impl Run<'_> {
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
         let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
         let head = &job.head;
-        let session = self.moves.session(head);
+        let exported = Home::find(store, head)?;
+        let same = exported.filter(|home| home.is_same);
+        let session = same.map_or_else(|| self.moves.session(head), |home| home.at.session);
         // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
         if head.fork != ForkHint::None || head.parent.is_some() || self.fresh.holds(session) {
             self.fresh.bring_in()?;
         }
         let moved = self.moves.find(head);
-        let continues = match moved.as_ref().and_then(|moved| moved.continues) {
-            Some(at) => Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. })),
-            None => writer::reference_origin(store, index, head)?,
+        let continues = match same.map(|home| home.at) {
+            Some(at) => Some(at),
+            None => self.continued(head, moved.as_ref())?,
         };
         if let Some(file) = self.unchanged(job, session, continues)? {
             return Ok(vec![file]);
@@ -174,7 +177,8 @@ impl Run<'_> {
         let source = job.path.display().to_string();
         let now = self.importer.now;
         let fresh = self.fresh;
-        let target = Target { store, index, fresh, head, session, moved, source, parent, parent_call, continues, now };
+        let target =
+            Target { store, index, fresh, head, session, moved, source, parent, parent_call, exported, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
@@ -182,6 +186,14 @@ impl Run<'_> {
         })?;
         self.fresh.wrote(&outcome)?;
         Ok(std::iter::once(ImportedFile::came_of(&job.path, head, outcome)).chain(inner).collect())
+    }
+
+    /// The point that a file continues by reference.
+    fn continued(&self, head: &FileHead, moved: Option<&Moved>) -> Result<Option<Place>> {
+        match moved.and_then(|moved| moved.continues) {
+            Some(at) => Ok(Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. }))),
+            None => writer::reference_origin(self.importer.store, self.importer.index, head),
+        }
     }
 
     /// Imports the sub-agents among the records of a file.
@@ -291,6 +303,11 @@ fn with_sources(error: &SessionError) -> String {
 }
 
 /// The sessions of the run's conversations.
-fn births(jobs: &[Job], moves: &Moves) -> HashMap<(Agent, String), SessionId> {
-    jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), moves.session(&job.head))).collect()
+fn births(store: &dyn Store, jobs: &[Job], moves: &Moves) -> Result<HashMap<(Agent, String), SessionId>> {
+    let session = |job: &Job| {
+        let same = Home::find(store, &job.head)?.filter(|home| home.is_same);
+        let session = same.map_or_else(|| moves.session(&job.head), |home| home.at.session);
+        Ok(((job.head.agent, job.head.native_id.clone()), session))
+    };
+    jobs.iter().map(session).collect()
 }

@@ -208,7 +208,9 @@ impl Writer<'_> {
     /// Where the agent goes on, if that is in this session.
     fn leaf(&self) -> Option<Place> {
         let named = self.said.leaf.as_ref().and_then(|record| self.log.place_of(record)).flatten();
-        let is_own = |place: &Place| place.session == self.session;
+        // What an exported file was made of is where the conversation was, not where it goes on.
+        let is_news = self.log.has_own() || self.target.exported.is_none();
+        let is_own = |place: &Place| place.session == self.session && is_news;
         named.filter(is_own).or(self.at.filter(is_own))
     }
 
