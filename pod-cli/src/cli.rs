@@ -43,9 +43,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
 
-    /// With --session: restore, show, and end.
-    #[arg(long, requires = "session")]
-    pub(crate) print: bool,
+    /// How `--session` goes on.
+    #[command(flatten)]
+    pub(crate) resume: ResumeOptions,
 
     /// With --session: what to say first.
     #[arg(last = true, value_name = "PROMPT", requires = "session", conflicts_with = "print")]
@@ -529,6 +529,26 @@ pub(crate) struct ForkArgs {
     pub(crate) new_session: bool,
 }
 
+/// How a conversation is gone on with.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResumeOptions {
+    /// With --session: restore, show, and end; with --json, the restored state.
+    #[arg(long, conflicts_with_all = ["agent", "print_cmd", "cwd"])]
+    pub(crate) print: bool,
+
+    /// With --session: go on in this agent, of those that `pod agents list` names; usually the conversation's own.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+
+    /// With --session: print the command that goes on with the conversation, and start nothing. The agent's file is made ready.
+    #[arg(long)]
+    pub(crate) print_cmd: bool,
+
+    /// With --session: go on in this folder; usually the conversation's own.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+}
+
 /// Arguments of `pod resume`.
 #[derive(Args, Debug)]
 pub(crate) struct ResumeArgs {
@@ -536,9 +556,9 @@ pub(crate) struct ResumeArgs {
     #[arg(value_name = "ID")]
     pub(crate) id: String,
 
-    /// Restore, show, and end; with --json, the restored state.
-    #[arg(long)]
-    pub(crate) print: bool,
+    /// How to go on.
+    #[command(flatten)]
+    pub(crate) options: ResumeOptions,
 
     /// What to say first.
     #[arg(last = true, value_name = "PROMPT", conflicts_with = "print")]

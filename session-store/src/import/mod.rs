@@ -25,6 +25,7 @@ mod inner;
 mod lines;
 mod memory;
 mod moved;
+mod own_file;
 mod passage;
 mod pi;
 mod record;
@@ -41,6 +42,7 @@ mod walk;
 mod writer;
 
 pub use find::Conversations;
+pub use own_file::{OwnFile, Standing, standing};
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
 pub use run::{ImportOptions, Importer, Progress};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,11 @@ impl Cursor {
     /// What the file with this native id left behind.
     pub(in crate::import) fn read(facts: &SessionFacts, native_id: &str) -> Option<Self> {
         serde_json::from_value(facts.cursors.get(native_id)?.clone()).ok()
+    }
+
+    /// The file, and the segment of the agent's active leaf; none of one that the agent has put away.
+    pub(in crate::import) fn file(&self) -> (PathBuf, Option<SegmentId>) {
+        (PathBuf::from(&self.source), self.leaf.filter(|_| !self.archived))
     }
 
     /// Whether every record before an ordinal was read.
