@@ -179,7 +179,7 @@ impl FsStore {
     pub(crate) fn append_side_line(&self, key: LogKey, text: &str, durability: Durability) -> Result<Option<()>> {
         self.logs.on(key, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
-                log.write(&[NewLine { key: None, text }])?;
+                log.write(&[NewLine { key: None, text: text.as_bytes() }])?;
                 Ok(log.seq())
             })?;
             match (written, durability) {

@@ -75,6 +75,9 @@ fn grown(connection: &Connection, session: SessionId, segment: SegmentId) -> Res
 
 /// Where the keys of a call stand in the segment.
 fn resolve(connection: &Connection, segment: SegmentId, entries: &[Prepared]) -> Result<Vec<Slot>> {
+    if entries.iter().all(|entry| entry.key.is_none()) {
+        return Ok((0..entries.len()).map(Slot::Write).collect());
+    }
     let mut statement =
         connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND key = ?2")?;
     Ok(call::resolve_keys(entries, |key| {
@@ -127,10 +130,10 @@ pub(crate) fn insert(
         statement.execute((
             segment.as_bytes(),
             row::to_sql(seq),
-            &entry.kind,
+            &*entry.kind,
             row::to_sql(entry.ts),
             key,
-            &entry.text,
+            row::Utf8(entry.text.as_bytes()),
             crc32c,
         ))?;
         written.push(Position { seq: Seq(seq), crc32c });

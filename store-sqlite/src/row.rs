@@ -3,8 +3,8 @@
 //! A checksum covers which log the row belongs to and which place it has there, so that a row that was moved, copied
 //! or renumbered does not pass. Nothing here runs a statement.
 
-use rusqlite::Row;
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Row, ToSql};
 use store_core::{LogEntry, Position, Record, SegmentId, SegmentOrigin, Seq, SessionId};
 
 use crate::error::{Result, damage};
@@ -28,6 +28,15 @@ pub(crate) fn entry_checksum(segment: SegmentId, seq: u64, key: Option<&[u8]>, b
         }
     };
     crc32c::crc32c_append(crc, body)
+}
+
+/// A text as it is bound: its bytes are not looked through for what they are known to be.
+pub(crate) struct Utf8<'a>(pub(crate) &'a [u8]);
+
+impl ToSql for Utf8<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
 }
 
 /// A number as SQLite holds it. What does not fit, such as a time in millions of years, becomes the largest.

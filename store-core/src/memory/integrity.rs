@@ -207,7 +207,7 @@ fn repaired(id: SegmentId, damaged: &Segment, plan: &RepairPlan) -> Vec<Stored> 
                 new.records.extend(damaged.records.iter().find(|stored| stored.position.seq == kept.seq).cloned());
             }
             Planned::Lost(_, text) => {
-                let lost = Prepared { text, key: None, kind: String::new(), ts: 0, start: None };
+                let lost = Prepared { text: text.clone().into(), key: None, kind: "".into(), ts: 0, start: None };
                 new.write(id, &[&lost]);
             }
         }

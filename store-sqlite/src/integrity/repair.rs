@@ -164,5 +164,6 @@ fn fill(transaction: &Connection, segment: SegmentId, plan: &RepairPlan) -> Resu
 /// The text of an entry as it is inserted.
 pub(crate) fn prepared(text: String) -> Result<Prepared> {
     let entry = LogEntry::from_text(&text).map_err(store_core::StoreError::backend)?;
-    Ok(Prepared { kind: entry.kind().to_owned(), ts: entry.ts(), text, key: None, start: None })
+    let kind = entry.kind().to_owned().into();
+    Ok(Prepared { kind, ts: entry.ts(), text: text.into(), key: None, start: None })
 }

@@ -190,7 +190,7 @@ impl Writing<'_> {
                 }
             };
             append::insert(self.transaction, segment, chain.seq.0, &[&entry])?;
-            chain.push(&entry.text);
+            chain.push(entry.text.as_str());
             heads.insert(chain.seq, chain.head);
         }
         Ok(heads)
