@@ -157,11 +157,7 @@ pub struct Prepared {
 /// What the default durability policy gives for a call: synced if it has an entry that a person would miss.
 pub fn durability_by_policy(entries: &[Prepared]) -> Durability {
     let synced = ["segment_start", "user_input", "turn_end", "run_completed", "run_errored"];
-    if entries.iter().any(|entry| synced.contains(&&*entry.kind)) {
-        Durability::Synced
-    } else {
-        Durability::Buffered
-    }
+    if entries.iter().any(|entry| synced.contains(&&*entry.kind)) { Durability::Synced } else { Durability::Buffered }
 }
 
 /// Validates a call on an existing segment and serialises its entries.

@@ -9,7 +9,9 @@
 mod round;
 
 use store_core::call::{self, Prepared, Slot};
-use store_core::{AppendOptions, Durability, Expected, NewEntry, Position, Result, SegmentId, Seq, SessionId, StoreError};
+use store_core::{
+    AppendOptions, Durability, Expected, NewEntry, Position, Result, SegmentId, Seq, SessionId, StoreError,
+};
 
 use crate::disk::{LockKind, OpenMode};
 use crate::error::{At as _, found};
@@ -37,7 +39,8 @@ impl FsStore {
         let (ids, expected) = ((session, segment), options.expected);
         let appended = match durability {
             Durability::Buffered => {
-                let append = |log: &RecordLog| Ok(self.append_alone(ids, (&prepared, expected), log)?.map(|done| done.0));
+                let append =
+                    |log: &RecordLog| Ok(self.append_alone(ids, (&prepared, expected), log)?.map(|done| done.0));
                 self.on_segment(session, segment, append)
             }
             Durability::Synced => {

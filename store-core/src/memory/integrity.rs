@@ -29,7 +29,15 @@ fn visit_all(records: &[Stored], visit: &mut Visit<'_>) {
             let seq = Some(position.seq);
             Scanned::Damaged(Stretch { part, offset, bytes, seq, kind: FindingKind::Checksum, detail })
         } else {
-            Scanned::Entry(ScannedEntry { position: *position, key: key.as_deref(), text, part, offset, bytes, out_of_step: None })
+            Scanned::Entry(ScannedEntry {
+                position: *position,
+                key: key.as_deref(),
+                text,
+                part,
+                offset,
+                bytes,
+                out_of_step: None,
+            })
         };
         if visit(scanned).is_break() {
             return;

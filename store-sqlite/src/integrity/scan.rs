@@ -194,9 +194,8 @@ fn skip_unreadable(connection: &Connection, segment: SegmentId, batch: &mut Batc
         })
     };
     let end = last_seq(connection, segment, from)?;
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, key, body, crc32c, kind, ts FROM entries WHERE segment_id = ?1 AND seq = ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c, kind, ts FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
     let before = batch.items.len();
     for seq in from..=end {
         let mut look = || -> Result<()> {
