@@ -67,7 +67,12 @@ pub struct LineFields<'a> {
 /// Appends one line with its newline to `out` and answers with the line's checksum.
 ///
 /// `text` is a JSON object in UTF-8 without white space around it; an empty object has no line form.
-pub fn encode_line(out: &mut Vec<u8>, context: &LogContext, fields: &LineFields<'_>, text: impl AsRef<[u8]>) -> u32 {
+pub fn encode_line(
+    out: &mut Vec<u8>,
+    context: &LogContext,
+    fields: &LineFields<'_>,
+    text: &(impl AsRef<[u8]> + ?Sized),
+) -> u32 {
     let start = out.len();
     out.extend_from_slice(SEQ_OPEN);
     push_number(out, fields.seq.0);

@@ -54,3 +54,34 @@ impl LastEnd {
 fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use store_core::Seq;
+
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_holds_for_this_segment_until_somebody_else_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Connection::open(folder.path().join("a.db")).unwrap();
+        let (own, other) = (open(), open());
+        own.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let ids = |n| (SessionId::derive(n, b"s"), SegmentId::derive(n, b"g"));
+        let end = Position { seq: Seq(3), crc32c: 7 };
+        let last = LastEnd::default();
+        let write = |connection: &Connection| connection.execute("INSERT INTO t VALUES (1)", []).unwrap();
+        assert_eq!(last.get(&own, ids(1)).unwrap(), None);
+        write(&own);
+        last.set(&own, ids(1), end).unwrap();
+        write(&own);
+        assert_eq!(last.get(&own, ids(1)).unwrap(), Some(end), "what this connection commits changes nothing");
+        assert_eq!(last.get(&own, (ids(2).0, ids(1).1)).unwrap(), None);
+        assert_eq!(last.get(&own, ids(2)).unwrap(), None);
+        write(&other);
+        assert_eq!(last.get(&own, ids(1)).unwrap(), None);
+        last.set(&own, ids(1), end).unwrap();
+        last.forget();
+        assert_eq!(last.get(&own, ids(1)).unwrap(), None);
+    }
+}
