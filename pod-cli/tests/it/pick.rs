@@ -17,6 +17,9 @@ use crate::terminal::Terminal;
 /// How long a person waits until they think that it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// After so long without a change nothing more is to come.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// Somebody in front of a terminal, with the picker on it.
 pub(crate) struct Person {
     keyboard: OwnedFd,
@@ -76,6 +79,17 @@ impl Person {
                 Err(_) => panic!("never seen: {what}\n{}", self.screen.screen().contents()),
             }
         }
+    }
+
+    /// The screen when it is as somebody wants it, or when nothing has changed for a while.
+    pub(crate) fn settled(&mut self, holds: impl Fn(&str) -> bool) -> String {
+        while !holds(&self.screen.screen().contents()) {
+            match self.seen.recv_timeout(SETTLED) {
+                Ok(bytes) => self.screen.process(&bytes),
+                Err(_) => break,
+            }
+        }
+        self.screen.screen().contents()
     }
 
     pub(crate) fn until_seen(&mut self, text: &str) {
