@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use store_core::{FactScope, Store, TimestampMs};
@@ -19,6 +19,7 @@ use super::find::Conversations;
 use super::record::Agent;
 use super::report::{ImportReport, ImportStatus};
 use super::run::{Importer, Progress};
+use super::writer::ctime_ns;
 use crate::error::Result;
 use crate::facts::{StoreFact, put_store_fact};
 use crate::index::{FileStamp, SeenFile};
@@ -115,12 +116,11 @@ fn look(folders: &[PathBuf]) -> Vec<SourceFile> {
 }
 
 fn stamp(meta: &Metadata) -> FileStamp {
-    let ns =
-        |seconds: i64, ns: i64| u64::try_from(seconds.saturating_mul(1_000_000_000).saturating_add(ns)).unwrap_or(0);
+    let since_epoch = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     FileStamp {
         size_bytes: meta.len(),
-        mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
-        ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        mtime_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+        ctime_ns: ctime_ns(meta).unwrap_or_default(),
     }
 }
 

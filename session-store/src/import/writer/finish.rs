@@ -281,14 +281,16 @@ fn mtime_ms(meta: &Metadata) -> Option<TimestampMs> {
     u64::try_from(since.as_millis()).ok()
 }
 
+/// When anything of a file was changed last, as the system says it, which nobody can set: nanoseconds since the epoch.
 #[cfg(unix)]
-fn ctime_ns(meta: &Metadata) -> Option<u64> {
+pub(in crate::import) fn ctime_ns(meta: &Metadata) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     let (seconds, rest) = (u64::try_from(meta.ctime()).ok()?, u64::try_from(meta.ctime_nsec()).ok()?);
     seconds.checked_mul(1_000_000_000)?.checked_add(rest)
 }
 
+/// Nothing that nobody can set is known here.
 #[cfg(not(unix))]
-const fn ctime_ns(_: &Metadata) -> Option<u64> {
+pub(in crate::import) const fn ctime_ns(_: &Metadata) -> Option<u64> {
     None
 }

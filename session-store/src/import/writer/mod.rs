@@ -42,7 +42,7 @@ use log::Log;
 use pending::Pending;
 use target::{Keys, Reading, Said};
 
-pub(super) use finish::{Cursor, Outcome};
+pub(super) use finish::{Cursor, Outcome, ctime_ns};
 pub(super) use origin::reference_origin;
 pub use target::ImportWarning;
 pub(super) use target::{Tally, Target};
