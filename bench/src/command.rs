@@ -84,7 +84,12 @@ impl Pod {
     }
 
     fn start(&self, kind: Kind, folder: &Path, arguments: &[&str]) -> Result<Child> {
-        Ok(self.command(kind, folder, arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+        Ok(self
+            .command(kind, folder, arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?)
     }
 }
 

@@ -112,10 +112,7 @@ impl Library {
         Self::find_by(ids, |id| self.index.find_in_trash(id, app.folder()))
     }
 
-    fn find_by(
-        ids: &[String],
-        find: impl Fn(&str) -> session_store::Result<Resolution>,
-    ) -> Result<Vec<SessionId>> {
+    fn find_by(ids: &[String], find: impl Fn(&str) -> session_store::Result<Resolution>) -> Result<Vec<SessionId>> {
         let mut sessions: Vec<SessionId> = Vec::with_capacity(ids.len());
         for id in ids {
             let session = match find(id)? {

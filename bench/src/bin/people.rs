@@ -69,7 +69,10 @@ fn run(arguments: &Arguments) -> bench::Result<()> {
             println!("\n### search over {entries} entries, {}\n", kind.name());
             let found = find::search(kind, folder, *entries, *questions)?;
             let read = Span(found.read.as_nanos() as f64);
-            println!("Reading the texts once took {read}; the index is {} MB then.\n\n{LATENCIES_HEAD}", found.index_bytes >> 20);
+            println!(
+                "Reading the texts once took {read}; the index is {} MB then.\n\n{LATENCIES_HEAD}",
+                found.index_bytes >> 20
+            );
             found.rows.iter().for_each(|row| println!("{row}"));
         }
     }

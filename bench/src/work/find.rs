@@ -51,7 +51,11 @@ impl Chance {
     /// The place of a word: the logarithm of places is even, so that the n-th is said about 1/n as often as the first.
     fn place(&mut self) -> u64 {
         let even = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 0 and the number of words")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it lies between 0 and the number of words"
+        )]
         let place = (WORDS as f64).powf(even) as u64 - 1;
         place.min(WORDS - 1)
     }

@@ -91,7 +91,10 @@ fn what_is_in_the_trash_is_taken_out_by_its_title() {
         assert_eq!(error["error"]["kind"], "not_found");
         assert!(error["error"]["hint"].as_str().unwrap().contains("--trashed all"), "{error}");
         let back = pod(world, url, &["undo", title, "--json"]).json();
-        assert_eq!((&back["sessions"][0]["session_id"], &back["sessions"][0]["trashed"]), (&json!(trunk), &json!(false)));
+        assert_eq!(
+            (&back["sessions"][0]["session_id"], &back["sessions"][0]["trashed"]),
+            (&json!(trunk), &json!(false))
+        );
         pod(world, url, &["show", title]).ok();
     });
 }
