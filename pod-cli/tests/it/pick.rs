@@ -81,15 +81,21 @@ impl Person {
         }
     }
 
-    /// The screen when it is as somebody wants it, or when nothing has changed for a while.
+    /// The screen when it is as somebody wants it, or when it has not changed for a while.
     pub(crate) fn settled(&mut self, holds: impl Fn(&str) -> bool) -> String {
-        while !holds(&self.screen.screen().contents()) {
-            match self.seen.recv_timeout(SETTLED) {
-                Ok(bytes) => self.screen.process(&bytes),
-                Err(_) => break,
+        let mut shown = self.screen.screen().contents();
+        let mut changed = Instant::now();
+        while !holds(&shown) && changed.elapsed() < SETTLED {
+            // A frame that is like the one before it writes something too: where the cursor is.
+            if let Ok(bytes) = self.seen.recv_timeout(SETTLED) {
+                self.screen.process(&bytes);
+            }
+            let now = self.screen.screen().contents();
+            if now != shown {
+                (shown, changed) = (now, Instant::now());
             }
         }
-        self.screen.screen().contents()
+        shown
     }
 
     pub(crate) fn until_seen(&mut self, text: &str) {
