@@ -111,7 +111,7 @@ pub(crate) enum Command {
     /// Search what was said: prompts, answers, thoughts, calls and results.
     ///
     /// Every word has to be there, in any case and with or without accents. "several words" stand side by side; begin* goes on; -word must not be
-    /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent, each with a hyphen in front for
+    /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|compacted|archived|damaged|pinned|subagent, each with a hyphen in front for
     /// the opposite. Archived conversations and sub-agents are searched too. Newest conversations first.
     Search(SearchArgs),
     /// Choose a conversation on the terminal, and print its id.

@@ -202,7 +202,7 @@ impl CliError {
                 exit::NOT_FOUND,
                 "not_found",
                 format!("nothing here is called {id:?}"),
-                Some("`pod list --kind all --archived all` lists what there is"),
+                Some("`pod list --kind all --archived all --trashed all` lists what there is"),
             ),
             Self::Ambiguous { id, candidates } => ambiguous(id, candidates),
             Self::NoCheckpoint { name, hint } => Report::new(

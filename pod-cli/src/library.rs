@@ -104,9 +104,18 @@ impl Library {
 
     /// The sessions that id arguments name, each once. Found by what the index knows, so that what cannot be read can still be put away.
     pub(crate) fn find_all(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        Self::find_by(ids, |id| self.index.find(id, app.folder()))
+    }
+
+    /// The same for who takes them out of the trash: a title is one of a conversation that is there.
+    pub(crate) fn find_all_in_trash(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        Self::find_by(ids, |id| self.index.find_in_trash(id, app.folder()))
+    }
+
+    fn find_by(ids: &[String], find: impl Fn(&str) -> session_store::Result<Resolution>) -> Result<Vec<SessionId>> {
         let mut sessions: Vec<SessionId> = Vec::with_capacity(ids.len());
         for id in ids {
-            let session = match self.index.find(id, app.folder())? {
+            let session = match find(id)? {
                 Resolution::Found(target) => target.session,
                 Resolution::NotFound => return Err(CliError::NotFound { id: id.to_owned() }),
                 Resolution::Ambiguous(candidates) => {

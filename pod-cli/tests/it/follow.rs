@@ -165,6 +165,12 @@ fn who_writes_is_listed_and_shown() {
         assert_eq!(text.lines().filter(|line| line.contains("[live]")).count(), 1, "{url}: {text}");
         let shown = world.pod(&["--store", &url, "show", &session_id("old")]).ok();
         assert!(shown.contains("live: an agent"), "{url}: {shown}");
+        let segments = world.pod(&["--store", &url, "segments", &session_id("old"), "--json"]).json();
+        assert_eq!(segments["segments"][0]["live"], row["live"], "{url}");
+        let text = world.pod(&["--store", &url, "segments", &session_id("old")]).ok();
+        assert!(text.lines().last().unwrap().ends_with("current live"), "{url}: {text}");
         drop(lease);
+        let segments = world.pod(&["--store", &url, "segments", &session_id("old"), "--json"]).json();
+        assert_eq!(segments["segments"][0]["live"], false, "{url}");
     }
 }

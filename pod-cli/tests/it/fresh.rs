@@ -240,6 +240,25 @@ fn a_store_that_can_only_be_read_is_no_failure() {
 }
 
 #[test]
+fn a_store_that_somebody_else_writes_to_is_no_failure() {
+    let world = World::new();
+    let mut talk = Talk::begin(&world, 1, "the first");
+    let store = format!("sqlite:{}", world.path().join("store.db").display());
+    world.pod(&["import", "--store", &store]).ok();
+    talk.say("the second");
+    let holder = rusqlite::Connection::open(world.path().join("store.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let run = world.pod(&["list", "--store", &store]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("not brought in") || run.stderr.contains("takes a while"), "{run}");
+    let page = world.pod(&["list", "--json", "--store", &store]);
+    assert_eq!(page.stderr, "", "{page}");
+    assert_eq!(row(&page.json(), &talk).unwrap()["turns"], 1);
+    holder.execute_batch("ROLLBACK").unwrap();
+    until_turns(&world, &store, &talk, 2);
+}
+
+#[test]
 fn what_was_purged_stays_away() {
     let world = World::new();
     let mut talk = Talk::begin(&world, 1, "the first");

@@ -11,7 +11,7 @@ use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
-use super::resolve::{self, Resolution, Target};
+use super::resolve::{self, Resolution, Target, Titled};
 use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
@@ -160,7 +160,7 @@ impl Index {
     /// # Errors
     /// For a session, an agent's own id, a title: as [`current_leaf`]. `Index`.
     pub fn resolve(&self, store: &dyn Store, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        match self.ask(|db| resolve::resolve(db, text, folder))? {
+        match self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))? {
             Resolution::Found(target) if !target.exact_segment => {
                 let segment = current_leaf(store, target.session)?;
                 Ok(Resolution::Found(Target { segment, ..target }))
@@ -175,7 +175,15 @@ impl Index {
     /// # Errors
     /// `Index`.
     pub fn find(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        self.ask(|db| resolve::resolve(db, text, folder))
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))
+    }
+
+    /// What an id means to who takes conversations out of the trash, as [`find`](Self::find): a title is one of a conversation in the trash.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn find_in_trash(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InTrash))
     }
 
     /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and
