@@ -35,7 +35,7 @@ impl FsStore {
         self.check_writable()?;
         let prepared = call::prepare_append(entries)?;
         let durability = self.durability_of(options.durability, &prepared);
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let (ids, expected) = ((session, segment), options.expected);
         let appended = match durability {
             Durability::Buffered => {

@@ -11,6 +11,7 @@
 mod append;
 mod blobs;
 mod create;
+mod create_many;
 mod delete;
 pub mod disk;
 mod error;

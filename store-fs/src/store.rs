@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use store_core::call;
 use store_core::integrity::Integrity;
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
-    TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Durability,
+    Fact, FactScope, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store,
+    StoreError, TimestampMs, TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -58,6 +58,8 @@ pub struct FsStore {
     pub(crate) blob_hold: Mutex<Option<Weak<dyn DiskFile>>>,
     /// The folders of the store's own whose names this handle knows to be on stable storage.
     lasting: Mutex<HashSet<PathBuf>>,
+    /// Whether what stopped creations and deletions left was looked for.
+    cleared: AtomicBool,
     access: Access,
     format: u32,
     /// Whether the folder has a `store.json`: one of logs of the older layouts gets it when something is written to it.
@@ -80,9 +82,16 @@ impl fmt::Debug for FsStore {
     }
 }
 
-/// Makes a folder of the store's own if it is not there, and returns when its name is on stable storage; what else stands in its
-/// place is refused.
+/// As [`make_folder`], and returns when the folder's name is on stable storage.
 pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    make_folder(disk, folder)?;
+    // Also where it stood already: whoever made it may not have come to syncing its name.
+    let parent = folder.parent().unwrap_or(folder);
+    disk.sync_folder(parent).at("sync", parent)
+}
+
+/// Makes a folder of the store's own if it is not there; what else stands in its place is refused.
+pub(crate) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
     match disk.create_folder(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             if disk.stat(folder).at("stat", folder)?.kind != FileKind::Folder {
@@ -91,9 +100,7 @@ pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
         }
         made => made.at("create", folder)?,
     }
-    // Also where it stood already: whoever made it may not have come to syncing its name.
-    let parent = folder.parent().unwrap_or(folder);
-    disk.sync_folder(parent).at("sync", parent)
+    Ok(())
 }
 
 impl FsStore {
@@ -120,6 +127,7 @@ impl FsStore {
             create: Mutex::default(),
             blob_hold: Mutex::default(),
             lasting: Mutex::default(),
+            cleared: AtomicBool::default(),
             access,
             format,
             adopted: AtomicBool::new(format > 0),
@@ -139,6 +147,11 @@ impl FsStore {
         ensure_folder(&*self.disk, folder)?;
         lock_mutex(&self.lasting).insert(folder.to_owned());
         Ok(())
+    }
+
+    /// Whether nobody has asked this before: what is done once by each handle.
+    pub(crate) fn begins_to_create(&self) -> bool {
+        !self.cleared.swap(true, Ordering::AcqRel)
     }
 
     /// Whether the folder is a store already: something that is in it may lead to its logs.
@@ -239,6 +252,11 @@ impl Store for FsStore {
         self.check_writable()?;
         let prepared = call::prepare_create(session, entries)?;
         self.create_prepared(session, segment, &prepared)
+    }
+
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        self.check_writable()?;
+        self.create_all(sessions)
     }
 
     fn append_with(

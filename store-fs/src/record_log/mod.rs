@@ -22,7 +22,7 @@ mod replace_parts;
 mod scan;
 mod shared;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -179,8 +179,18 @@ impl RecordLog {
     /// Takes the write bits of a log that is being made, because its name is not on stable storage yet, and returns when
     /// its bytes are.
     pub(crate) fn finish_new(&self) -> Result<()> {
-        self.file.set_writable(false).at("write-protect", &self.name.path)?;
+        self.protect()?;
         self.file.sync_file().at("sync", &self.name.path)
+    }
+
+    /// Takes the write bits of a log that is being made.
+    pub(crate) fn protect(&self) -> Result<()> {
+        self.file.set_writable(false).at("write-protect", &self.name.path)
+    }
+
+    /// Where the log was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.name.path
     }
 
     /// Gives the write bits back, unless a sync of the log has failed: whoever left the mark of that took them, and takes them again

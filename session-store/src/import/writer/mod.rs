@@ -46,6 +46,7 @@ use target::{Keys, Reading, Said};
 
 pub(super) use finish::{Cursor, Outcome, ctime_ns};
 pub(super) use origin::reference_origin;
+pub(super) use state::place;
 pub use target::ImportWarning;
 pub(super) use target::{Tally, Target};
 
