@@ -32,6 +32,7 @@ pub mod origin;
 pub mod parse;
 pub mod snapshot_set;
 mod store;
+mod text;
 mod trace;
 mod watch;
 

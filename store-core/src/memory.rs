@@ -108,7 +108,7 @@ impl Segment {
             if let Some(key) = &entry.key {
                 self.keys.insert(key.clone(), self.records.len());
             }
-            let (key, text) = (entry.key.clone(), entry.text.clone());
+            let (key, text) = (entry.key.clone(), entry.text.as_str().to_owned());
             self.records.push(Stored { position, key, text, damaged: false });
             written.push(position);
         }

@@ -95,7 +95,7 @@ impl FsStore {
             self.write_by_origin(origin.segment_id, segment)?;
         }
         let lines: Vec<NewLine<'_>> =
-            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
+            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: entry.text.as_bytes() }).collect();
         let written = self.write_new_log(session, segment, &lines)?;
         self.logs.is_made(LogKey::Segment(session, segment));
         Ok(call::answer(&slots, &written))

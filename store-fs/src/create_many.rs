@@ -170,7 +170,7 @@ impl FsStore {
             let path = Layout::log_in(&staged.folder, ready.segment);
             let writes = call::entries_to_write(&ready.prepared, &ready.slots);
             let lines: Vec<NewLine<'_>> =
-                writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
+                writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: entry.text.as_bytes() }).collect();
             let written = self.write_staged_log(&mut staged, Self::new_log_name(&path, ready.segment), &[&lines])?;
             staged.keys.push(LogKey::Segment(session, ready.segment));
             staged.answer.push(call::answer(&ready.slots, &written));
@@ -181,7 +181,7 @@ impl FsStore {
                 return Ok(());
             }
             let name = self.layout.session_facts_name(session).moved_to(&staged.folder);
-            let lines: Vec<[NewLine<'_>; 1]> = facts.iter().map(|text| [NewLine { key: None, text }]).collect();
+            let lines: Vec<[NewLine<'_>; 1]> = facts.iter().map(|text| [NewLine { key: None, text: text.as_bytes() }]).collect();
             let calls: Vec<&[NewLine<'_>]> = lines.iter().map(<[_; 1]>::as_slice).collect();
             self.write_staged_log(&mut staged, name, &calls)?;
             staged.keys.push(LogKey::Facts(FactScope::Session(session)));

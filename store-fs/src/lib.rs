@@ -23,6 +23,7 @@ mod layout;
 mod lease;
 mod live;
 mod logs;
+mod look_up;
 mod migrate_layout;
 mod open;
 mod read;

@@ -263,7 +263,7 @@ fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Tou
     sync_touched(disk, layout, logs, touched, whose)?;
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
-    let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text }).collect();
+    let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text: text.as_bytes() }).collect();
     logs.on(LogKey::Changes, Purpose::Create, |log| {
         let written = log.with_lock(|log| {
             log.write(&lines)?;

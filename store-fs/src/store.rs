@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::layout::{FORMAT_VERSION, Layout};
 use crate::live::Live;
 use crate::logs::{LogKey, Logs, Purpose};
+use crate::look_up::LookedUp;
 use crate::open::{DurabilityPolicy, FsOptions};
 use crate::read::{read_behind, read_entries, read_last};
 use crate::record_log::{NewLine, View, lock_mutex};
@@ -49,6 +50,8 @@ pub struct FsStore {
     /// Where recovery and maintenance record what they did.
     pub(crate) events: Arc<Events>,
     pub(crate) live: Live,
+    /// What `lookup_session_of` found.
+    pub(crate) looked_up: LookedUp,
     /// The file `CREATE` once it was opened. The thread that holds the mutex takes the file's lock.
     pub(crate) create: Mutex<Option<Box<dyn DiskFile>>>,
     /// The lock that all guards of blobs hold together.
@@ -120,6 +123,7 @@ impl FsStore {
             logs,
             events,
             live: Live::default(),
+            looked_up: LookedUp::default(),
             create: Mutex::default(),
             blob_hold: Mutex::default(),
             lasting: Mutex::default(),
@@ -192,7 +196,7 @@ impl FsStore {
     pub(crate) fn append_side_line(&self, key: LogKey, text: &str, durability: Durability) -> Result<Option<()>> {
         self.logs.on(key, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
-                log.write(&[NewLine { key: None, text }])?;
+                log.write(&[NewLine { key: None, text: text.as_bytes() }])?;
                 Ok(log.seq())
             })?;
             match (written, durability) {
@@ -309,7 +313,7 @@ impl Store for FsStore {
     }
 
     fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
-        self.session_of(segment)
+        self.look_up_session_of(segment)
     }
 
     fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {

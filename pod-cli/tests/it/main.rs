@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agents;
 mod bad_input;
 mod compact;
 mod doctor;
 mod fixture;
 mod follow;
 mod fork;
+mod fresh;
+mod hand_off;
 mod harness;
 mod help;
 mod home;
@@ -25,3 +28,4 @@ mod segments;
 mod show;
 mod terminal;
 mod verify;
+mod watch;

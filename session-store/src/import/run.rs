@@ -1,16 +1,18 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
+use super::exported::Home;
 use super::feed::failure;
 use super::find::{Conversations, Job};
 use super::fresh::Fresh;
 use super::inner::Inner;
-use super::moved::Moves;
+use super::moved::{Moved, Moves};
 use super::passage;
 use super::record::{Agent, FileHead, ForkHint, ParentCall};
 use super::rehearsal::Rehearsal;
@@ -91,21 +93,36 @@ impl Importer<'_> {
         dry_run: bool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
+        self.run_while(conversations, dry_run, &mut |at| {
+            progress(at);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Imports what was found as long as `next` says before each file that it should. The report has no word of the others.
+    pub(super) fn run_while(
+        &self,
+        conversations: Conversations,
+        dry_run: bool,
+        next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
         if dry_run {
             let store = Rehearsal::on(self.store)?;
             let index = self.index.copy()?;
             let importer = Importer { store: &store, index: &index, now: self.now };
-            return importer.run_found(conversations, false, progress);
+            return importer.run_while(conversations, false, next);
         }
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
         let files = Staging::beside(self.store, |staging| {
             Fresh::beside(self.store, staging, self.index, |fresh| {
-                let run = Run { importer: *self, births: births(&jobs, &moves), moves, staging, fresh };
+                let run = Run { importer: *self, births: births(self.store, &jobs, &moves)?, moves, staging, fresh };
                 let mut files = Vec::with_capacity(jobs.len());
                 for (done, job) in jobs.iter().enumerate() {
-                    progress(Progress { done, files: jobs.len(), path: &job.path });
+                    if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
+                        break;
+                    }
                     files.push(run.file(job));
                 }
                 fresh.bring_in()?;
@@ -167,7 +184,9 @@ impl Run<'_> {
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
         let (store, index): (&dyn Store, &Index) = (self.staging, self.importer.index);
         let head = &job.head;
-        let session = self.moves.session(head);
+        let exported = Home::find(store, head)?;
+        let same = exported.filter(|home| home.is_same);
+        let session = same.map_or_else(|| self.moves.session(head), |home| home.at.session);
         // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
         let is_known = |parent: &ParentCall| self.births.contains_key(&(head.agent, parent.native_id.clone()));
         let asks_for_parent = head.parent.as_ref().is_some_and(|parent| !is_known(parent));
@@ -175,9 +194,9 @@ impl Run<'_> {
             self.fresh.bring_in()?;
         }
         let moved = self.moves.find(head);
-        let continues = match moved.as_ref().and_then(|moved| moved.continues) {
-            Some(at) => Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. })),
-            None => writer::reference_origin(store, index, head)?,
+        let continues = match same.map(|home| home.at) {
+            Some(at) => Some(at),
+            None => self.continued(head, moved.as_ref())?,
         };
         if let Some(file) = self.unchanged(job, session, continues)? {
             return Ok(vec![file]);
@@ -186,7 +205,8 @@ impl Run<'_> {
         let source = job.path.display().to_string();
         let now = self.importer.now;
         let fresh = self.fresh;
-        let target = Target { store, index, fresh, head, session, moved, source, parent, parent_call, continues, now };
+        let target =
+            Target { store, index, fresh, head, session, moved, source, parent, parent_call, exported, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
@@ -194,6 +214,14 @@ impl Run<'_> {
         })?;
         self.fresh.wrote(&outcome)?;
         Ok(std::iter::once(ImportedFile::came_of(&job.path, head, outcome)).chain(inner).collect())
+    }
+
+    /// The point that a file continues by reference.
+    fn continued(&self, head: &FileHead, moved: Option<&Moved>) -> Result<Option<Place>> {
+        match moved.and_then(|moved| moved.continues) {
+            Some(at) => Ok(Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. }))),
+            None => writer::reference_origin(self.importer.store, self.importer.index, head),
+        }
     }
 
     /// Imports the sub-agents among the records of a file.
@@ -306,6 +334,11 @@ fn with_sources(error: &SessionError) -> String {
 }
 
 /// The sessions of the run's conversations.
-fn births(jobs: &[Job], moves: &Moves) -> HashMap<(Agent, String), SessionId> {
-    jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), moves.session(&job.head))).collect()
+fn births(store: &dyn Store, jobs: &[Job], moves: &Moves) -> Result<HashMap<(Agent, String), SessionId>> {
+    let session = |job: &Job| {
+        let same = Home::find(store, &job.head)?.filter(|home| home.is_same);
+        let session = same.map_or_else(|| moves.session(&job.head), |home| home.at.session);
+        Ok(((job.head.agent, job.head.native_id.clone()), session))
+    };
+    jobs.iter().map(session).collect()
 }

@@ -1,6 +1,6 @@
 //! The index as its users hold it: opening, refreshing, asking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -11,11 +11,12 @@ use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
-use super::resolve::{self, Resolution, Target};
+use super::resolve::{self, Resolution, Target, Titled};
 use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
 use super::search::{self, Needle, SearchHit, SearchHits, SearchProgress, SearchQuery};
+use super::source::{self, SeenFile};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use crate::error::{Result, SessionError};
 use crate::leaf::current_leaf;
@@ -59,8 +60,9 @@ impl Index {
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
     }
 
-    /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
-    pub(crate) fn second_handle(&self) -> Option<Self> {
+    /// A second handle on its file, for another thread; none if there is no file, or before the first [`refresh`](Self::refresh). It knows what
+    /// this one knows, and this one what it brings in.
+    pub fn second_handle(&self) -> Option<Self> {
         let inner = self.lock();
         let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
         let opened = schema::open_second(path, &inner.identity).ok()?;
@@ -168,7 +170,7 @@ impl Index {
     /// # Errors
     /// For a session, an agent's own id, a title: as [`current_leaf`]. `Index`.
     pub fn resolve(&self, store: &dyn Store, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        match self.ask(|db| resolve::resolve(db, text, folder))? {
+        match self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))? {
             Resolution::Found(target) if !target.exact_segment => {
                 let segment = current_leaf(store, target.session)?;
                 Ok(Resolution::Found(Target { segment, ..target }))
@@ -183,7 +185,15 @@ impl Index {
     /// # Errors
     /// `Index`.
     pub fn find(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        self.ask(|db| resolve::resolve(db, text, folder))
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))
+    }
+
+    /// What an id means to who takes conversations out of the trash, as [`find`](Self::find): a title is one of a conversation in the trash.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn find_in_trash(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InTrash))
     }
 
     /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and
@@ -360,6 +370,28 @@ impl Index {
         let mut inner = self.lock();
         inner.unpin();
         Ok(bookmark::put(&mut inner.opened.db, bookmarks).map_err(Fault::from)?)
+    }
+
+    /// What importers have seen of the files of sources, by path.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn seen_files(&self) -> Result<HashMap<String, SeenFile>> {
+        self.ask(source::all)
+    }
+
+    /// Remembers what was seen of files, and forgets those that are gone.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn saw_files(&self, seen: &[(String, SeenFile)], gone: &[String]) -> Result<()> {
+        if seen.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        let db = &mut inner.opened.db;
+        source::put(db, seen, gone).map_err(Fault::from)?;
+        Ok(())
     }
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until

@@ -8,7 +8,8 @@ use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
 use super::sidechain::is_sidechain;
-use crate::import::fields::{owned, text, time_ms};
+use crate::export::MARK;
+use crate::import::fields::{self, owned, text, time_ms};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 
 /// The largest description of a sub-agent that is read.
@@ -70,6 +71,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: None,
         other,
         inline: false,
+        exported: records.iter().find_map(|record| fields::exported(record.get(MARK)?)),
     })
 }
 
