@@ -181,7 +181,8 @@ impl FsStore {
                 return Ok(());
             }
             let name = self.layout.session_facts_name(session).moved_to(&staged.folder);
-            let lines: Vec<[NewLine<'_>; 1]> = facts.iter().map(|text| [NewLine { key: None, text: text.as_bytes() }]).collect();
+            let lines: Vec<[NewLine<'_>; 1]> =
+                facts.iter().map(|text| [NewLine { key: None, text: text.as_bytes() }]).collect();
             let calls: Vec<&[NewLine<'_>]> = lines.iter().map(<[_; 1]>::as_slice).collect();
             self.write_staged_log(&mut staged, name, &calls)?;
             staged.keys.push(LogKey::Facts(FactScope::Session(session)));
