@@ -20,8 +20,10 @@ use store_core::{
 
 use crate::segment::SegmentLocation;
 
-/// How much text is held.
+/// How much is held, in bytes of text and of what an entry takes beside it.
 const BYTES_MAX: usize = 8 << 20;
+/// What an entry takes beside its text, whose typed form is about as long: its key, and the structure of both.
+const ENTRY_BYTES: usize = 768;
 /// How many sessions are held.
 const SESSIONS_MAX: usize = 256;
 
@@ -116,11 +118,12 @@ const fn unplaced(at: usize) -> Position {
 }
 
 fn bytes_of(new: &NewEntry) -> usize {
-    match &new.body {
+    let text = match &new.body {
         NewBody::Serialized(body) => body.text().len(),
         NewBody::Text(text) => text.len(),
         NewBody::Typed(_) => 0,
-    }
+    };
+    text + ENTRY_BYTES
 }
 
 /// Sessions that were made, and where their entries stand.
@@ -148,7 +151,7 @@ impl Made {
         self.positions(segment)?.get(at).copied()
     }
 
-    /// How much text it is.
+    /// How many bytes it takes, about.
     pub(super) fn bytes(&self) -> usize {
         self.sessions.bytes
     }

@@ -10,7 +10,7 @@ pub(super) const WHOLE_FROM: usize = 8;
 #[cfg(target_os = "linux")]
 pub(super) fn tells_failed_syncs() -> bool {
     let system = rustix::system::uname();
-    let mut numbers = system.release().to_str().unwrap_or_default().split('.').map(|number| number.parse::<u32>());
+    let mut numbers = system.release().to_str().unwrap_or_default().split('.').map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
         _ => false,

@@ -309,15 +309,11 @@ impl Machine {
         }
         let mut answers = answers.unwrap_or_default().into_iter();
         for (session, segment, created, said) in askings {
-            let answer = answers.next();
-            let result = match answer {
-                Some(answer) => answer,
-                None => {
-                    self.sure.remove(&segment);
-                    self.record.answer(created, Outcome::Unknown);
-                    self.record.answer(said, Outcome::Unknown);
-                    continue;
-                }
+            let Some(result) = answers.next() else {
+                self.sure.remove(&segment);
+                self.record.answer(created, Outcome::Unknown);
+                self.record.answer(said, Outcome::Unknown);
+                continue;
             };
             match &result {
                 Ok(_) => _ = self.sure.insert(segment, session),
