@@ -4,6 +4,7 @@
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
 mod conversation;
+mod export;
 mod maintenance;
 mod settings;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use store_core::SegmentId;
 
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
+pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
 
@@ -41,9 +43,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
 
-    /// With --session: restore, show, and end.
-    #[arg(long, requires = "session")]
-    pub(crate) print: bool,
+    /// How `--session` goes on.
+    #[command(flatten)]
+    pub(crate) resume: ResumeOptions,
 
     /// With --session: what to say first.
     #[arg(last = true, value_name = "PROMPT", requires = "session", conflicts_with = "print")]
@@ -134,6 +136,12 @@ pub(crate) enum Command {
     /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
     /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
+    /// Write a conversation as a file that an agent lists and resumes.
+    ///
+    /// The branch from its root, with every call answered: one that nothing answered has a result that says it was interrupted. --install puts the
+    /// file where the agent looks for it. Another file is never written over. What the agent adds to it goes on in this conversation when
+    /// it is imported.
+    Export(ExportArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
     /// Prints the id of the new segment, from which the conversation goes on.
@@ -521,6 +529,26 @@ pub(crate) struct ForkArgs {
     pub(crate) new_session: bool,
 }
 
+/// How a conversation is gone on with.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResumeOptions {
+    /// With --session: restore, show, and end; with --json, the restored state.
+    #[arg(long, conflicts_with_all = ["agent", "print_cmd", "cwd"])]
+    pub(crate) print: bool,
+
+    /// With --session: go on in this agent, of those that `pod agents list` names; usually the conversation's own.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+
+    /// With --session: print the command that goes on with the conversation, and start nothing. The agent's file is made ready.
+    #[arg(long)]
+    pub(crate) print_cmd: bool,
+
+    /// With --session: go on in this folder; usually the conversation's own.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+}
+
 /// Arguments of `pod resume`.
 #[derive(Args, Debug)]
 pub(crate) struct ResumeArgs {
@@ -528,9 +556,9 @@ pub(crate) struct ResumeArgs {
     #[arg(value_name = "ID")]
     pub(crate) id: String,
 
-    /// Restore, show, and end; with --json, the restored state.
-    #[arg(long)]
-    pub(crate) print: bool,
+    /// How to go on.
+    #[command(flatten)]
+    pub(crate) options: ResumeOptions,
 
     /// What to say first.
     #[arg(last = true, value_name = "PROMPT", conflicts_with = "print")]

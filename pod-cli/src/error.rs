@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde::Serialize;
 use session_store::SessionError;
+use session_store::export::InstallError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
 use store_core::{Missing, StoreError};
@@ -60,17 +61,30 @@ pub(crate) enum CliError {
     /// A file or folder that was named is not there, or holds no conversation.
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
-    AgentUnavailable { id: String },
+    AgentUnavailable { message: String, hint: String },
     /// An agent of that name is there already.
     AgentExists { name: String },
     /// No agent of that name.
     NoAgent { name: String, known: Vec<String> },
     /// A key that the config file does not set, and that has no usual value.
     NotSet { key: String },
+    /// Another file stands where one was to be written.
+    Occupied { path: PathBuf, went_on: bool },
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
     Output(io::Error),
+}
+
+impl From<InstallError> for CliError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::WentOn(path) => Self::Occupied { path, went_on: true },
+            InstallError::Occupied(path) => Self::Occupied { path, went_on: false },
+            InstallError::Io { path, source } => Self::Io { op: "write", path, source },
+            error => Self::Output(io::Error::other(error)),
+        }
+    }
 }
 
 impl From<SessionError> for CliError {
@@ -197,6 +211,18 @@ impl CliError {
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
             ),
+            Self::Occupied { path, went_on: true } => Report::new(
+                exit::CONFLICT,
+                "went_on",
+                format!("{} has more than the export: its agent went on in it", path.display()),
+                Some("nothing was written; `pod import` brings in what it added"),
+            ),
+            Self::Occupied { path, .. } => Report::new(
+                exit::CONFLICT,
+                "occupied",
+                format!("another file is at {}", path.display()),
+                Some("nothing was written; -o PATH writes it elsewhere"),
+            ),
             Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(
                 exit::FAILED,
@@ -210,17 +236,9 @@ impl CliError {
                 ignored: ignored.clone(),
                 ..Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
             },
-            Self::AgentUnavailable { id } => Report {
-                hint: Some(format!(
-                    "`pod --session {id} --print` shows the restored conversation, with --json the state that a model would go on from"
-                )),
-                ..Report::new(
-                    exit::NO_AGENT,
-                    "agent_unavailable",
-                    "no agent can be started to go on with this conversation",
-                    None,
-                )
-            },
+            Self::AgentUnavailable { message, hint } => {
+                Report::new(exit::NO_AGENT, "agent_unavailable", message, Some(hint.as_str()))
+            }
             Self::AgentExists { name } => Report::new(
                 exit::CONFLICT,
                 "agent_exists",
@@ -315,9 +333,7 @@ fn session_report(error: &SessionError) -> Report {
             exit::CONFLICT,
             "live",
             message,
-            Some(
-                "nothing was changed; wait for that program to end, or fork the conversation and go on there: `pod fork ID`",
-            ),
+            Some("nothing was changed; `pod log ID -f` watches it, `pod fork ID` goes another way now"),
         ),
         SessionError::NotTrashed { .. } => Report::new(
             exit::FAILED,
@@ -468,7 +484,7 @@ mod tests {
             copy_differs(),
             SessionError::EmptySummary.into(),
             SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
-            CliError::AgentUnavailable { id: "abcd".into() },
+            CliError::AgentUnavailable { message: "codex is not there".into(), hint: "--agent NAME".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
             SessionError::UnknownScheme {

@@ -31,6 +31,12 @@ pub(crate) fn homes(agent: &AgentSpec, environment: &Environment) -> Vec<PathBuf
     agent.homes.iter().map(|text| expand_path(text, home)).filter(|path| path.is_absolute()).collect()
 }
 
+/// The folder that an agent keeps everything in: the first of its own that is there.
+pub(crate) fn home(agent: &AgentSpec, environment: &Environment) -> Option<PathBuf> {
+    let homes = homes(agent, environment);
+    homes.iter().find(|home| home.is_dir()).or(homes.first()).cloned()
+}
+
 /// Where it keeps conversations, whether that is there or not.
 pub(crate) fn folders(agent: &AgentSpec, environment: &Environment) -> Vec<PathBuf> {
     let homes = homes(agent, environment);

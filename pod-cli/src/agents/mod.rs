@@ -14,7 +14,7 @@ mod machine;
 mod spec;
 mod table;
 
-pub(crate) use command::{AgentCommand, Template, Wanted};
-pub(crate) use machine::{find_program, folders, homes, version};
+pub(crate) use command::{AgentCommand, NoCommand, Template, Wanted};
+pub(crate) use machine::{find_program, folders, home, homes, version};
 pub(crate) use spec::{AgentSpec, check_name, specs, tables};
 pub(crate) use table::{AgentTable, Format};

@@ -84,8 +84,7 @@ impl std::str::FromStr for Format {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let found = Agent::ALL.into_iter().find(|agent| agent.name() == name);
-        found.map(Self).ok_or_else(|| {
+        Agent::named(name).map(Self).ok_or_else(|| {
             let names = Agent::ALL.map(Agent::name).join(", ");
             format!("there is no format {name:?}; there are {names}")
         })

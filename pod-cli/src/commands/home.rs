@@ -25,7 +25,7 @@ pub(super) fn run(app: &App) -> Result<u8> {
         if library.index.list(&any)?.total > 0 {
             drop(library);
             return match pick::choose(app, &PickOptions { may_draw: true, ..PickOptions::default() })? {
-                Ended::Chosen(segment) => resume::run(app, &segment.to_string(), true),
+                Ended::Chosen(segment) => resume::picked(app, &segment.to_string()),
                 Ended::Code(code) => Ok(code),
             };
         }

@@ -10,6 +10,7 @@ mod fixture;
 mod follow;
 mod fork;
 mod fresh;
+mod hand_off;
 mod harness;
 mod help;
 mod home;

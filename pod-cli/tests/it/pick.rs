@@ -37,6 +37,35 @@ impl Person {
         Self::watch(person, child, columns, &mut command)
     }
 
+    /// The same with all that is printed on the terminal.
+    pub(crate) fn watch_all(world: &World, columns: u16, arguments: &[&str]) -> Self {
+        let Terminal { person, program } = Terminal::new(columns);
+        let mut command = world.command(arguments);
+        let stream = || Stdio::from(program.try_clone().unwrap());
+        let child = command.stdin(stream()).stderr(stream()).stdout(stream()).spawn().expect("the binary runs");
+        Self::watch(person, child, columns, &mut command)
+    }
+
+    /// Ctrl-C as the terminal gives it to the program alone: it is not the terminal of a session of its own here.
+    pub(crate) fn interrupt(&self) {
+        crate::harness::interrupt(&self.child);
+    }
+
+    /// Ends the program as nothing can be caught.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until the program ends, and answers with the exit code and what stands on the screen.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        while let Ok(bytes) = self.seen.recv_timeout(Duration::from_millis(100)) {
+            self.screen.process(&bytes);
+        }
+        (code, self.screen.screen().contents())
+    }
+
     fn watch(person: OwnedFd, child: Child, columns: u16, command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (tell, seen) = mpsc::channel();

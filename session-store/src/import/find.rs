@@ -13,6 +13,7 @@ use super::feed::{self, Feed};
 use super::fresh::Fresh;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
+use super::staging::Staging;
 use super::writer::{Target, Writer};
 use crate::error::Result;
 use crate::index::Index;
@@ -87,10 +88,11 @@ impl Conversations {
     pub fn hold_anything(&self) -> Result<bool> {
         let store = MemoryStore::new();
         let index = Index::open(&store)?;
-        let fresh = Fresh::alone(&store, &index);
+        let staging = Staging::before(&store);
+        let fresh = Fresh::alone(&store, &staging, &index);
         for Job { path, head } in &self.jobs {
             let (source, parent, parent_call, continues) = (path.display().to_string(), None, None, None);
-            let (store, index, fresh) = (&store, &index, &fresh);
+            let (store, index, fresh) = (&staging, &index, &fresh);
             let session = super::writer::session_id(head);
             let target = Target {
                 store,
@@ -102,6 +104,7 @@ impl Conversations {
                 source,
                 parent,
                 parent_call,
+                exported: None,
                 continues,
                 now: head.birth_ms,
             };
