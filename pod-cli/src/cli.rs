@@ -215,6 +215,14 @@ pub(crate) struct ImportArgs {
     /// Say what would be imported, write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Keep the files' bytes, also of those that were imported without them.
+    #[arg(long, conflicts_with = "no_raw")]
+    pub(crate) keep_raw: bool,
+
+    /// Keep what the files say, not their bytes.
+    #[arg(long)]
+    pub(crate) no_raw: bool,
 }
 
 /// Whose files are imported.

@@ -27,6 +27,8 @@ struct Document<'a> {
     cwd: Option<&'a str>,
     path: String,
     bytes: u64,
+    /// Whether it is the agent's own file, byte for byte.
+    exact: bool,
     /// Whether it was written; otherwise the same stood there.
     written: bool,
 }
@@ -38,7 +40,7 @@ pub(super) fn run(app: &App, arguments: &ExportArgs) -> Result<u8> {
     let library = Library::for_reading(app)?;
     let target = library.resolve(app, &arguments.id)?;
     let cwd = arguments.cwd.as_deref().map(|cwd| app.absolute(cwd)).transpose()?;
-    let options = ExportOptions { native_id: None, cwd };
+    let options = ExportOptions { cwd, ..ExportOptions::default() };
     let made = export(&*library.store, target.session, target.segment, agent, &options)?;
     let path = match out {
         Out::Standard => return print(app, &made.bytes),
@@ -114,6 +116,7 @@ fn tell(app: &App, arguments: &ExportArgs, made: &Exported, path: &Path, install
             cwd: Some(&made.cwd),
             path: path.display().to_string(),
             bytes: made.bytes.len() as u64,
+            exact: made.is_exact,
             written,
         })?;
         return Ok(exit::OK);

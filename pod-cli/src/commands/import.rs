@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use session_store::import::{Agent, Conversations, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
+use session_store::import::{
+    Agent, Conversations, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer, RawArchive,
+};
 
 use crate::app::App;
 use crate::cli::{ImportArgs, ImportFrom};
@@ -63,6 +65,14 @@ const fn agent(from: ImportFrom) -> Option<Agent> {
     }
 }
 
+const fn raw(arguments: &ImportArgs) -> RawArchive {
+    match (arguments.no_raw, arguments.keep_raw) {
+        (true, _) => RawArchive::Off,
+        (false, true) => RawArchive::Backfill,
+        (false, false) => RawArchive::Keep,
+    }
+}
+
 /// The paths that were named, all of which have to be there; without any, those of the agents' usual folders that are.
 fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     if let Some(missing) = named.iter().find(|path| !path.exists()) {
@@ -101,7 +111,8 @@ fn import(app: &App, arguments: &ImportArgs, found: Conversations) -> Result<Imp
     let stderr = io::stderr();
     let to = stderr.is_terminal().then(|| stderr.lock());
     let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
-    let report = importer.run_found(found, arguments.dry_run, &mut |progress| {
+    let options = ImportOptions { from: agent(arguments.from), dry_run: arguments.dry_run, raw: raw(arguments) };
+    let report = importer.run_found(found, &options, &mut |progress| {
         let name = progress.path.file_name().unwrap_or_default().display();
         line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
     })?;

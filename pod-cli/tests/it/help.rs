@@ -13,6 +13,7 @@ fn help_of_the_program_and_of_every_command() {
         "show",
         "segments",
         "log",
+        "export",
         "fork",
         "compact",
         "resume",

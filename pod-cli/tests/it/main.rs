@@ -5,6 +5,7 @@
 mod bad_input;
 mod compact;
 mod doctor;
+mod export;
 mod fixture;
 mod follow;
 mod fork;

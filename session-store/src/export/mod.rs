@@ -6,11 +6,13 @@
 //! derived from the entry it tells (`id`), and every file says what it was made of ([`ExportedFrom`]); so an import into the same store
 //! passes over what it has, and what an agent added goes on behind it.
 //!
+//! * `exact` gives the agent's own file back.
 //! * `claude`, `codex` and `pi` write the agents' forms; `place` says where their files lie, [`install`](install()) puts them there.
 
 mod claude;
 mod codex;
 mod conversation;
+mod exact;
 mod id;
 mod install;
 mod pi;
@@ -51,6 +53,8 @@ pub struct ExportOptions {
     pub native_id: Option<String>,
     /// The folder that the agent is to work in; `None`: the conversation's own.
     pub cwd: Option<String>,
+    /// Told anew, under an id of its own, also where the agent's own file was kept.
+    pub anew: bool,
 }
 
 /// A conversation as an agent's file.
@@ -68,13 +72,16 @@ pub struct Exported {
     pub from: ExportedFrom,
     /// How many records it has.
     pub records: u64,
+    /// It is the agent's own file, byte for byte.
+    pub is_exact: bool,
     /// The file.
     pub bytes: Vec<u8>,
 }
 
 /// Tells the branch that ends with a segment to an agent.
 ///
-/// The same branch gives the same file. Calls are paired in it: an open one has a result that says it was interrupted, which stands nowhere in
+/// A conversation that is as the agent's own file was when it was imported gives that file, if its bytes were kept. Every other one is told anew; the same branch gives
+/// the same file. Calls are paired in it: an open one has a result that says it was interrupted, which stands nowhere in
 /// the store.
 ///
 /// # Errors
@@ -86,6 +93,11 @@ pub fn export(
     agent: Agent,
     options: &ExportOptions,
 ) -> Result<Exported> {
+    if *options == ExportOptions::default()
+        && let Some(exact) = exact::read(store, session, segment, agent)?
+    {
+        return Ok(exact);
+    }
     let conversation = Conversation::read(store, session, segment, agent, options)?;
     let lines = match agent {
         Agent::Claude => claude::lines(&conversation),
@@ -97,6 +109,7 @@ pub fn export(
         agent,
         path,
         records: lines.len() as u64,
+        is_exact: false,
         bytes: written(&lines)?,
         native_id: conversation.native_id,
         cwd: conversation.cwd,

@@ -11,6 +11,7 @@ use store_core::{MemoryStore, TimestampMs};
 use super::detect::{self, Detected, FoundFile};
 use super::feed::{self, Feed};
 use super::fresh::Fresh;
+use super::raw::RawArchive;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::writer::{Target, Writer};
@@ -86,6 +87,7 @@ impl Conversations {
                 source,
                 parent,
                 parent_call,
+                raw: RawArchive::Off,
                 exported: None,
                 continues,
                 now: head.birth_ms,

@@ -6,6 +6,7 @@
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `raw` keeps the bytes of what is read.
 //! * `rehearsal` is the store of an import that writes nothing.
 //! * `exported` knows files that were made of what the store holds.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
@@ -26,6 +27,7 @@ mod memory;
 mod moved;
 mod passage;
 mod pi;
+mod raw;
 mod record;
 mod rehearsal;
 mod report;
@@ -39,6 +41,8 @@ mod walk;
 mod writer;
 
 pub use find::Conversations;
+pub use raw::RawArchive;
+pub(crate) use raw::Standing as StandingRaw;
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
 pub use run::{ImportOptions, Importer, Progress};

@@ -3,5 +3,6 @@
 
 mod again;
 mod claude;
+mod exact;
 mod round_trip;
 mod said;

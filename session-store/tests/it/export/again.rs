@@ -148,7 +148,11 @@ fn a_segment_that_was_made_for_a_file_takes_what_the_agent_adds() {
             let before = said_in(&world, session);
             let native_id = "01a1fc3e-75ff-72c0-b123-00000000000f";
             let segment = hand_off(&world, session, agent, native_id);
-            let options = ExportOptions { native_id: Some(native_id.to_owned()), cwd: Some("/elsewhere".into()) };
+            let options = ExportOptions {
+                native_id: Some(native_id.to_owned()),
+                cwd: Some("/elsewhere".into()),
+                ..ExportOptions::default()
+            };
             let made = export(&*world.store, session, segment, agent, &options).unwrap();
             assert_eq!((made.native_id.as_str(), made.cwd.as_str()), (native_id, "/elsewhere"));
             let folder = tempfile::tempdir().unwrap();
@@ -247,7 +251,9 @@ fn an_export_is_the_same_each_time_and_another_one_behind_another_entry() {
         let leaf = current_leaf(&*world.store, session).unwrap();
         let at = SegmentLocation { session_id: session, segment_id: leaf };
         let fork = fork_at(&*world.store, NOON, at, session_store::ForkPoint::Turn(1)).unwrap();
-        let other = export(&*world.store, session, fork.segment_id, agent, &ExportOptions::default()).unwrap();
+        let other =
+            export(&*world.store, session, fork.segment_id, agent, &ExportOptions { anew: true, ..Default::default() })
+                .unwrap();
         assert_ne!(other.native_id, made.native_id);
     }
 }
