@@ -1,9 +1,12 @@
 //! `pod import`
 
+mod bundle;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use session_store::export::is_bundle;
 use session_store::import::{
     Agent, Conversations, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer, RawArchive,
 };
@@ -24,12 +27,13 @@ pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
     let paths = paths(app, &arguments.paths)?;
     // What is recorded of a source has to mean the same from every folder.
     let absolute: Vec<PathBuf> = paths.iter().map(std::path::absolute).collect::<io::Result<_>>()?;
-    let found = Conversations::find(&absolute, agent(arguments.from));
-    let mut report = if found.is_empty() {
+    let (bundles, absolute_files) = apart(&absolute)?;
+    let found = Conversations::find(&absolute_files, agent(arguments.from));
+    let mut report = if found.is_empty() && bundles.is_empty() {
         // A store that nothing would come into is not made.
         found.into_report()
     } else {
-        import(app, arguments, found)?
+        import(app, arguments, found, &bundles)?
     };
     let sources = report.sessions.iter_mut().map(|file| &mut file.source);
     for source in sources.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
@@ -101,22 +105,37 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(there)
 }
 
-fn import(app: &App, arguments: &ImportArgs, found: Conversations) -> Result<ImportReport> {
+fn import(app: &App, arguments: &ImportArgs, found: Conversations, bundles: &[PathBuf]) -> Result<ImportReport> {
     let library = if arguments.dry_run {
         Library::for_trying(app)?
     } else {
-        Library::for_importing(app, || found.hold_anything())?
+        Library::for_importing(app, || Ok(!bundles.is_empty() || found.hold_anything()?))?
     };
     let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
     let stderr = io::stderr();
     let to = stderr.is_terminal().then(|| stderr.lock());
     let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
     let options = ImportOptions { from: agent(arguments.from), dry_run: arguments.dry_run, raw: raw(arguments) };
-    let report = importer.run_found(found, &options, &mut |progress| {
+    let mut report = importer.run_found(found, &options, &mut |progress| {
         let name = progress.path.file_name().unwrap_or_default().display();
         line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
     })?;
+    for path in bundles {
+        bundle::take(app, arguments, &library, path, &mut report)?;
+    }
     Ok(report)
+}
+
+/// The files that hold whole sessions, and the others.
+fn apart(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut bundles = Vec::new();
+    let mut files = Vec::new();
+    for path in paths {
+        // What cannot be read is told where it is imported.
+        let is_bundle = is_bundle(path).unwrap_or(false);
+        if is_bundle { bundles.push(path.clone()) } else { files.push(path.clone()) }
+    }
+    Ok((bundles, files))
 }
 
 /// A source as it was named on the command line, or below a folder that was.

@@ -38,10 +38,16 @@ fn a_file_is_put_where_its_agent_looks_and_says_how_to_go_on() {
         assert!(path.starts_with(world.path().join(below)), "{}", path.display());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let moved = fixture::world().with("CODEX_HOME", "/nowhere/at/all");
-    let error = moved.pod(&["export", &session_id("trunk"), "--to", "codex", "--install", "--json"]);
-    assert_eq!(error.code, 1, "{error}");
-    assert!(error.stderr.contains("/nowhere"), "{error}");
+    let home = tempfile::tempdir().unwrap();
+    let moved = fixture::world().with("CODEX_HOME", home.path().to_str().unwrap());
+    let (_, path) = installed(&moved, &session_id("trunk"), "codex");
+    assert!(path.starts_with(home.path().join("sessions")));
+    // Where no folder can be made.
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let blocked = fixture::world().with("CODEX_HOME", file.to_str().unwrap());
+    let error = blocked.pod(&["export", &session_id("trunk"), "--to", "codex", "--install", "--json"]).json_error();
+    assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&json!(1), &json!("io")));
 }
 
 #[test]
@@ -102,4 +108,34 @@ fn an_installed_file_is_no_second_conversation() {
     assert_eq!((&report["imported"], &report["updated"], &report["unchanged"]), (&json!(0), &json!(0), &json!(3)));
     let after = world.pod(&["list", "--kind", "all", "--archived", "all", "--json"]).json();
     assert_eq!(before["sessions"], after["sessions"]);
+}
+
+#[test]
+fn people_get_a_text_and_a_page_and_another_store_a_bundle() {
+    let world = fixture::world();
+    let id = session_id("compacted");
+    assert!(world.pod(&["export", &id, "--to", "markdown"]).ok().starts_with("# "));
+    assert!(world.pod(&["export", &id, "--to", "html"]).ok().starts_with("<!doctype html>"));
+    assert_eq!(world.pod(&["export", &id, "--to", "html", "--install"]).code, 2);
+    assert_eq!(world.pod(&["export", &id, "--to", "markdown", "--cwd", "x"]).code, 2);
+    let before = world.pod(&["verify", &id, "--json"]).json();
+    for (to, file) in [("bundle", "x.podbundle"), ("jsonl", "x.jsonl")] {
+        let made = world.pod(&["export", &id, "--to", to, "-o", file, "--json"]).json();
+        assert_eq!((&made["to"], &made["native_id"], &made["exact"]), (&json!(to), &json!(null), &json!(false)));
+        for backend in ["fs", "sqlite"] {
+            let store = format!("{backend}:{}/{to}-{backend}", world.path().display());
+            let report = world.pod(&["import", file, "--store", &store, "--json"]).json();
+            assert_eq!((&report["imported"], &report["sessions"][0]["session_id"]), (&json!(1), &json!(id)));
+            let after = world.pod(&["verify", &id, "--store", &store, "--json"]).json();
+            assert_eq!((&after["ok"], &after["heads"]), (&json!(true), &before["heads"]));
+            let again = world.pod(&["import", file, "--store", &store, "--json"]).json();
+            assert_eq!((&again["imported"], &again["unchanged"]), (&json!(0), &json!(1)));
+        }
+    }
+    let path = world.path().join("x.jsonl");
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replacen("seq", "seQ", 1)).unwrap();
+    let store = format!("fs:{}/changed", world.path().display());
+    let run = world.pod(&["import", "x.jsonl", "--store", &store, "--json"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stdout.contains("x.jsonl") && run.stdout.contains("line "), "{run}");
 }

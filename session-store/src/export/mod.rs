@@ -7,14 +7,17 @@
 //! passes over what it has, and what an agent added goes on behind it.
 //!
 //! * `exact` gives the agent's own file back.
+//! * [`markdown`] and [`html`] are for people; [`bundle`](bundle()) and [`jsonl`] for other stores, which [`take_in`] them.
 //! * `claude`, `codex` and `pi` write the agents' forms; `place` says where their files lie, [`install`](install()) puts them there.
 
+mod bundle;
 mod claude;
 mod codex;
 mod conversation;
 mod exact;
 mod id;
 mod install;
+mod page;
 mod pi;
 mod place;
 mod script;
@@ -31,9 +34,11 @@ use crate::lineage;
 use crate::segment::SegmentLocation;
 use conversation::Conversation;
 
+pub use bundle::{TakenIn, is_bundle, take_in};
 pub use conversation::ExportedFrom;
 pub(crate) use id::Origins;
 pub use install::{InstallError, Installed, install};
+pub use page::{html, markdown};
 
 /// What marks records as exported.
 // Persisted: never rename or reuse.
@@ -115,6 +120,23 @@ pub fn export(
         cwd: conversation.cwd,
         from: conversation.from,
     })
+}
+
+/// A whole session, with what it continues of others, its facts and blobs, in one compressed file that [`take_in`] brings into another store.
+///
+/// # Errors
+/// As [`export`]; `NotFound` for a blob that is missing.
+pub fn bundle(store: &dyn Store, session: SessionId) -> Result<Vec<u8>> {
+    bundle::packed(store, session)
+}
+
+/// The branch that ends with a segment as lines: each entry as a log has it. [`take_in`] brings it into another store, without what is said
+/// about the session.
+///
+/// # Errors
+/// As [`bundle`](bundle()).
+pub fn jsonl(store: &dyn Store, session: SessionId, segment: SegmentId) -> Result<Vec<u8>> {
+    bundle::lines(store, session, bundle::Scope::Branch(segment))
 }
 
 /// Makes the segment in which an agent goes on with a conversation: at the end of another one, in the same session, which it becomes the current leaf of.
