@@ -8,6 +8,7 @@
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
+//! * [`medium`] says which filesystems are not this machine's own.
 //! * [`parse`] lets several threads parse the entries of a log that is read whole.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -24,6 +25,7 @@ pub mod group_commit;
 mod id;
 pub mod integrity;
 pub mod json;
+pub mod medium;
 mod memory;
 pub mod origin;
 pub mod parse;
