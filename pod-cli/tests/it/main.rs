@@ -19,6 +19,7 @@ mod maintain;
 mod migrate;
 mod organise;
 mod pick;
+mod programs;
 mod readme;
 mod resume;
 mod search;

@@ -8,3 +8,4 @@ mod exact;
 mod people;
 mod round_trip;
 mod said;
+mod told;
