@@ -31,6 +31,11 @@ const CONVERSATIONS: [&str; 10] = [
     "01a1fc41-db1c-72c1-8473-a4e300b60ed5",
 ];
 
+/// Says something that is seen, also of a test that passes.
+fn tell(text: &str) {
+    writeln!(std::io::stderr().lock(), "{text}").unwrap();
+}
+
 /// A program of an agent.
 #[derive(Clone, Copy)]
 enum Program {
@@ -51,7 +56,7 @@ impl Program {
         let variable = format!("POD_TEST_{}", self.agent().to_uppercase());
         let named = std::env::var_os(&variable).map(PathBuf::from);
         if named.is_none() {
-            println!("SKIPPED: the real {} is not run, because {variable} does not name it", self.agent());
+            tell(&format!("SKIPPED: the real {} is not run, because {variable} does not name it", self.agent()));
         }
         named
     }
@@ -256,7 +261,7 @@ fn goes_on(program: Program) {
     }
     let verified = world.pod(&["verify", "--json"]).json();
     assert_eq!(verified["ok"], true);
-    println!("RUN: the real {} went on with {} exported conversations", program.agent(), CONVERSATIONS.len());
+    tell(&format!("RUN: the real {} went on with {} exported conversations", program.agent(), CONVERSATIONS.len()));
 }
 
 #[test]

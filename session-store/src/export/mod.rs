@@ -24,7 +24,7 @@ mod script;
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store_core::{Content, Part, SegmentId, SegmentMeta, SegmentStart, SessionId, Store, StoreError, TimestampMs};
 
 use crate::error::Result;
@@ -168,6 +168,11 @@ fn written(lines: &[Value]) -> Result<Vec<u8>> {
         bytes.push(b'\n');
     }
     Ok(bytes)
+}
+
+/// The fields of a record, in their order.
+fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What parts say, in words.

@@ -24,8 +24,8 @@ const SAMPLES: [(&str, &str); 3] = [
 
 fn last_record(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
-    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    records.filter(|record| record.get("uuid").is_some() || record.get("id").is_some()).last().unwrap_or_default()
+    let mut records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.rfind(|record| record.get("uuid").is_some() || record.get("id").is_some()).unwrap_or_default()
 }
 
 /// What the agent would append for a turn.
