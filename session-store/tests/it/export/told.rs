@@ -244,3 +244,13 @@ fn a_title_that_a_person_gave_goes_along() {
         assert_eq!(other.summary(&made.native_id).title.as_deref(), Some("The long way"), "{agent}");
     }
 }
+
+#[test]
+fn what_claude_code_lists_for_its_own_model_is_told_to_no_other() {
+    let world = World::of(&["claude/projects/-home-dev-src-acme-api/0331915b-d7eb-41a0-8cef-df4ffcfde694.jsonl"]);
+    let session = world.rows()[0].session_id;
+    for agent in Agent::ALL {
+        let text = String::from_utf8(exported(&world, session, agent).bytes).unwrap();
+        assert_eq!(text.contains("statusline-setup"), agent == Agent::Claude, "{agent}");
+    }
+}
