@@ -27,10 +27,12 @@ pub mod integrity;
 pub mod json;
 pub mod medium;
 mod memory;
+pub mod new_session;
 pub mod origin;
 pub mod parse;
 pub mod snapshot_set;
 mod store;
+mod text;
 mod trace;
 mod watch;
 
@@ -45,6 +47,7 @@ pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
 pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs};
 pub use integrity::Integrity;
 pub use memory::MemoryStore;
+pub use new_session::{Created, NewSegment, NewSession};
 pub use store::{
     AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope, Record,
     Store,

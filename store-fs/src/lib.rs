@@ -11,6 +11,7 @@
 mod append;
 mod blobs;
 mod create;
+mod create_many;
 mod delete;
 pub mod disk;
 mod error;
@@ -22,6 +23,7 @@ mod layout;
 mod lease;
 mod live;
 mod logs;
+mod look_up;
 mod migrate_layout;
 mod open;
 mod read;

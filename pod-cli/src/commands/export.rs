@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use session_store::export::{
-    ExportOptions, Exported, InstallError, Installed, bundle, export, html, install, jsonl, markdown,
-};
+use session_store::export::{ExportOptions, Exported, Installed, bundle, export, html, install, jsonl, markdown};
 use session_store::import::Agent;
 use session_store::index::Target;
 use store_core::{SegmentId, SessionId};
 
+use crate::agents::home;
 use crate::app::App;
 use crate::cli::{ExportArgs, ExportTo};
-use crate::error::{CliError, Result, exit};
+use crate::error::{Result, exit};
 use crate::library::Library;
 use crate::output::Output;
 use crate::render::one_line;
@@ -56,7 +55,7 @@ pub(super) fn run(app: &App, arguments: &ExportArgs) -> Result<u8> {
         (Out::File(path), _) => path,
         _ => return print(app, arguments, &made.bytes),
     };
-    let installed = install(&path, &made.bytes).map_err(refused)?;
+    let installed = install(&path, &made.bytes)?;
     tell(app, arguments, &made, &path, installed)
 }
 
@@ -119,7 +118,9 @@ fn agent(to: ExportTo) -> Result<Agent> {
 }
 
 fn agent_home(app: &App, agent: Agent) -> Result<PathBuf> {
-    app.environment.agent_home(agent).ok_or_else(|| {
+    let agents = app.agents()?;
+    let spec = agents.iter().find(|spec| spec.name == agent.name());
+    spec.and_then(|spec| home(spec, &app.environment)).ok_or_else(|| {
         let message = format!("nobody says where {agent} keeps its conversations: HOME is not an absolute path");
         App::usage(message, "name a file with -o PATH")
     })
@@ -132,15 +133,6 @@ fn print(app: &App, arguments: &ExportArgs, bytes: &[u8]) -> Result<u8> {
     out.write_all(bytes)?;
     out.finish()?;
     Ok(exit::OK)
-}
-
-fn refused(error: InstallError) -> CliError {
-    match error {
-        InstallError::WentOn(path) => CliError::Occupied { path, went_on: true },
-        InstallError::Io { path, source } => CliError::Io { op: "write", path, source },
-        InstallError::Occupied(path) => CliError::Occupied { path, went_on: false },
-        error => CliError::Output(std::io::Error::other(error)),
-    }
 }
 
 fn tell(app: &App, arguments: &ExportArgs, made: &Made, path: &Path, installed: Installed) -> Result<u8> {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agents;
 mod bad_input;
 mod compact;
 mod doctor;
@@ -9,6 +10,8 @@ mod export;
 mod fixture;
 mod follow;
 mod fork;
+mod fresh;
+mod hand_off;
 mod harness;
 mod help;
 mod home;
@@ -27,3 +30,4 @@ mod segments;
 mod show;
 mod terminal;
 mod verify;
+mod watch;

@@ -33,6 +33,11 @@ impl Agent {
             Self::Pi => "pi",
         }
     }
+
+    /// The agent of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|agent| agent.name() == name)
+    }
 }
 
 impl fmt::Display for Agent {

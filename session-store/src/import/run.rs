@@ -1,6 +1,7 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
@@ -14,10 +15,11 @@ use super::inner::Inner;
 use super::moved::{Moved, Moves};
 use super::passage;
 use super::raw::{self, RawArchive, Standing};
-use super::record::{Agent, FileHead, ForkHint};
+use super::record::{Agent, FileHead, ForkHint, ParentCall};
 use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
+use super::staging::Staging;
 use super::walk::Place;
 use super::writer::{self, Cursor, Target};
 use crate::error::{Result, SessionError};
@@ -94,25 +96,46 @@ impl Importer<'_> {
         options: &ImportOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
+        self.run_while(conversations, options, &mut |at| {
+            progress(at);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Imports what was found as long as `next` says before each file that it should. The report has no word of the others.
+    pub(super) fn run_while(
+        &self,
+        conversations: Conversations,
+        options: &ImportOptions,
+        next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
         if options.dry_run {
             let store = Rehearsal::on(self.store)?;
             let index = self.index.copy()?;
             let importer = Importer { store: &store, index: &index, now: self.now };
             let options = ImportOptions { dry_run: false, raw: RawArchive::Off, ..*options };
-            return importer.run_found(conversations, &options, progress);
+            return importer.run_while(conversations, &options, next);
         }
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
-        Fresh::beside(self.store, self.index, |fresh| {
-            let births = births(self.store, &jobs, &moves)?;
-            let run = Run { importer: *self, raw: options.raw, births, moves, fresh };
-            for (done, job) in jobs.iter().enumerate() {
-                progress(Progress { done, files: jobs.len(), path: &job.path });
-                run.file(job).into_iter().for_each(|file| report.add(file));
-            }
-            fresh.bring_in()
+        let files = Staging::beside(self.store, |staging| {
+            Fresh::beside(self.store, staging, self.index, |fresh| {
+                let births = births(self.store, &jobs, &moves)?;
+                let run = Run { importer: *self, raw: options.raw, births, moves, staging, fresh };
+                let mut files = Vec::with_capacity(jobs.len());
+                for (done, job) in jobs.iter().enumerate() {
+                    if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
+                        break;
+                    }
+                    files.push(run.file(job));
+                }
+                fresh.bring_in()?;
+                run.again(&jobs, &mut files)?;
+                Ok::<_, SessionError>(files)
+            })
         })?;
+        files.into_iter().flatten().for_each(|file| report.add(file));
         self.index.refresh(self.store)?;
         Ok(report)
     }
@@ -124,6 +147,8 @@ struct Run<'a> {
     raw: RawArchive,
     births: HashMap<(Agent, String), SessionId>,
     moves: Moves,
+    /// The store, with what is on its way there.
+    staging: &'a Staging<'a>,
     /// What was written that the index does not know yet.
     fresh: &'a Fresh<'a>,
 }
@@ -145,14 +170,33 @@ impl Run<'_> {
         })
     }
 
+    /// Imports files once more whose sessions could not be made with the others: somebody else made them meanwhile, or the medium
+    /// failed. Each is written by itself, and is told of what it meets.
+    fn again(&self, jobs: &[Job], files: &mut [Vec<ImportedFile>]) -> Result<()> {
+        let failed = self.staging.take_failed();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.staging.go_direct();
+        for (job, files) in jobs.iter().zip(files) {
+            let is_failed = |file: &ImportedFile| file.session_id.is_some_and(|session| failed.contains(&session));
+            if failed.contains(&self.moves.session(&job.head)) || files.iter().any(is_failed) {
+                *files = self.file(job);
+            }
+        }
+        self.fresh.bring_in()
+    }
+
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
-        let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
+        let (store, index): (&dyn Store, &Index) = (self.staging, self.importer.index);
         let head = &job.head;
         let exported = Home::find(store, head)?;
         let same = exported.filter(|home| home.is_same);
         let session = same.map_or_else(|| self.moves.session(head), |home| home.at.session);
         // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
-        if head.fork != ForkHint::None || head.parent.is_some() || self.fresh.holds(session) {
+        let is_known = |parent: &ParentCall| self.births.contains_key(&(head.agent, parent.native_id.clone()));
+        let asks_for_parent = head.parent.as_ref().is_some_and(|parent| !is_known(parent));
+        if head.fork != ForkHint::None || asks_for_parent || self.fresh.holds(session) {
             self.fresh.bring_in()?;
         }
         let moved = self.moves.find(head);
@@ -204,8 +248,8 @@ impl Run<'_> {
         if heads.is_empty() {
             return Ok(Vec::new());
         }
-        let Importer { store, index, now } = self.importer;
-        let fresh = self.fresh;
+        let Importer { index, now, .. } = self.importer;
+        let (store, fresh) = (self.staging, self.fresh);
         let inner = Inner { store, index, fresh, now, path: &job.path, head: &job.head, heads, moves: &self.moves };
         let outcomes = inner.import()?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
@@ -215,7 +259,10 @@ impl Run<'_> {
             }
             None => Ok(ImportedFile::of(&job.path, head, ImportStatus::Removed)),
         });
-        files.collect()
+        let files = files.collect();
+        // The cursor of the conversation, which is put after this, tells of them.
+        self.staging.commit();
+        files
     }
 
     /// The session and the call that started a sub-agent.
@@ -237,10 +284,10 @@ impl Run<'_> {
 
     /// The call of a session that started a thread, told there alone.
     fn spawning_call(&self, session: SessionId, thread: &str) -> Result<Option<String>> {
-        for segment in self.importer.store.list_segments(session)? {
+        for segment in self.staging.list_segments(session)? {
             let mut after = Seq::START;
             loop {
-                let records = self.importer.store.read_range(session, segment, after, BATCH_RECORDS)?;
+                let records = self.staging.read_range(session, segment, after, BATCH_RECORDS)?;
                 let Some(last) = records.last() else { break };
                 after = last.position.seq;
                 if let Some(call) = codex::spawning_call(records.iter().map(|record| &record.entry), thread) {

@@ -29,6 +29,12 @@ pub(in crate::import) fn sniff(record: &Value) -> bool {
     }
 }
 
+/// Whether the first records tell all that there is to be told: the record that says whose the file is, and when it began.
+pub(in crate::import) fn tells_head(records: &[Value]) -> bool {
+    records.iter().any(|record| text(record, "uuid").is_some())
+        && records.iter().filter_map(|record| record.get("timestamp")).any(|time| time_ms(time).is_some())
+}
+
 /// The file's head, from its first records; `None` if it holds nothing of Claude Code.
 pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead> {
     if !records.iter().any(sniff) {

@@ -405,6 +405,19 @@ pub(super) struct LogState {
     places: Places,
 }
 
+impl LogState {
+    /// Says where the last entries stand that stood nowhere yet.
+    pub(super) fn place(&mut self, position: &dyn Fn(SegmentId, Seq) -> Option<Position>) {
+        for segment in &mut self.segments {
+            if let Some(end) = &mut segment.end
+                && let Some(placed) = position(segment.id, end.seq)
+            {
+                *end = placed;
+            }
+        }
+    }
+}
+
 impl Log<'_> {
     /// Where the log stands; nothing may wait.
     pub(super) fn state(&self) -> LogState {

@@ -44,8 +44,9 @@ use log::Log;
 use pending::Pending;
 use target::{Keys, Reading, Said};
 
-pub(super) use finish::{Cursor, Outcome};
+pub(super) use finish::{Cursor, Outcome, ctime_ns};
 pub(super) use origin::reference_origin;
+pub(super) use state::place;
 pub use target::ImportWarning;
 pub(super) use target::{Tally, Target};
 
