@@ -24,7 +24,7 @@ pub(crate) fn import(agent: Agent, data: &[u8]) {
     let store = MemoryStore::new();
     let index = Index::open(&store).expect("an index in memory opens");
     let importer = Importer { store: &store, index: &index, now: 1_764_000_000_000 };
-    let options = ImportOptions { from: Some(agent), dry_run: false };
+    let options = ImportOptions { from: Some(agent), ..ImportOptions::default() };
     let paths = [path];
     let first = importer.run(&paths, &options, &mut |_| ()).expect("a file never fails the run");
     // Sub-agents among its records are reported with it.

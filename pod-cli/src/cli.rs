@@ -136,10 +136,11 @@ pub(crate) enum Command {
     /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
     /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
-    /// Write a conversation as a file that an agent lists and resumes.
+    /// Write a conversation as a file: for an agent that goes on with it, for people, for another store.
     ///
-    /// The branch from its root, with every call answered: one that nothing answered has a result that says it was interrupted. --install puts the
-    /// file where the agent looks for it. Another file is never written over. What the agent adds to it goes on in this conversation when
+    /// The branch from its root. For an agent, every call is answered: one that nothing answered has a result that says it was interrupted; and the agent's own
+    /// conversation is its own file, byte for byte, if nothing was added elsewhere. --install puts the file where the agent looks for it. A bundle, and what
+    /// --to jsonl writes, is brought into another store with pod import. Another file is never written over. What the agent adds to it goes on in this conversation when
     /// it is imported.
     Export(ExportArgs),
     /// Continue a conversation from an earlier point, without copying it.
@@ -232,6 +233,14 @@ pub(crate) struct ImportArgs {
     /// Say what would be imported, write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Keep the files' bytes, also of those that were imported without them.
+    #[arg(long, conflicts_with = "no_raw")]
+    pub(crate) keep_raw: bool,
+
+    /// Keep what the files say, not their bytes.
+    #[arg(long)]
+    pub(crate) no_raw: bool,
 
     /// Go on to bring in what is written there, a line for each conversation, until Ctrl-C.
     #[arg(long, conflicts_with = "dry_run")]

@@ -37,4 +37,12 @@ pub(crate) enum ExportTo {
     Codex,
     /// A session of pi, version 3.
     Pi,
+    /// The branch as lines of JSON, an entry each, as a log has them.
+    Jsonl,
+    /// A text for people.
+    Markdown,
+    /// One page for people, without scripts.
+    Html,
+    /// The whole session with all that belongs to it, for another store.
+    Bundle,
 }

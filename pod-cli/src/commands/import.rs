@@ -1,13 +1,16 @@
 //! `pod import`
 
+mod bundle;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use session_store::export::is_bundle;
 use session_store::import::{
-    Agent, Conversations, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer, SourceFiles, put_sources,
+    Agent, Conversations, ImportOptions, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer, RawArchive,
+    SourceFiles, put_sources,
 };
 
 use crate::agents::folders;
@@ -30,14 +33,15 @@ pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
     if arguments.watch {
         return watch::run(app, &absolute, &sources, agent(arguments.from));
     }
+    let (bundles, files) = apart(&absolute);
+    let found = Conversations::find(&files, agent(arguments.from));
     // What is written from now on may not be in what is read, and is looked at again.
     let files = Importer::source_files(if sources.is_empty() { &[] } else { &absolute });
-    let found = Conversations::find(&absolute, agent(arguments.from));
-    let mut report = if found.is_empty() {
+    let mut report = if found.is_empty() && bundles.is_empty() {
         // A store that nothing would come into is not made.
         found.into_report()
     } else {
-        import(app, arguments, found, &Again { sources: &sources, files: &files })?
+        import(app, arguments, found, &Beside { bundles: &bundles, sources: &sources, files: &files })?
     };
     let named = report.sessions.iter_mut().map(|file| &mut file.source);
     for source in named.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
@@ -70,6 +74,14 @@ const fn agent(from: ImportFrom) -> Option<Agent> {
         ImportFrom::Claude => Some(Agent::Claude),
         ImportFrom::Codex => Some(Agent::Codex),
         ImportFrom::Pi => Some(Agent::Pi),
+    }
+}
+
+const fn raw(arguments: &ImportArgs) -> RawArchive {
+    match (arguments.no_raw, arguments.keep_raw) {
+        (true, _) => RawArchive::Off,
+        (false, true) => RawArchive::Backfill,
+        (false, false) => RawArchive::Keep,
     }
 }
 
@@ -120,33 +132,53 @@ fn places(app: &App, arguments: &ImportArgs) -> Result<Places> {
     Ok(Places { paths, sources })
 }
 
-/// What is remembered, so that later commands find what is new.
-struct Again<'a> {
+/// What there is beside conversations.
+struct Beside<'a> {
+    /// Files that hold whole sessions.
+    bundles: &'a [PathBuf],
+    /// What is remembered, so that later commands find what is new.
     sources: &'a [(PathBuf, String)],
     files: &'a SourceFiles,
 }
 
-fn import(app: &App, arguments: &ImportArgs, found: Conversations, again: &Again<'_>) -> Result<ImportReport> {
+fn import(app: &App, arguments: &ImportArgs, found: Conversations, beside: &Beside<'_>) -> Result<ImportReport> {
+    let bundles = beside.bundles;
     let library = if arguments.dry_run {
         Library::for_trying(app)?
     } else {
-        Library::for_importing(app, || found.hold_anything())?
+        Library::for_importing(app, || Ok(!bundles.is_empty() || found.hold_anything()?))?
     };
     let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
-    let report = {
+    let options = ImportOptions { from: agent(arguments.from), dry_run: arguments.dry_run, raw: raw(arguments) };
+    let mut report = {
         let stderr = io::stderr();
         let to = stderr.is_terminal().then(|| stderr.lock());
         let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
-        importer.run_found(found, arguments.dry_run, &mut |progress| {
+        importer.run_found(found, &options, &mut |progress| {
             let name = progress.path.file_name().unwrap_or_default().display();
             line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
         })?
     };
     if !arguments.dry_run {
-        importer.saw(again.files, &report)?;
-        follow(app, &library, again.sources)?;
+        importer.saw(beside.files, &report)?;
+        follow(app, &library, beside.sources)?;
+    }
+    for path in bundles {
+        bundle::take(app, arguments, &library, path, &mut report)?;
     }
     Ok(report)
+}
+
+/// The files that hold whole sessions, and the others.
+fn apart(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let mut bundles = Vec::new();
+    let mut files = Vec::new();
+    for path in paths {
+        // What cannot be read is told where it is imported.
+        let is_bundle = is_bundle(path).unwrap_or(false);
+        if is_bundle { bundles.push(path.clone()) } else { files.push(path.clone()) }
+    }
+    (bundles, files)
 }
 
 /// Makes the agents' folders sources of the store.

@@ -53,7 +53,7 @@ impl Writer<'_> {
     fn line(&mut self, number: usize, line: &Line) {
         match &line.what {
             What::Prompt(parts) => {
-                self.user(line, content(parts, is_own(line)), &[("permissionMode", json!("default"))])
+                self.user(line, content(parts, is_own(line)), &[("permissionMode", json!("default"))]);
             }
             What::Put(item) => self.put(line, item),
             What::Model(item, response) => self.model(number, line, item, *response),
@@ -99,7 +99,8 @@ impl Writer<'_> {
 
     fn user(&mut self, line: &Line, content: Value, more: &[(&str, Value)]) {
         let mut fields = Map::new();
-        fields.insert("message".to_owned(), json!({"role": "user", "content": content}));
+        let message = super::fields([("role", json!("user")), ("content", content)]);
+        fields.insert("message".to_owned(), Value::Object(message));
         fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let parent = self.last.clone();
         self.record(line, line.at, "user", parent.as_deref(), fields);

@@ -117,7 +117,8 @@ impl Writer<'_> {
         };
         self.marks.entry(line.at).and_modify(|count| *count += 1);
         let time = to_millis_text(line.ts);
-        self.lines.push(json!({"timestamp": time, "type": kind, "payload": payload, MARK: mark}));
+        let record = [("timestamp", json!(time)), ("type", json!(kind)), ("payload", payload), (MARK, json!(mark))];
+        self.lines.push(Value::Object(super::fields(record)));
     }
 
     fn event(&mut self, line: &Line, payload: Value) {

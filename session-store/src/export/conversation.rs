@@ -56,7 +56,8 @@ impl Conversation {
         let mut script = Script::of(&parts, agent.name());
         script.resolve(store)?;
         let seq = parts.last().map_or(Seq::START, |part| part.position.seq);
-        let birth_ms = parts.first().and_then(|part| part.entries.first()).map_or(0, store_core::LogEntry::ts);
+        // A fork is younger than what it continues.
+        let birth_ms = session.timestamp_ms();
         let native_id = wanted.native_id.clone().unwrap_or_else(|| native_id(agent, segment, seq, birth_ms));
         let from = ExportedFrom { native_id: native_id.clone(), session_id: session, segment_id: segment, seq };
         let meta = collect_meta(&parts);

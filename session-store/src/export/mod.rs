@@ -6,20 +6,25 @@
 //! derived from the entry it tells (`id`), and every file says what it was made of ([`ExportedFrom`]); so an import into the same store
 //! passes over what it has, and what an agent added goes on behind it.
 //!
+//! * `exact` gives the agent's own file back.
+//! * [`markdown`] and [`html`] are for people; [`bundle`](bundle()) and [`jsonl`] for other stores, which [`take_in`] them.
 //! * `claude`, `codex` and `pi` write the agents' forms; `place` says where their files lie, [`install`](install()) puts them there.
 
+mod bundle;
 mod claude;
 mod codex;
 mod conversation;
+mod exact;
 mod id;
 mod install;
+mod page;
 mod pi;
 mod place;
 mod script;
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use store_core::{Content, Part, SegmentId, SegmentMeta, SegmentStart, SessionId, Store, StoreError, TimestampMs};
 
 use crate::error::Result;
@@ -29,9 +34,11 @@ use crate::lineage;
 use crate::segment::SegmentLocation;
 use conversation::Conversation;
 
+pub use bundle::{TakenIn, is_bundle, take_in};
 pub use conversation::ExportedFrom;
 pub(crate) use id::Origins;
 pub use install::{InstallError, Installed, install};
+pub use page::{html, markdown};
 
 /// What marks records as exported.
 // Persisted: never rename or reuse.
@@ -51,6 +58,8 @@ pub struct ExportOptions {
     pub native_id: Option<String>,
     /// The folder that the agent is to work in; `None`: the conversation's own.
     pub cwd: Option<String>,
+    /// Told anew, under an id of its own, also where the agent's own file was kept.
+    pub anew: bool,
 }
 
 /// A conversation as an agent's file.
@@ -68,13 +77,16 @@ pub struct Exported {
     pub from: ExportedFrom,
     /// How many records it has.
     pub records: u64,
+    /// It is the agent's own file, byte for byte.
+    pub is_exact: bool,
     /// The file.
     pub bytes: Vec<u8>,
 }
 
 /// Tells the branch that ends with a segment to an agent.
 ///
-/// The same branch gives the same file. Calls are paired in it: an open one has a result that says it was interrupted, which stands nowhere in
+/// A conversation that is as the agent's own file was when it was imported gives that file, if its bytes were kept. Every other one is told anew; the same branch gives
+/// the same file. Calls are paired in it: an open one has a result that says it was interrupted, which stands nowhere in
 /// the store.
 ///
 /// # Errors
@@ -86,6 +98,11 @@ pub fn export(
     agent: Agent,
     options: &ExportOptions,
 ) -> Result<Exported> {
+    if *options == ExportOptions::default()
+        && let Some(exact) = exact::read(store, session, segment, agent)?
+    {
+        return Ok(exact);
+    }
     let conversation = Conversation::read(store, session, segment, agent, options)?;
     let lines = match agent {
         Agent::Claude => claude::lines(&conversation),
@@ -97,11 +114,29 @@ pub fn export(
         agent,
         path,
         records: lines.len() as u64,
+        is_exact: false,
         bytes: written(&lines)?,
         native_id: conversation.native_id,
         cwd: conversation.cwd,
         from: conversation.from,
     })
+}
+
+/// A whole session, with what it continues of others, its facts and blobs, in one compressed file that [`take_in`] brings into another store.
+///
+/// # Errors
+/// As [`export`]; `NotFound` for a blob that is missing.
+pub fn bundle(store: &dyn Store, session: SessionId) -> Result<Vec<u8>> {
+    bundle::packed(store, session)
+}
+
+/// The branch that ends with a segment as lines: each entry as a log has it. [`take_in`] brings it into another store, without what is said
+/// about the session.
+///
+/// # Errors
+/// As [`bundle`](bundle()).
+pub fn jsonl(store: &dyn Store, session: SessionId, segment: SegmentId) -> Result<Vec<u8>> {
+    bundle::lines(store, session, bundle::Scope::Branch(segment))
 }
 
 /// Makes the segment in which an agent goes on with a conversation: at the end of another one, in the same session, which it becomes the current leaf of.
@@ -133,6 +168,11 @@ fn written(lines: &[Value]) -> Result<Vec<u8>> {
         bytes.push(b'\n');
     }
     Ok(bytes)
+}
+
+/// The fields of a record, in their order.
+fn fields<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What parts say, in words.

@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
     }
 
     fn message(&mut self, line: &Line, message: Value) {
-        self.record(line.at, line.ts, "message", object(json!({"message": message})));
+        self.record(line.at, line.ts, "message", super::fields([("message", message)]));
     }
 
     fn line(&mut self, number: usize, line: &'a Line) {
@@ -160,10 +160,11 @@ impl<'a> Writer<'a> {
         let model = usage.and_then(|usage| usage.model.clone()).or_else(|| setting.config.model.clone());
         let told = usage.filter(|_| response.is_some_and(|(number, _)| self.used.insert(number)));
         let mut message = json!({
-            "role": "assistant", "content": content, "api": api_of(&provider), "provider": provider,
+            "role": "assistant", "content": [], "api": api_of(&provider), "provider": provider,
             "model": model.unwrap_or_else(|| "unknown".to_owned()), "usage": used(told), "stopReason": null,
             "timestamp": ts,
         });
+        message["content"] = Value::Array(content);
         if let Some((_, response)) = response.filter(|_| usage.is_some()) {
             message["responseId"] = json!(response.id());
         }

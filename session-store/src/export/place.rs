@@ -1,6 +1,6 @@
 //! Where an agent looks for its files, and what they are called.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -22,6 +22,17 @@ pub(super) fn path(agent: Agent, native_id: &str, birth_ms: TimestampMs, cwd: &s
             PathBuf::from("sessions").join(pi_folder(cwd)).join(format!("{time}_{native_id}.jsonl"))
         }
     }
+}
+
+/// The place of a file that was read from a path, as far as the path says it.
+pub(super) fn path_of_source(source: &Path) -> Option<PathBuf> {
+    const TOPS: [&str; 3] = ["projects", "sessions", "archived_sessions"];
+    let parts: Vec<_> = source.components().collect();
+    let top = parts.iter().rposition(|part| TOPS.iter().any(|top| part.as_os_str() == *top))?;
+    let path: PathBuf = parts[top..].iter().collect();
+    // What is kept of a compressed file is its text.
+    let is_packed = path.extension().is_some_and(|extension| extension == "zst");
+    Some(if is_packed { path.with_extension("") } else { path })
 }
 
 /// The folder with every character replaced that is not an ASCII letter or digit.

@@ -15,6 +15,7 @@ use super::detect;
 use super::lines::{Found, Lines};
 use super::memory;
 use super::pi::PiReader;
+use super::raw::{Kept, Packer, Standing};
 use super::record::{Agent, FileHead, RawRecord, Step};
 use super::source::Source;
 use super::writer::{Cursor, ImportWarning, Writer};
@@ -50,10 +51,21 @@ impl<'p> Feed<'p> {
         Ok(Self { path, source, reader, lines: 0, end_ordinal: None })
     }
 
+    /// Keeps the bytes of what is read: what lies behind those that are kept already, or all.
+    pub(super) fn keep(&mut self, standing: &Standing) {
+        match standing.whole() {
+            Some(cursor) => self.source.keep_behind(cursor.bytes(), cursor.sha256()),
+            None => self.source.keep(Packer::new(0)),
+        }
+    }
+
     /// Goes on behind a bookmark. False if the file does not begin as it did then: it has to be opened anew.
     pub(super) fn resume(&mut self, bookmark: &Bookmark) -> Result<bool> {
         let FilePlace { bytes, sha256, lines, end_ordinal } = &bookmark.place;
         let is_same = self.source.skip(*bytes, sha256).map_err(|error| failure(self.path, error))?;
+        if is_same {
+            self.source.keep_from(*bytes);
+        }
         (self.lines, self.end_ordinal) = (*lines, *end_ordinal);
         Ok(is_same && self.reader.resume(bookmark.reader.clone()))
     }
@@ -74,8 +86,8 @@ impl<'p> Feed<'p> {
         self.read(self.source.whole_lines_left(), writer, until)
     }
 
-    /// Reads what is left, as far as is asked for.
-    pub(super) fn rest(mut self, writer: &mut Writer<'_>, until: Until) -> Result<Cursor> {
+    /// Reads what is left, as far as is asked for; answers with what was kept of the bytes, if they were to be kept and begin as they did before.
+    pub(super) fn rest(mut self, writer: &mut Writer<'_>, until: Until) -> Result<(Cursor, Option<Kept>)> {
         self.read(u64::MAX, writer, until)?;
         if let Some(message) = self.source.damage().map(str::to_owned) {
             writer.tally().warnings.push(ImportWarning { line: None, message });
@@ -83,7 +95,8 @@ impl<'p> Feed<'p> {
         let mut steps = Vec::new();
         self.reader.finish(&mut steps);
         steps.drain(..).try_for_each(|step| writer.take(step))?;
-        Ok(self.source.cursor(self.path).with_end_ordinal(self.end_ordinal))
+        let kept = self.source.take_kept(writer.store())?;
+        Ok((self.source.cursor(self.path).with_end_ordinal(self.end_ordinal), kept))
     }
 
     fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, until: Until) -> Result<()> {
@@ -102,6 +115,7 @@ impl<'p> Feed<'p> {
             memory::check(self.reader.memories())?;
             steps.drain(..).try_for_each(|step| writer.take(step))?;
             writer.check()?;
+            lines.input().get_mut().settle(writer.store())?;
             if until == Until::Begun && writer.has_begun() {
                 break;
             }

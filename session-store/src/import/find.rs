@@ -11,6 +11,7 @@ use store_core::{MemoryStore, TimestampMs};
 use super::detect::{self, Detected, FoundFile};
 use super::feed::{self, Feed};
 use super::fresh::Fresh;
+use super::raw::RawArchive;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
 use super::staging::Staging;
@@ -26,8 +27,9 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn key(&self) -> (TimestampMs, &str, &Path) {
-        (self.head.birth_ms, &self.head.native_id, &self.path)
+    fn key(&self) -> (bool, TimestampMs, &str, &Path) {
+        // What a file was made of is there before it.
+        (self.head.exported.is_some(), self.head.birth_ms, &self.head.native_id, &self.path)
     }
 
     /// The conversations that have to be there before.
@@ -104,6 +106,7 @@ impl Conversations {
                 source,
                 parent,
                 parent_call,
+                raw: RawArchive::Off,
                 exported: None,
                 continues,
                 now: head.birth_ms,
@@ -191,7 +194,7 @@ fn look_at(path: &Path, from: Option<Agent>, jobs: &mut BTreeMap<PathBuf, FileHe
     }
 }
 
-/// By birth and native id, but those that others need before them.
+/// By birth and native id, but those that others need before them, and exported ones behind all others.
 fn in_order(mut jobs: Vec<Job>) -> Vec<Job> {
     jobs.sort_by(|a, b| a.key().cmp(&b.key()));
     let by_id: HashMap<(Agent, &str), usize> =

@@ -17,6 +17,7 @@ use super::fresh::Fresh;
 use super::lines::{Found, Lines};
 use super::memory;
 use super::moved::Moves;
+use super::raw::RawArchive;
 use super::record::{FileHead, RawRecord, Reader, Step};
 use super::source::Source;
 use super::writer::{Cursor, Outcome, Target, Writer};
@@ -77,6 +78,7 @@ impl<'a> Inner<'a> {
             source: self.path.display().to_string(),
             parent: by.and_then(|by| sessions.get(by.native_id.as_str()).copied()),
             parent_call: by.and_then(|by| by.call_id.clone()),
+            raw: RawArchive::Off,
             exported: None,
             continues: None,
             now: self.now,

@@ -89,6 +89,11 @@ impl<R: BufRead> Lines<R> {
         Self { line: lines, ..self }
     }
 
+    /// What is read.
+    pub(super) const fn input(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// How many lines were read, with those before.
     pub(super) const fn lines(&self) -> u64 {
         self.line

@@ -8,6 +8,7 @@
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
 //! * `sources` are the folders that are imported again and again; it finds which of their files changed.
 //! * `staging` holds new conversations until many are made at once; `made` answers for them when the index is fed.
+//! * `raw` keeps the bytes of what is read.
 //! * `rehearsal` is the store of an import that writes nothing.
 //! * `exported` knows files that were made of what the store holds.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
@@ -30,6 +31,7 @@ mod moved;
 mod own_file;
 mod passage;
 mod pi;
+mod raw;
 mod record;
 mod rehearsal;
 mod report;
@@ -46,6 +48,8 @@ mod writer;
 
 pub use find::Conversations;
 pub use own_file::{OwnFile, Standing, standing};
+pub use raw::RawArchive;
+pub(crate) use raw::Standing as StandingRaw;
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
 pub use run::{ImportOptions, Importer, Progress};

@@ -7,6 +7,7 @@ use super::feed::{Feed, Until};
 use super::find::Job;
 use super::fresh::{Fresh, Kept};
 use super::memory::Notes;
+use super::raw::{self, RawArchive, Standing};
 use super::record::{FileHead, ForkHint};
 use super::writer::{ImportWarning, Outcome, Target, Writer};
 use crate::error::Result;
@@ -25,11 +26,16 @@ pub(super) fn import(
     let (index, session) = (target.index, target.session);
     let mut shelf =
         Shelf { index, fresh: target.fresh, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
-    let (mut feed, mut writer) = match shelf.resume(job, target)? {
+    let standing = match target.raw {
+        RawArchive::Off => None,
+        _ if target.store.exists(session)? => Some(Standing::read(target.store, session, &job.head.native_id)?),
+        _ => Some(Standing::default()),
+    };
+    let (mut feed, mut writer) = match shelf.resume(job, target, standing.as_ref())? {
         Some(resumed) => resumed,
         None => {
             shelf.notes = 0;
-            (Feed::open(&job.path, &job.head)?, Writer::new(target.clone())?)
+            (open(job, standing.as_ref())?, Writer::new(target.clone())?)
         }
     };
     if let ForkHint::ByReference { native_id, .. } = &target.head.fork
@@ -40,7 +46,15 @@ pub(super) fn import(
     }
     feed.whole_lines(&mut writer, Until::End)?;
     let bookmark = shelf.put_in(&job.head, &mut feed, &mut writer)?;
-    let cursor = feed.rest(&mut writer, Until::End)?;
+    let (cursor, kept) = feed.rest(&mut writer, Until::End)?;
+    let kept = match (&standing, kept) {
+        // The file does not begin as what is kept of it.
+        (Some(_), None) => raw::pack_file(target.store, &job.path, cursor.bytes(), cursor.sha256())?,
+        (_, kept) => kept,
+    };
+    let has_whole = standing.as_ref().is_some_and(|standing| standing.whole().is_some());
+    let range = kept.as_ref().map(|kept| &kept.range).filter(|range| !has_whole || !range.is_empty());
+    let cursor = cursor.with_raw(range.cloned());
     // The conversation's own cursor is put last: until then the file is read again whole.
     subagents(&writer.take_subagents())?;
     let outcome = writer.finish(cursor.with_head(job.head.archived, target.continues))?;
@@ -49,6 +63,15 @@ pub(super) fn import(
         shelf.keep(bookmark);
     }
     Ok(outcome)
+}
+
+/// A file at its beginning, whose bytes are kept if it is known what stands of them.
+fn open<'p>(job: &'p Job, standing: Option<&Standing>) -> Result<Feed<'p>> {
+    let mut feed = Feed::open(&job.path, &job.head)?;
+    if let Some(standing) = standing {
+        feed.keep(standing);
+    }
+    Ok(feed)
 }
 
 /// Where a file's bookmark lies.
@@ -65,7 +88,12 @@ struct Shelf<'a> {
 
 impl Shelf<'_> {
     /// The file and its writer behind its bookmark, if there is one that fits.
-    fn resume<'t, 'p>(&mut self, job: &'p Job, target: &Target<'t>) -> Result<Option<(Feed<'p>, Writer<'t>)>> {
+    fn resume<'t, 'p>(
+        &mut self,
+        job: &'p Job,
+        target: &Target<'t>,
+        standing: Option<&Standing>,
+    ) -> Result<Option<(Feed<'p>, Writer<'t>)>> {
         if !target.store.exists(self.session)? {
             return Ok(None);
         }
@@ -76,7 +104,7 @@ impl Shelf<'_> {
         if facts.cursors.get(self.native_id) != Some(&bookmark.cursor) {
             return Ok(None);
         }
-        let mut feed = Feed::open(&job.path, &job.head)?;
+        let mut feed = open(job, standing)?;
         if !feed.resume(&bookmark)? {
             return Ok(None);
         }

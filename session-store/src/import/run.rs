@@ -14,6 +14,7 @@ use super::fresh::Fresh;
 use super::inner::Inner;
 use super::moved::{Moved, Moves};
 use super::passage;
+use super::raw::{self, RawArchive, Standing};
 use super::record::{Agent, FileHead, ForkHint, ParentCall};
 use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
@@ -22,7 +23,7 @@ use super::staging::Staging;
 use super::walk::Place;
 use super::writer::{self, Cursor, Target};
 use crate::error::{Result, SessionError};
-use crate::facts::SessionFacts;
+use crate::facts::{SessionFact, SessionFacts, put_session_fact};
 use crate::index::Index;
 use crate::leaf;
 
@@ -36,6 +37,8 @@ pub struct ImportOptions {
     pub from: Option<Agent>,
     /// Say what would be written, write nothing but temporary files, which go with the process.
     pub dry_run: bool,
+    /// Whether the files' bytes are kept.
+    pub raw: RawArchive,
 }
 
 /// How far a run is.
@@ -80,7 +83,7 @@ impl Importer<'_> {
         options: &ImportOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
-        self.run_found(Conversations::find(paths, options.from), options.dry_run, progress)
+        self.run_found(Conversations::find(paths, options.from), options, progress)
     }
 
     /// Imports what was found, as [`run`](Self::run) does.
@@ -90,10 +93,10 @@ impl Importer<'_> {
     pub fn run_found(
         &self,
         conversations: Conversations,
-        dry_run: bool,
+        options: &ImportOptions,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
-        self.run_while(conversations, dry_run, &mut |at| {
+        self.run_while(conversations, options, &mut |at| {
             progress(at);
             ControlFlow::Continue(())
         })
@@ -103,21 +106,23 @@ impl Importer<'_> {
     pub(super) fn run_while(
         &self,
         conversations: Conversations,
-        dry_run: bool,
+        options: &ImportOptions,
         next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<ImportReport> {
-        if dry_run {
+        if options.dry_run {
             let store = Rehearsal::on(self.store)?;
             let index = self.index.copy()?;
             let importer = Importer { store: &store, index: &index, now: self.now };
-            return importer.run_while(conversations, false, next);
+            let options = ImportOptions { dry_run: false, raw: RawArchive::Off, ..*options };
+            return importer.run_while(conversations, &options, next);
         }
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
         let files = Staging::beside(self.store, |staging| {
             Fresh::beside(self.store, staging, self.index, |fresh| {
-                let run = Run { importer: *self, births: births(self.store, &jobs, &moves)?, moves, staging, fresh };
+                let births = births(self.store, &jobs, &moves)?;
+                let run = Run { importer: *self, raw: options.raw, births, moves, staging, fresh };
                 let mut files = Vec::with_capacity(jobs.len());
                 for (done, job) in jobs.iter().enumerate() {
                     if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
@@ -139,6 +144,7 @@ impl Importer<'_> {
 /// What the files of one run share.
 struct Run<'a> {
     importer: Importer<'a>,
+    raw: RawArchive,
     births: HashMap<(Agent, String), SessionId>,
     moves: Moves,
     /// The store, with what is on its way there.
@@ -204,9 +210,22 @@ impl Run<'_> {
         let (parent, parent_call) = self.parent_of(head)?;
         let source = job.path.display().to_string();
         let now = self.importer.now;
-        let fresh = self.fresh;
-        let target =
-            Target { store, index, fresh, head, session, moved, source, parent, parent_call, exported, continues, now };
+        let (fresh, raw) = (self.fresh, self.raw);
+        let target = Target {
+            store,
+            index,
+            fresh,
+            head,
+            session,
+            moved,
+            source,
+            parent,
+            parent_call,
+            raw,
+            exported,
+            continues,
+            now,
+        };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
@@ -297,6 +316,7 @@ impl Run<'_> {
                 return Ok(None);
             }
         }
+        self.keep_unchanged(job, session, before)?;
         let row = self.importer.index.summary(session)?.filter(|row| !row.damaged);
         let current = match row {
             Some(row) => row.segment_id,
@@ -307,6 +327,26 @@ impl Run<'_> {
             segment_id: Some(current),
             ..job.report(ImportStatus::Unchanged)
         }))
+    }
+}
+
+impl Run<'_> {
+    /// Keeps the bytes of a file that was read before without keeping them, if that is asked for.
+    fn keep_unchanged(&self, job: &Job, session: SessionId, cursor: Cursor) -> Result<()> {
+        let (store, native_id) = (self.importer.store, &job.head.native_id);
+        if self.raw != RawArchive::Backfill || !Standing::read(store, session, native_id)?.is_missing() {
+            return Ok(());
+        }
+        let Some(kept) = raw::pack_file(store, &job.path, cursor.bytes(), cursor.sha256())? else { return Ok(()) };
+        let mut count = None;
+        if let Some(leaf) = cursor.leaf() {
+            // What nobody else wrote has keys.
+            let last = store.read_tail(session, leaf, 1)?.into_iter().next_back();
+            count = last.filter(|last| last.key.is_some()).map(|last| last.position.seq.0);
+        }
+        let value = serde_json::to_value(cursor.kept_later(kept.range.clone(), count)).map_err(StoreError::backend)?;
+        let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
+        put_session_fact(store, self.importer.now, session, &fact)
     }
 }
 

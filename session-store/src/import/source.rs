@@ -5,10 +5,13 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use store_core::Store;
 
 use super::detect;
+use super::raw::{Kept, Packer};
 use super::unpack::Unpacked;
 use super::writer::Cursor;
+use crate::error::Result;
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -22,6 +25,18 @@ pub(super) struct Summed<R> {
     input: BufReader<R>,
     hash: Sha256,
     bytes: u64,
+    /// Keeps what is read.
+    packer: Option<Packer>,
+    /// How much was read before, and its sum; then whether that is still so.
+    before: Option<(u64, String)>,
+    is_as_before: bool,
+}
+
+impl<R> Summed<R> {
+    /// Puts what was kept into the store.
+    pub(super) fn settle(&mut self, store: &dyn Store) -> Result<()> {
+        self.packer.as_mut().map_or(Ok(()), |packer| packer.settle(store))
+    }
 }
 
 impl<R: Read> Read for Summed<R> {
@@ -39,8 +54,21 @@ impl<R: Read> BufRead for Summed<R> {
 
     fn consume(&mut self, count: usize) {
         let count = count.min(self.input.buffer().len());
-        self.hash.update(&self.input.buffer()[..count]);
-        self.bytes += count as u64;
+        let bytes = &self.input.buffer()[..count];
+        let end = self.bytes + count as u64;
+        match self.before.take_if(|(before, _)| *before <= end) {
+            Some((before, sha256)) => {
+                let at = usize::try_from(before.saturating_sub(self.bytes)).unwrap_or(count).min(count);
+                self.hash.update(&bytes[..at]);
+                self.is_as_before = hex(&self.hash) == sha256;
+                self.hash.update(&bytes[at..]);
+            }
+            None => self.hash.update(bytes),
+        }
+        if let Some(packer) = &mut self.packer {
+            packer.take(self.bytes, bytes);
+        }
+        self.bytes = end;
         self.input.consume(count);
     }
 }
@@ -63,7 +91,9 @@ impl Source {
         let input = Unpacked::new(file, meta.len())?;
         let whole_lines_bytes = if input.is_packed() { 0 } else { whole_lines_bytes };
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
-        Ok(Self { input: Summed { input, hash: Sha256::new(), bytes: 0 }, whole_lines_bytes, meta })
+        let (hash, packer, before) = (Sha256::new(), None, None);
+        let input = Summed { input, hash, bytes: 0, packer, before, is_as_before: true };
+        Ok(Self { input, whole_lines_bytes, meta })
     }
 
     /// Why the text ends before the file does.
@@ -83,8 +113,39 @@ impl Source {
 
     /// The sum of what was read.
     pub(super) fn sha256(&self) -> String {
-        let sum = self.input.hash.clone().finalize();
-        sum.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.input.hash)
+    }
+
+    /// Keeps what is read from here on, as far as the packer wants it.
+    pub(super) fn keep(&mut self, packer: Packer) {
+        self.input.packer = Some(packer);
+    }
+
+    /// What is kept begins where an earlier import ended, if the file is the same up to there.
+    pub(super) fn keep_behind(&mut self, bytes: u64, sha256: &str) {
+        self.input.packer = Some(Packer::new(bytes));
+        self.input.is_as_before = bytes == 0;
+        self.input.before = (bytes > 0).then(|| (bytes, sha256.to_owned()));
+    }
+
+    /// What is kept begins at this place, up to which the file is the same.
+    pub(super) fn keep_from(&mut self, bytes: u64) {
+        if let (Some(packer), Some(_)) = (&mut self.input.packer, self.input.before.take()) {
+            packer.begin(bytes);
+            self.input.is_as_before = true;
+        }
+    }
+
+    /// Puts what was kept into the store.
+    pub(super) fn settle(&mut self, store: &dyn Store) -> Result<()> {
+        self.input.settle(store)
+    }
+
+    /// All that was kept; nothing if the file was not as it had been before.
+    pub(super) fn take_kept(&mut self, store: &dyn Store) -> Result<Option<Kept>> {
+        let is_as_before = self.input.before.is_none() && self.input.is_as_before;
+        let packer = self.input.packer.take().filter(|_| is_as_before);
+        packer.map(|packer| packer.finish(store)).transpose()
     }
 
     /// Reads over a beginning of whole lines. False if the file has none of this length, or another one.
@@ -102,6 +163,11 @@ impl Source {
         let cursor = Cursor::new(path, self.input.bytes, sha256, &self.meta);
         if self.input.input.get_ref().is_packed() { cursor.of_text() } else { cursor }
     }
+}
+
+/// A sum in hexadecimal.
+fn hex(hash: &Sha256) -> String {
+    hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How many bytes of a file there are up to its last line end.

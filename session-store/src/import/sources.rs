@@ -18,7 +18,7 @@ use super::detect::{self, FoundFile};
 use super::find::Conversations;
 use super::record::Agent;
 use super::report::{ImportReport, ImportStatus};
-use super::run::{Importer, Progress};
+use super::run::{ImportOptions, Importer, Progress};
 use super::writer::ctime_ns;
 use crate::error::Result;
 use crate::facts::{StoreFact, put_store_fact};
@@ -191,7 +191,7 @@ impl Importer<'_> {
             }
             let paths: Vec<PathBuf> = few.iter().map(|file| file.path.clone()).collect();
             let found = Conversations::of_files(&paths, from);
-            let report = self.run_while(found, false, &mut |_: Progress<'_>| go_on())?;
+            let report = self.run_while(found, &ImportOptions::default(), &mut |_: Progress<'_>| go_on())?;
             self.saw(&SourceFiles { files: few.to_vec(), gone: Vec::new() }, &report)?;
             let done: BTreeSet<&str> = report.sessions.iter().map(|file| file.source.as_str()).collect();
             left -= few.len().min(done.len() + report.ignored.len());

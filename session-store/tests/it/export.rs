@@ -2,6 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod again;
+mod bundle;
 mod claude;
+mod exact;
+mod people;
 mod round_trip;
 mod said;
+mod told;

@@ -113,7 +113,8 @@ pub(super) fn ready(
             (continue_in(store, now, at, chosen.spec.format, &native_id)?, native_id)
         }
     };
-    let options = ExportOptions { native_id: Some(native_id.clone()), cwd: Some(cwd.clone()) };
+    let options =
+        ExportOptions { native_id: Some(native_id.clone()), cwd: Some(cwd.clone()), ..ExportOptions::default() };
     let made = export(store, at.session_id, at.segment_id, chosen.spec.format, &options)?;
     let home = home(&chosen.spec, &app.environment).ok_or_else(|| {
         let hint = format!("`pod config set agents.{agent}.homes` names its folder");

@@ -12,6 +12,7 @@ use super::{Tally, Writer};
 use crate::error::Result;
 use crate::facts::{CurrentLeaf, SessionFact, SessionFacts, Title, TitleBy, put_session_fact};
 use crate::import::memory::Key;
+use crate::import::raw::RawRange;
 use crate::import::record::ForkHint;
 use crate::import::walk::Place;
 use crate::leaf::current_leaf;
@@ -53,6 +54,12 @@ pub(in crate::import) struct Cursor {
     tags: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     archived: bool,
+    /// What was kept of the file's bytes; not in cursors of earlier versions, nor where nothing was to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<RawRange>,
+    /// How many entries of the file the segment of the active leaf had; beside `raw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf_end: Option<u64>,
 }
 
 impl Cursor {
@@ -61,6 +68,51 @@ impl Cursor {
         let source = path.display().to_string();
         let (mtime_ms, ctime_ns) = (mtime_ms(meta), ctime_ns(meta));
         Self { source, bytes, sha256, size: meta.len(), mtime_ms, ctime_ns, ..Self::default() }
+    }
+
+    /// The same with what was kept of the bytes.
+    pub(in crate::import) fn with_raw(self, raw: Option<RawRange>) -> Self {
+        Self { raw, ..self }
+    }
+
+    /// The same file's cursor, now that its bytes were kept; `count` is how many entries its leaf has, if all are the file's.
+    pub(in crate::import) fn kept_later(self, raw: RawRange, count: Option<u64>) -> Self {
+        Self { raw: Some(raw), leaf_end: count, ..self }
+    }
+
+    /// The segment of the active leaf.
+    pub(in crate::import) const fn leaf(&self) -> Option<SegmentId> {
+        self.leaf
+    }
+
+    /// What was kept of the bytes together with it.
+    pub(in crate::import) const fn raw(&self) -> Option<&RawRange> {
+        self.raw.as_ref()
+    }
+
+    /// The file.
+    pub(in crate::import) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// How many bytes were read.
+    pub(in crate::import) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Their SHA-256, in hexadecimal.
+    pub(in crate::import) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Whether the same bytes were read.
+    pub(in crate::import) fn is_of_bytes(&self, other: &Self) -> bool {
+        (self.bytes, &self.sha256) == (other.bytes, &other.sha256)
+    }
+
+    /// How many of the file's entries a segment had, if the conversation goes on there.
+    pub(in crate::import) fn end_in(&self, segment: SegmentId) -> Option<u64> {
+        self.leaf_end.filter(|_| self.leaf == Some(segment))
     }
 
     /// The same of a compressed file: its size is that of its text, which is what was read.
@@ -196,10 +248,12 @@ impl Writer<'_> {
         }
         let leaf = self.leaf();
         cursor.leaf = leaf.map(|leaf| leaf.segment);
+        let is_kept = cursor.raw.is_some() || old.leaf_end.is_some();
+        cursor.leaf_end = cursor.leaf.filter(|_| is_kept).and_then(|leaf| self.log.entries_in(leaf));
         let said = self.say_leaf(leaf, &old)? || !news.is_empty();
         let is_known = before.is_some_and(|before| {
             let (mtime_ms, ctime_ns) = (cursor.mtime_ms, cursor.ctime_ns);
-            Cursor { source: cursor.source.clone(), mtime_ms, ctime_ns, ..before } == cursor
+            Cursor { source: cursor.source.clone(), mtime_ms, ctime_ns, raw: None, ..before } == cursor
         });
         if let Some(standing) = facts.cursors.get(native_id).filter(|_| is_known) {
             return Ok((said, standing.clone()));

@@ -121,6 +121,11 @@ impl<'a> Log<'a> {
         self.segments.iter().any(|segment| segment.entries > 1)
     }
 
+    /// How many of the file's entries one of its segments has.
+    pub(super) fn entries_in(&self, segment: SegmentId) -> Option<u64> {
+        self.segments.iter().find(|own| own.id == segment).map(|own| own.entries)
+    }
+
     /// The segments that the file's entries stand in.
     pub(super) fn segments(&self) -> impl Iterator<Item = SegmentId> {
         self.segments.iter().map(|segment| segment.id)

@@ -113,6 +113,11 @@ impl<'a> Writer<'a> {
         self.log.segments().next().is_some()
     }
 
+    /// Where it writes to.
+    pub(super) const fn store(&self) -> &'a dyn store_core::Store {
+        self.target.store
+    }
+
     /// What was read so far.
     pub(super) const fn tally(&mut self) -> &mut Tally {
         &mut self.tally

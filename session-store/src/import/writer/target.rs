@@ -6,6 +6,7 @@ use store_core::{SegmentMeta, SegmentStart, SessionId, Store, TimestampMs};
 use crate::import::exported::Home;
 use crate::import::fresh::Fresh;
 use crate::import::moved::Moved;
+use crate::import::raw::RawArchive;
 use crate::import::record::FileHead;
 use crate::import::walk::Place;
 use crate::index::Index;
@@ -51,6 +52,8 @@ pub(in crate::import) struct Target<'a> {
     pub(in crate::import) parent: Option<SessionId>,
     /// The call that started it there.
     pub(in crate::import) parent_call: Option<String>,
+    /// Whether the file's bytes are kept.
+    pub(in crate::import) raw: RawArchive,
     /// What the store holds of the file, which was made of it.
     pub(in crate::import) exported: Option<Home>,
     /// The point that the file continues by reference.

@@ -24,8 +24,8 @@ const SAMPLES: [(&str, &str); 3] = [
 
 fn last_record(path: &Path) -> Value {
     let text = std::fs::read_to_string(path).unwrap();
-    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    records.filter(|record| record.get("uuid").is_some() || record.get("id").is_some()).last().unwrap_or_default()
+    let mut records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.rfind(|record| record.get("uuid").is_some() || record.get("id").is_some()).unwrap_or_default()
 }
 
 /// What the agent would append for a turn.
@@ -148,7 +148,11 @@ fn a_segment_that_was_made_for_a_file_takes_what_the_agent_adds() {
             let before = said_in(&world, session);
             let native_id = "01a1fc3e-75ff-72c0-b123-00000000000f";
             let segment = hand_off(&world, session, agent, native_id);
-            let options = ExportOptions { native_id: Some(native_id.to_owned()), cwd: Some("/elsewhere".into()) };
+            let options = ExportOptions {
+                native_id: Some(native_id.to_owned()),
+                cwd: Some("/elsewhere".into()),
+                ..ExportOptions::default()
+            };
             let made = export(&*world.store, session, segment, agent, &options).unwrap();
             assert_eq!((made.native_id.as_str(), made.cwd.as_str()), (native_id, "/elsewhere"));
             let folder = tempfile::tempdir().unwrap();
@@ -161,6 +165,9 @@ fn a_segment_that_was_made_for_a_file_takes_what_the_agent_adds() {
                 assert_eq!(complaints(&report), Vec::<String>::new(), "{kind}: {agent}");
                 assert_eq!(report.sessions[0].segment_id, Some(segment), "{kind}: {agent}");
             }
+            // The file is the agent's own now, and comes back as it is.
+            let back = export(&*world.store, session, segment, agent, &ExportOptions::default()).unwrap();
+            assert!(back.is_exact && back.bytes == std::fs::read(&path).unwrap(), "{kind}: {agent}");
             assert_eq!(world.store.list_segments(session).unwrap().len(), 3, "{kind}: {agent}");
             assert_eq!(current_leaf(&*world.store, session).unwrap(), segment);
             let now = said_in(&world, session);
@@ -247,7 +254,30 @@ fn an_export_is_the_same_each_time_and_another_one_behind_another_entry() {
         let leaf = current_leaf(&*world.store, session).unwrap();
         let at = SegmentLocation { session_id: session, segment_id: leaf };
         let fork = fork_at(&*world.store, NOON, at, session_store::ForkPoint::Turn(1)).unwrap();
-        let other = export(&*world.store, session, fork.segment_id, agent, &ExportOptions::default()).unwrap();
+        let other =
+            export(&*world.store, session, fork.segment_id, agent, &ExportOptions { anew: true, ..Default::default() })
+                .unwrap();
         assert_ne!(other.native_id, made.native_id);
+    }
+}
+
+#[test]
+fn files_and_what_was_made_of_them_are_one_conversation_in_a_store_that_knows_neither() {
+    for (file, of) in SAMPLES {
+        let world = World::of(&[file]);
+        let session = world.rows()[0].session_id;
+        let folder = tempfile::tempdir().unwrap();
+        let mut paths = vec![crate::import::world::sample(file)];
+        for agent in Agent::ALL {
+            let made = exported(&world, session, agent);
+            let path = put(folder.path(), &made);
+            append(&path, &turn(agent, &path, &made.native_id, 1));
+            paths.push(path);
+        }
+        let other = World::memory();
+        let report = other.import(&paths);
+        assert_eq!(complaints(&report), Vec::<String>::new(), "{of}");
+        assert_eq!(other.rows().len(), 1, "{of}");
+        assert_eq!(other.rows()[0].segments, world.rows()[0].segments + 3, "{of}");
     }
 }

@@ -208,6 +208,9 @@ fn every_sample_in_claudes_form_keeps_every_rule() {
     assert_eq!(wrong, Vec::<String>::new(), "{}", wrong.join("\n"));
 }
 
+/// What breaks a transcript with a call at a place.
+type Break = fn(&mut Vec<Value>, usize);
+
 #[test]
 fn the_rules_find_what_breaks_them() {
     let world = World::of(&["claude/projects/-home-dev-src-acme-api/b30d1613-a4ae-452a-8523-64c3786f4d52.jsonl"]);
@@ -216,7 +219,7 @@ fn the_rules_find_what_breaks_them() {
     assert_eq!(faults(&file.native_id, &whole), Vec::<String>::new());
     let is_call = |record: &Value| record.pointer("/message/content/0/type") == Some(&"tool_use".into());
     let call = whole.iter().position(is_call).unwrap();
-    let breaks: [(&str, fn(&mut Vec<Value>, usize)); 9] = [
+    let breaks: [(&str, Break); 9] = [
         ("every call is answered next", |records, call| drop(records.remove(call + 1))),
         ("a result stands behind its own call, once", |records, call| drop(records.remove(call))),
         ("a record stands behind one before it", |records, call| records[call]["parentUuid"] = "x".into()),

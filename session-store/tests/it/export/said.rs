@@ -82,7 +82,9 @@ fn unwrapped(summary: &str) -> String {
 /// A conversation as a file of an agent.
 pub(crate) fn exported(world: &World, session: SessionId, agent: Agent) -> Exported {
     let leaf = current_leaf(&*world.store, session).unwrap();
-    export(&*world.store, session, leaf, agent, &ExportOptions::default()).unwrap()
+    // Told anew, also where the agent's own file was kept.
+    let options = ExportOptions { anew: true, ..ExportOptions::default() };
+    export(&*world.store, session, leaf, agent, &options).unwrap()
 }
 
 /// What a conversation says from its root to where it goes on.
