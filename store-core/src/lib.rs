@@ -7,6 +7,7 @@
 //! * [`Integrity`] is the contract of proving, setting back and repairing; [`integrity`] is what every backend has in common there.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
+//! * [`ledger`] is the contract of a double-entry ledger, with its rules.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`parse`] lets several threads parse the entries of a log that is read whole.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
@@ -24,6 +25,7 @@ pub mod group_commit;
 mod id;
 pub mod integrity;
 pub mod json;
+pub mod ledger;
 mod memory;
 pub mod origin;
 pub mod parse;
@@ -40,7 +42,7 @@ pub use entry::{
     TurnEnd, UnknownEntry, UserInput,
 };
 pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
-pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs, TransactionId};
 pub use integrity::Integrity;
 pub use memory::MemoryStore;
 pub use store::{
