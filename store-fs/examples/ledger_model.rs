@@ -46,5 +46,8 @@ fn main() {
     if let Err(failure) = run_ledger_model(&|| Box::new(Harness::fresh()), cases, CALLS..=CALLS, seed) {
         panic!("{failure}");
     }
-    println!("{} operations in {cases} sequences, seed {seed}: every answer is the reference's", u64::from(cases) * CALLS as u64);
+    println!(
+        "{} operations in {cases} sequences, seed {seed}: every answer is the reference's",
+        u64::from(cases) * CALLS as u64
+    );
 }

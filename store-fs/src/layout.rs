@@ -319,9 +319,22 @@ impl Layout {
 
     /// Everything that the store has in its root beside its sessions.
     pub(crate) fn own(&self) -> impl Iterator<Item = PathBuf> {
-        [STORE_JSON, LOCK, CREATE, FACTS, CHANGES, MIGRATIONS, LIVE, BY_SEGMENT, BY_ORIGIN, BLOBS, QUARANTINE, ledger::LEDGER]
-            .into_iter()
-            .map(|name| self.root.join(name))
+        [
+            STORE_JSON,
+            LOCK,
+            CREATE,
+            FACTS,
+            CHANGES,
+            MIGRATIONS,
+            LIVE,
+            BY_SEGMENT,
+            BY_ORIGIN,
+            BLOBS,
+            QUARANTINE,
+            ledger::LEDGER,
+        ]
+        .into_iter()
+        .map(|name| self.root.join(name))
     }
 
     /// Whether something that was listed is being made or goes away.

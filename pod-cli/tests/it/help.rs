@@ -23,6 +23,7 @@ fn help_of_the_program_and_of_every_command() {
         "unarchive",
         "rm",
         "undo",
+        "usage",
         "verify",
         "checkpoint",
         "checkpoints",

@@ -24,4 +24,5 @@ mod search;
 mod segments;
 mod show;
 mod terminal;
+mod usage;
 mod verify;

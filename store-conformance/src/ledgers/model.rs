@@ -92,7 +92,8 @@ fn any_draft(is_away: bool) -> impl Strategy<Value = Draft> {
 
 fn any_call() -> impl Strategy<Value = Call> {
     let commit = any::<bool>().prop_flat_map(|is_away| {
-        proptest::collection::vec(any_draft(is_away), 1..4).prop_map(move |drafts| Call::Commit { away: is_away, drafts })
+        proptest::collection::vec(any_draft(is_away), 1..4)
+            .prop_map(move |drafts| Call::Commit { away: is_away, drafts })
     });
     prop_oneof![
         2 => any_asset().prop_map(Call::Register),

@@ -246,11 +246,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
-        if self.books()?.contains_key(book) {
-            Ok(())
-        } else {
-            Err(LedgerError::UnknownBook { book: book.clone() })
-        }
+        if self.books()?.contains_key(book) { Ok(()) } else { Err(LedgerError::UnknownBook { book: book.clone() }) }
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

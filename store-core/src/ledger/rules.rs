@@ -172,7 +172,9 @@ fn check_balanced(draft: &Draft, touched: &[(&AccountId, Standing, i128)]) -> Le
     }
     let mut sums: BTreeMap<&AssetId, (i128, i128)> = BTreeMap::new();
     for posting in &draft.postings {
-        let Some((_, standing, _)) = touched.iter().find(|(account, ..)| **account == posting.account) else { continue };
+        let Some((_, standing, _)) = touched.iter().find(|(account, ..)| **account == posting.account) else {
+            continue;
+        };
         let (debits, credits) = sums.entry(&standing.asset).or_default();
         match posting.side {
             Side::Debit => *debits += i128::from(posting.amount),

@@ -249,18 +249,24 @@ mod tests {
         draft.meta.insert("model".to_owned(), "m-1".to_owned());
         vec![
             (None, EventBody::AssetRegistered(Asset { id: asset.clone(), precision: 9 })),
-            (None, EventBody::AccountOpened(Account {
-                id: account("a \"b\""),
-                asset: asset.clone(),
-                kind: AccountKind::Asset,
-                min_balance: Some(-3),
-            })),
-            (None, EventBody::AccountOpened(Account {
-                id: account("fees:x"),
-                asset,
-                kind: AccountKind::Clearing,
-                min_balance: None,
-            })),
+            (
+                None,
+                EventBody::AccountOpened(Account {
+                    id: account("a \"b\""),
+                    asset: asset.clone(),
+                    kind: AccountKind::Asset,
+                    min_balance: Some(-3),
+                }),
+            ),
+            (
+                None,
+                EventBody::AccountOpened(Account {
+                    id: account("fees:x"),
+                    asset,
+                    kind: AccountKind::Clearing,
+                    min_balance: None,
+                }),
+            ),
             (Some("request-1"), EventBody::Transaction(plain)),
             (Some("request-1"), EventBody::Transaction(draft)),
         ]
@@ -288,7 +294,9 @@ mod tests {
             r#"{"kind":"newer","at":1}"#.to_owned(),
             r#"{"kind":"asset","at":1}"#.to_owned(),
             format!(r#"{{"kind":"transaction","at":1,"id":"{id}","postings":[{{"account":"a"}}]}}"#),
-            format!(r#"{{"kind":"transaction","at":1,"id":"{id}","postings":[{{"account":"a","debit":1,"credit":1}}]}}"#),
+            format!(
+                r#"{{"kind":"transaction","at":1,"id":"{id}","postings":[{{"account":"a","debit":1,"credit":1}}]}}"#
+            ),
         ] {
             let decoded = decode(&book, Seq(7), Some("k"), &text);
             assert!(matches!(decoded, Err(LedgerError::Damaged { seq: Seq(7), .. })), "{text}: {decoded:?}");

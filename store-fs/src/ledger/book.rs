@@ -310,10 +310,15 @@ fn begin(name: &BookName, options: &BookOptions, logs: &BookLogs, end: Position)
 
 /// Whether the line that a snapshot knows stands in the log.
 fn stands(name: &BookName, logs: &BookLogs, position: Position) -> Result<bool> {
-    logs.read(name, position.seq, || false, |stands, line| {
-        *stands = line.seq == position.seq && line.crc32c == position.crc32c;
-        Ok(ControlFlow::Break(()))
-    })
+    logs.read(
+        name,
+        position.seq,
+        || false,
+        |stands, line| {
+            *stands = line.seq == position.seq && line.crc32c == position.crc32c;
+            Ok(ControlFlow::Break(()))
+        },
+    )
 }
 
 fn take_line(name: &BookName, reading: &mut Reading, line: &Line<'_>) -> Result<ControlFlow<()>> {

@@ -50,12 +50,7 @@ pub(super) fn told(book: &BookName, error: StoreError) -> LedgerError {
 }
 
 impl BookLogs {
-    pub(super) fn new(
-        disk: Arc<dyn Disk>,
-        layout: Layout,
-        events: Option<Arc<Events>>,
-        max_part_bytes: u64,
-    ) -> Self {
+    pub(super) fn new(disk: Arc<dyn Disk>, layout: Layout, events: Option<Arc<Events>>, max_part_bytes: u64) -> Self {
         let logs = Logs::new(Arc::clone(&disk), layout.clone(), events.is_some(), OPEN_MAX, events);
         Self { disk, layout, logs, max_part_bytes }
     }

@@ -244,11 +244,14 @@ fn list(options: &BookOptions) -> Result<Vec<BookName>> {
 fn clear_leftovers(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     let root = layout.ledger();
     let listed = disk.list(&root).at("list", &root)?;
-    let mut folders: Vec<_> = listed.iter().filter_map(Layout::parse_book).map(|book| layout.book_keys(&book)).collect();
+    let mut folders: Vec<_> =
+        listed.iter().filter_map(Layout::parse_book).map(|book| layout.book_keys(&book)).collect();
     folders.push(root);
     for folder in folders {
         let listed = found(disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
-        for listed in listed.iter().filter(|listed| Layout::is_new(listed) && listed.kind == crate::disk::FileKind::File) {
+        for listed in
+            listed.iter().filter(|listed| Layout::is_new(listed) && listed.kind == crate::disk::FileKind::File)
+        {
             // What stays is in nobody's way.
             let _ = disk.remove_file(&Layout::listed(&folder, listed));
         }

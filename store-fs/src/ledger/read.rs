@@ -113,7 +113,8 @@ impl Ledger for FsLedger {
         self.0.with(|open| {
             let books = open.read()?;
             let Some(book) = find(&books, name)? else { return Ok(Vec::new()) };
-            let mut accounts: Vec<_> = book.state.accounts(book.visible()).map(|(account, _)| account.clone()).collect();
+            let mut accounts: Vec<_> =
+                book.state.accounts(book.visible()).map(|(account, _)| account.clone()).collect();
             accounts.sort_unstable_by(|one, other| one.id.cmp(&other.id));
             Ok(accounts)
         })

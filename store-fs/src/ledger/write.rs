@@ -56,7 +56,11 @@ impl Open {
                 Some(known) => {
                     rules::check_same_asset(known, asset)?;
                     // Whoever registered it may still wait for the sync.
-                    books.get(&system).map(|entry| entry.book(&system)).transpose()?.map_or(Seq::START, |book| book.end.seq)
+                    books
+                        .get(&system)
+                        .map(|entry| entry.book(&system))
+                        .transpose()?
+                        .map_or(Seq::START, |book| book.end.seq)
                 }
                 None => self.append_other(&mut books, &system, &EventBody::AssetRegistered(asset.clone()))?,
             }
@@ -107,9 +111,8 @@ impl Open {
                 self.logs.append(name, after, &[NewLine { key: None, text: &text }])?
             }
         };
-        let entry = books
-            .entry(name.clone())
-            .or_insert_with(|| Entry::Whole(Box::new(Book::new(name, &self.book_options))));
+        let entry =
+            books.entry(name.clone()).or_insert_with(|| Entry::Whole(Box::new(Book::new(name, &self.book_options))));
         let Entry::Whole(book) = entry else { return Ok(end.seq) };
         match body {
             EventBody::AssetRegistered(asset) => {

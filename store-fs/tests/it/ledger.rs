@@ -29,12 +29,7 @@ impl<const SMALL: bool> LedgerHarness for FsLedgerHarness<SMALL> {
 }
 
 fn small(clock: &Clock) -> LedgerOptions {
-    LedgerOptions {
-        snapshot_every: 4,
-        keys_held_max: 4,
-        max_part_bytes: 700,
-        ..LedgerOptions::new(clock.clone())
-    }
+    LedgerOptions { snapshot_every: 4, keys_held_max: 4, max_part_bytes: 700, ..LedgerOptions::new(clock.clone()) }
 }
 
 mod whole {

@@ -39,7 +39,19 @@ fn scripts() -> Vec<Vec<Step>> {
     use Step::{Batch, Commit, Prepare, Reopen, Snapshot};
     vec![
         vec![Prepare, Commit(1), Commit(2), Batch(3, 3), Reopen, Commit(2), Commit(6)],
-        vec![Prepare, Batch(1, 6), Snapshot, Batch(7, 2), Reopen, Commit(3), Commit(9), Snapshot, Commit(10), Reopen, Commit(11)],
+        vec![
+            Prepare,
+            Batch(1, 6),
+            Snapshot,
+            Batch(7, 2),
+            Reopen,
+            Commit(3),
+            Commit(9),
+            Snapshot,
+            Commit(10),
+            Reopen,
+            Commit(11),
+        ],
         vec![Prepare, Commit(1), Reopen, Reopen, Commit(2), Snapshot, Reopen, Batch(2, 4), Commit(1)],
     ]
 }
@@ -101,7 +113,11 @@ fn judge(disk: &SimDisk, promised: &Promised, what: &str) {
     }
     if !promised.is_empty() {
         let balance = ledger.balance(&id("a"), None).unwrap();
-        assert_eq!(balance.amount, i64::try_from(stands.len()).unwrap(), "{what}: the balance is no fold of the events");
+        assert_eq!(
+            balance.amount,
+            i64::try_from(stands.len()).unwrap(),
+            "{what}: the balance is no fold of the events"
+        );
     }
     prepare(&ledger).unwrap_or_else(|error| panic!("{what}: {error}"));
     for n in 1..=20 {

@@ -63,7 +63,11 @@ pub(super) fn events(connection: &Connection, book: &BookName, from: Seq, limit:
             Ok(event) if event.seq.0 == from.0.max(1) + events.len() as u64 => events.push(event),
             Ok(event) => {
                 let detail = format!("seq {} stands here", event.seq);
-                return Ok(Err(store_core::ledger::text::damaged(book, Seq(from.0.max(1) + events.len() as u64), detail)));
+                return Ok(Err(store_core::ledger::text::damaged(
+                    book,
+                    Seq(from.0.max(1) + events.len() as u64),
+                    detail,
+                )));
             }
             Err(error) => return Ok(Err(error)),
         }
@@ -94,11 +98,7 @@ fn net_at(connection: &Connection, account: i64, at: Seq) -> Result<(i64, Seq)> 
 }
 
 /// `None` if the account was never opened.
-pub(super) fn balance(
-    connection: &Connection,
-    id: &AccountId,
-    as_of: Option<TimestampUs>,
-) -> Answer<Option<Balance>> {
+pub(super) fn balance(connection: &Connection, id: &AccountId, as_of: Option<TimestampUs>) -> Answer<Option<Balance>> {
     let Some(found) = AccountRow::find(connection, id)? else { return Ok(Ok(None)) };
     let (net, updated_seq) = match as_of {
         None => (found.net, found.updated_seq),
@@ -137,8 +137,8 @@ pub(super) fn history(
 }
 
 pub(super) fn transaction(connection: &Connection, id: TransactionId) -> Answer<Option<Transaction>> {
-    let mut statement =
-        connection.prepare_cached("SELECT book, seq, key, body, crc32c FROM ledger_events WHERE transaction_id = ?1")?;
+    let mut statement = connection
+        .prepare_cached("SELECT book, seq, key, body, crc32c FROM ledger_events WHERE transaction_id = ?1")?;
     let mut rows = statement.query([id.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(Ok(None)) };
     let event = row::event(&row::book(row, 0)?, row, 1)?;

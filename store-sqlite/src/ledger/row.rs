@@ -1,8 +1,8 @@
 //! Rows of the ledger's tables.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use store_core::ledger::{Account, AccountId, AccountKind, Asset, AssetId, BookName, Event, LedgerResult, text};
 use store_core::ledger::rules::Standing;
+use store_core::ledger::{Account, AccountId, AccountKind, Asset, AssetId, BookName, Event, LedgerResult, text};
 use store_core::{Seq, StoreError};
 
 use crate::error::{Result, damage};
@@ -111,6 +111,7 @@ impl AccountRow {
 /// The last event of a book and its commit time; `None` if nothing was written to it.
 pub(super) fn end(connection: &Connection, book: &BookName) -> Result<Option<(Seq, u64)>> {
     let mut statement = connection.prepare_cached("SELECT last_seq, last_at FROM ledger_books WHERE book = ?1")?;
-    let found = statement.query_row([book.as_str()], |row| Ok((row::number(row, 0), row::number(row, 1)))).optional()?;
+    let found =
+        statement.query_row([book.as_str()], |row| Ok((row::number(row, 0), row::number(row, 1)))).optional()?;
     found.map(|(seq, at)| Ok((Seq(seq?), at?))).transpose()
 }

@@ -145,8 +145,8 @@ fn commit(transaction: &Connection, end: &mut Appender, draft: &Draft) -> Result
 }
 
 fn by_key(transaction: &Connection, book: &BookName, key: &str) -> Result<LedgerResult<Option<Transaction>>> {
-    let mut statement = transaction
-        .prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 AND key = ?2")?;
+    let mut statement =
+        transaction.prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 AND key = ?2")?;
     let mut rows = statement.query((book.as_str(), key))?;
     let Some(row) = rows.next()? else { return Ok(Ok(None)) };
     Ok(row::event(book, row, 0)?.map(transaction_of))

@@ -65,7 +65,10 @@ fn an_event_that_was_changed_is_told_as_damage() {
     let folder = Folder::new();
     let ledger = SqliteLedger::open(folder.database(), clock()).unwrap();
     fill(&ledger);
-    folder.raw().execute("UPDATE ledger_events SET body = replace(body, '\"debit\":1', '\"debit\":2') WHERE seq = 5", []).unwrap();
+    folder
+        .raw()
+        .execute("UPDATE ledger_events SET body = replace(body, '\"debit\":1', '\"debit\":2') WHERE seq = 5", [])
+        .unwrap();
     let answers = [
         ledger.read_events(&book(), Seq(1), 99).map(drop),
         ledger.transaction(transfer(3).id).map(drop),
@@ -112,6 +115,7 @@ fn the_balances_of_the_tables_are_folds_of_the_events() {
     assert_eq!(number("SELECT last_seq FROM ledger_books WHERE book = 'home'"), 92);
     assert_eq!(number("SELECT net FROM ledger_accounts WHERE path = 'a'"), 90);
     assert_eq!(number("SELECT sum(net) FROM ledger_accounts"), 0);
-    let events = number("SELECT count(*) FROM ledger_balances JOIN ledger_accounts USING (account_id) WHERE path = 'b'");
+    let events =
+        number("SELECT count(*) FROM ledger_balances JOIN ledger_accounts USING (account_id) WHERE path = 'b'");
     assert_eq!(events, 90);
 }

@@ -4,9 +4,9 @@ use store_core::ledger::{Asset, BookName, EventBody, LedgerError};
 
 use super::handle::at_once;
 use super::{Desk, eur, unknown_asset, usd};
+use crate::Outcome;
 use crate::checks::fixture::{Works as _, holds, refused, same};
 use crate::ledgers::LedgerHarness;
-use crate::Outcome;
 
 pub(crate) fn a_registered_asset_is_given_back(harness: &dyn LedgerHarness) -> Outcome {
     let desk = Desk::empty(harness)?;
@@ -26,11 +26,7 @@ pub(crate) fn an_asset_of_another_precision_is_refused(harness: &dyn LedgerHarne
     let desk = Desk::empty(harness)?;
     desk.register(&usd())?;
     let other = Asset { precision: 3, ..usd() };
-    refused!(
-        "an asset of another precision",
-        desk.ledger().register_asset(&other),
-        LedgerError::AlreadyExists { .. }
-    )
+    refused!("an asset of another precision", desk.ledger().register_asset(&other), LedgerError::AlreadyExists { .. })
 }
 
 pub(crate) fn a_refused_registration_writes_nothing(harness: &dyn LedgerHarness) -> Outcome {

@@ -13,7 +13,10 @@ use crate::ledgers::LedgerHarness;
 use crate::{Failure, Outcome, race};
 
 /// Calls `work` with its number in every thread at once, half of them on another handle.
-pub(super) fn at_once<T: Send>(desk: &Desk<'_>, work: impl Fn(&dyn Ledger, u64) -> T + Sync) -> Result<Vec<T>, Failure> {
+pub(super) fn at_once<T: Send>(
+    desk: &Desk<'_>,
+    work: impl Fn(&dyn Ledger, u64) -> T + Sync,
+) -> Result<Vec<T>, Failure> {
     let barrier = Barrier::new(THREADS);
     race::begin();
     thread::scope(|scope| {

@@ -1,9 +1,7 @@
 //! Balances, histories, transactions and trial balances.
 
 use store_core::Seq;
-use store_core::ledger::{
-    Account, BookName, HistoryRow, LedgerError, Posting, Side, TimestampUs, TrialRow,
-};
+use store_core::ledger::{Account, BookName, HistoryRow, LedgerError, Posting, Side, TimestampUs, TrialRow};
 
 use super::{Desk, NOON, away, clearing, draft_of, eur, home, id, in_book, transaction, transfer, usd};
 use crate::checks::fixture::{Works as _, refused, same};
@@ -95,8 +93,12 @@ pub(crate) fn a_history_stops_at_its_limit(harness: &dyn LedgerHarness) -> Outco
 
 pub(crate) fn a_historys_limit_parts_no_transaction(harness: &dyn LedgerHarness) -> Outcome {
     let desk = Desk::new(harness)?;
-    let postings =
-        vec![Posting::debit(id("a"), 5), Posting::credit(id("b"), 4), Posting::debit(id("a"), 3), Posting::credit(id("c"), 4)];
+    let postings = vec![
+        Posting::debit(id("a"), 5),
+        Posting::credit(id("b"), 4),
+        Posting::debit(id("a"), 3),
+        Posting::credit(id("c"), 4),
+    ];
     desk.commit(&draft_of(1, postings))?;
     desk.commit(&transfer(2, "a", "b", 1))?;
     same("one transaction", seqs(&history(&desk, "a", 0, 1)?), vec![4, 4])?;
@@ -161,10 +163,8 @@ pub(crate) fn a_trial_balance_is_sorted_by_asset(harness: &dyn LedgerHarness) ->
         desk.account(&Account { asset: eur().id, ..clearing(path) })?;
     }
     desk.commit(&transfer(4, "x", "y", 3))?;
-    let rows = vec![
-        TrialRow { asset: eur().id, debit: 3, credit: 3 },
-        TrialRow { asset: usd().id, debit: 111, credit: 111 },
-    ];
+    let rows =
+        vec![TrialRow { asset: eur().id, debit: 3, credit: 3 }, TrialRow { asset: usd().id, debit: 111, credit: 111 }];
     same("the trial balance", trial(&desk, &home(), None)?, rows)
 }
 

@@ -69,12 +69,7 @@ type Page = Vec<Pair>;
 
 impl Runs {
     /// Puts pairs aside, which are sorted; `name` gives names for files. After an error nothing has changed.
-    pub(super) fn put(
-        &mut self,
-        disk: &dyn Disk,
-        name: impl Fn() -> PathBuf,
-        pairs: &[Pair],
-    ) -> io::Result<()> {
+    pub(super) fn put(&mut self, disk: &dyn Disk, name: impl Fn() -> PathBuf, pairs: &[Pair]) -> io::Result<()> {
         let new = Run::write(disk, &name(), pairs.iter().copied().map(Ok))?;
         self.filter.add(pairs.iter().map(|(hash, _)| *hash));
         self.runs.push(new);
