@@ -269,6 +269,14 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::SameStore { .. } => {
             Report::new(exit::USAGE, "same_store", message, Some("--to names another place than --store"))
         }
+        SessionError::CopyDiffers { .. } => Report::new(
+            exit::CONFLICT,
+            "copy_differs",
+            message,
+            Some(
+                "nothing was deleted; somebody wrote to both: `pod show` and `pod fork` save what you want, then purge the copy and try again",
+            ),
+        ),
         SessionError::NotFound { .. } => Report::new(exit::NOT_FOUND, "not_found", message, None),
         SessionError::InvalidTurn { .. } => {
             Report::new(exit::USAGE, "invalid_turn", message, Some("`pod show ID` says the turns"))
@@ -400,6 +408,11 @@ mod tests {
     use super::*;
     use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
+    fn copy_differs() -> CliError {
+        let (segment, copy) = (SegmentId::derive(1, b"segment"), SegmentId::derive(1, b"copy"));
+        SessionError::CopyDiffers { segment, copy, seq: Seq(3) }.into()
+    }
+
     fn every_error() -> Vec<CliError> {
         let position = Position { seq: Seq(3), crc32c: 0xAB };
         let segment = SegmentId::derive(1, b"segment");
@@ -428,6 +441,7 @@ mod tests {
             CliError::Referenced { by: Vec::new() },
             CliError::Summarizer { detail: "exit status: 1".into() },
             SessionError::NothingToCompact { turns: 2, kept: 2 }.into(),
+            copy_differs(),
             SessionError::EmptySummary.into(),
             SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
             CliError::AgentUnavailable { id: "abcd".into() },

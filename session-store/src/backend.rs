@@ -186,6 +186,14 @@ pub struct Salvaged {
     pub beside_lost: u64,
 }
 
+impl Salvaged {
+    /// Whether nothing was lost.
+    pub fn is_whole(&self) -> bool {
+        let nothing_lost = self.lost.is_empty() && self.segments_lost.is_empty() && self.blobs_lost.is_empty();
+        nothing_lost && self.without_session.is_empty() && self.beside_lost == 0
+    }
+}
+
 /// What a segment lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SalvageLoss {

@@ -117,6 +117,17 @@ pub enum SessionError {
         id: String,
     },
 
+    /// A copy that was to take the place of a segment does not say what the segment says. Nothing was deleted.
+    #[error("entry {seq} of segment {copy}, a copy of segment {segment}, says something else than the original")]
+    CopyDiffers {
+        /// The original.
+        segment: SegmentId,
+        /// The copy.
+        copy: SegmentId,
+        /// The first entry that differs, or that the copy lacks.
+        seq: Seq,
+    },
+
     /// The branch has no such turn.
     #[error("the branch has {turns} turns, not a turn {at}")]
     InvalidTurn {

@@ -40,6 +40,35 @@ pub struct CurrentLeaf {
     pub seq: Seq,
 }
 
+/// How a session's tags change: first all go if `clear`, then those that are to go, then those that are to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TagChange {
+    /// All go.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clear: bool,
+    /// These go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// These come, behind those that stay; one that is there stays where it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
+}
+
+impl TagChange {
+    /// What the tags are then.
+    pub fn apply(&self, tags: &[String]) -> Vec<String> {
+        let stays = |tag: &&String| !self.clear && !self.remove.contains(tag);
+        let mut changed: Vec<String> = tags.iter().filter(stays).cloned().collect();
+        for tag in &self.add {
+            if !changed.contains(tag) {
+                changed.push(tag.clone());
+            }
+        }
+        changed
+    }
+}
+
 /// A fact about a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionFact {
@@ -47,6 +76,8 @@ pub enum SessionFact {
     Title(Title),
     /// All of its tags.
     Tags(Vec<String>),
+    /// How its tags change, whatever they are by then: two who tag at once take nothing from each other.
+    TagsChange(TagChange),
     /// Whether it is pinned.
     Pinned(bool),
     /// Whether it is archived.
@@ -116,6 +147,7 @@ impl SessionFact {
         let (domain, value) = match self {
             Self::Title(title) => (TITLE.to_owned(), json!(title)),
             Self::Tags(tags) => (TAGS.to_owned(), json!(tags)),
+            Self::TagsChange(change) => (TAGS.to_owned(), json!(change)),
             Self::Pinned(on) => (PINNED.to_owned(), json!(on)),
             Self::Archived(on) => (ARCHIVED.to_owned(), json!(on)),
             Self::Trashed(on) => (TRASHED.to_owned(), json!(on)),
@@ -135,6 +167,7 @@ impl SessionFact {
         let value = &fact.value;
         match fact.domain.as_str() {
             TITLE => read(value).map(Self::Title),
+            TAGS if value.is_object() => read(value).map(Self::TagsChange),
             TAGS => read(value).map(Self::Tags),
             PINNED => value.as_bool().map(Self::Pinned),
             ARCHIVED => value.as_bool().map(Self::Archived),
@@ -234,6 +267,7 @@ impl SessionFacts {
                 }
             }
             Some(SessionFact::Tags(tags)) => self.tags = tags,
+            Some(SessionFact::TagsChange(change)) => self.tags = change.apply(&self.tags),
             Some(SessionFact::Pinned(on)) => self.pinned = on,
             Some(SessionFact::Archived(on)) => self.archived = on,
             Some(SessionFact::Trashed(on)) => self.trashed = on,

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::facts::{SessionFact, SessionFacts, Title, TitleBy, put_session_fact};
 use crate::index::Index;
 
+pub use crate::facts::TagChange;
 pub use purge::{PurgePlan, Purged, Referrer};
 
 /// The session that a session becomes when it is written anew because what it continues is purged.
@@ -40,30 +41,6 @@ impl std::fmt::Debug for Organiser<'_> {
     }
 }
 
-/// How a session's tags change: first all go if `clear`, then those that are to go, then those that are to come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TagChange {
-    /// All go.
-    pub clear: bool,
-    /// These go.
-    pub remove: Vec<String>,
-    /// These come, behind those that stay; one that is there stays where it is.
-    pub add: Vec<String>,
-}
-
-impl TagChange {
-    fn apply(&self, tags: &[String]) -> Vec<String> {
-        let stays = |tag: &&String| !self.clear && !self.remove.contains(tag);
-        let mut changed: Vec<String> = tags.iter().filter(stays).cloned().collect();
-        for tag in &self.add {
-            if !changed.contains(tag) {
-                changed.push(tag.clone());
-            }
-        }
-        changed
-    }
-}
-
 impl Organiser<'_> {
     /// Gives a session a title in a person's name, which outlasts any that an agent makes up. An empty one takes the person's
     /// title back.
@@ -85,7 +62,7 @@ impl Organiser<'_> {
     pub fn tag(&self, session: SessionId, change: &TagChange) -> Result<()> {
         self.say(session, |facts| {
             let tags = change.apply(&facts.tags);
-            (tags != facts.tags).then_some(SessionFact::Tags(tags))
+            (tags != facts.tags).then(|| SessionFact::TagsChange(change.clone()))
         })
     }
 

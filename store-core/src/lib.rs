@@ -9,6 +9,7 @@
 //! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
 //! * [`ledger`] is the contract of a double-entry ledger, with its rules.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
+//! * [`medium`] says which filesystems are not this machine's own.
 //! * [`parse`] lets several threads parse the entries of a log that is read whole.
 //! * [`MemoryStore`] is the reference that the other backends are compared with.
 //!
@@ -26,6 +27,7 @@ mod id;
 pub mod integrity;
 pub mod json;
 pub mod ledger;
+pub mod medium;
 mod memory;
 pub mod origin;
 pub mod parse;

@@ -23,6 +23,9 @@ use crate::record_log::{RecordLog, find_parts, lock_mutex, read_replacing, seq_b
 /// that gives a file two numbers would go on for ever.
 const REOPEN_TRIES: usize = 32;
 
+/// How often a log may be found to have gone on elsewhere while it is being opened. Only a medium that never answers the same gets there.
+const OUTDATED_MAX: usize = 10_000;
+
 /// Which log of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LogKey {
@@ -137,11 +140,15 @@ impl Logs {
     ) -> Result<Option<T>> {
         let mut left: Option<Arc<RecordLog>> = None;
         let mut tries = REOPEN_TRIES;
-        while tries > 0 {
+        let mut outdated = 0;
+        while tries > 0 && outdated < OUTDATED_MAX {
             let log = match self.get(key, purpose)? {
                 Opened::Log(log) => log,
                 Opened::Missing => return Ok(None),
-                Opened::Outdated => continue,
+                Opened::Outdated => {
+                    outdated += 1;
+                    continue;
+                }
             };
             if let Some(older) = left.take() {
                 log.inherit(&older)?;
@@ -279,8 +286,9 @@ impl Logs {
             return self.replaced_part(key, purpose, &first, what);
         }
         let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
-        // A part without write bits has another one behind it, even if that is not the next.
-        if stat(&first.of_part(2))?.is_none() && stat(&first)?.is_none_or(|stat| stat.writable) {
+        // Without a second part there may still be later ones: the second was lost. Write bits say nothing of that, since copies
+        // give them back, so the folder is asked, once for as long as the log stays open.
+        if stat(&first)?.is_none() && stat(&first.of_part(2))?.is_none() {
             return Ok((first, true));
         }
         let parts = find_parts(&*self.disk, &first)?;

@@ -318,7 +318,7 @@ fn refuse_network(folder: &Path) -> Result<()> {
 #[cfg(target_os = "linux")]
 fn is_network(found: &rustix::fs::StatFs) -> bool {
     // The field's type and sign differ between architectures; the magic numbers are 32 bits.
-    u32::try_from(i128::from(found.f_type) & 0xFFFF_FFFF).is_ok_and(is_network_magic)
+    u32::try_from(i128::from(found.f_type) & 0xFFFF_FFFF).is_ok_and(store_core::medium::is_remote_type)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -329,26 +329,5 @@ fn is_network(found: &rustix::fs::StatFs) -> bool {
         .map_while(|byte| u8::try_from(*byte).ok().filter(|byte| *byte != 0))
         .map(char::from)
         .collect();
-    ["nfs", "smbfs", "webdav", "afpfs"].contains(&name.as_str()) || name.contains("fuse")
-}
-
-/// The `f_type` of NFS, SMB (three generations) and FUSE: statfs(2).
-#[cfg(target_os = "linux")]
-fn is_network_magic(magic: u32) -> bool {
-    [0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546].contains(&magic)
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn network_filesystems_are_told_from_local_ones() {
-        for network in [0x6969, 0xFF53_4D42, 0x6573_5546] {
-            assert!(is_network_magic(network), "{network:#x}");
-        }
-        for local in [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x2FC1_2FC1] {
-            assert!(!is_network_magic(local), "{local:#x}");
-        }
-    }
+    store_core::medium::is_remote_name(&name)
 }

@@ -168,6 +168,14 @@ impl Store for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Who opened the database to write brought it up to date; who only reads meets any version that may be read.
+    fn format_version(&self, read_only: bool) -> u32 {
+        let stored = || self.connections.read(schema::format).ok().map(|format| format.user_version);
+        read_only.then(stored).flatten().unwrap_or(schema::VERSION)
+    }
+}
+
 impl Backend for SqliteStore {
     fn info(&self) -> BackendInfo {
         let place = self.connections.place();
@@ -175,7 +183,7 @@ impl Backend for SqliteStore {
         BackendInfo {
             scheme: "sqlite".to_owned(),
             location: place.path().display().to_string(),
-            format_version: schema::VERSION,
+            format_version: self.format_version(read_only),
             read_only,
             projection_path: (!read_only).then(|| place.beside(".index")),
         }

@@ -188,9 +188,10 @@ fn write_row(out: &mut Output, row: &Row) -> Result<()> {
 /// Makes a new store of what a database still holds.
 fn salvage(app: &App, into: &str) -> Result<u8> {
     let saved = salvage_into(&app.store_url()?.url, into, app.environment.now)?;
+    let code = if saved.is_whole() { exit::OK } else { exit::DAMAGE };
     if app.global.json {
         app.print_json(&SalvageDocument { into, saved: &saved })?;
-        return Ok(exit::OK);
+        return Ok(code);
     }
     let mut out = Output::plain();
     writeln!(
@@ -217,5 +218,5 @@ fn salvage(app: &App, into: &str) -> Result<u8> {
     }
     out.finish()?;
     app.hint(&format!("`pod verify --store {into}` proves what was saved; the old store is as it was"));
-    Ok(exit::OK)
+    Ok(code)
 }

@@ -102,7 +102,13 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {
                     if texts_left {
                         let read = self.library.index.read_texts(&*self.library.store, &mut SearchProgress::default());
-                        texts_left = read.unwrap_or(false);
+                        texts_left = match read {
+                            Ok(left) => left,
+                            Err(error) => {
+                                self.fail(&error.into());
+                                false
+                            }
+                        };
                         if let Some((number, text)) = self.searched.clone()
                             && let Err(error) = self.search(number, &text)
                         {

@@ -17,7 +17,7 @@ use store_core::{
 
 use super::Organiser;
 use super::purge::unreadable;
-use crate::error::Result;
+use crate::error::{Result, SessionError};
 use crate::facts::{SessionFact, SessionFacts, put_session_fact};
 use crate::lineage::lineage;
 use crate::order::origins_first;
@@ -236,6 +236,7 @@ impl<'a> Detached<'a> {
     pub(super) fn finish(&mut self, old: SessionId) -> Result<()> {
         let store = self.by.store;
         self.write_rest(old)?;
+        self.compare(old)?;
         let ids = self.ids(old);
         let to = Self::session(old);
         let facts = store.facts(FactScope::Session(old))?;
@@ -249,14 +250,61 @@ impl<'a> Detached<'a> {
         self.put_tombstones(old)?;
         // Whole from here on. Cut off before the other one is gone there are two of it, which is better than none.
         put_session_fact(store, self.by.now, to, &SessionFact::Trashed(was_trashed))?;
+        // A plain append asks nobody. What came in the meantime is brought along before its only original goes.
+        while self.write_rest(old)? {
+            self.compare(old)?;
+        }
         Ok(store.delete_session(old)?)
     }
 
-    /// Copies what came since.
-    fn write_rest(&mut self, old: SessionId) -> Result<()> {
+    /// Copies what came since; answers whether anything did.
+    fn write_rest(&mut self, old: SessionId) -> Result<bool> {
         let copied = self.copies.get(&old).map(|copies| copies.own.clone()).unwrap_or_default();
-        if self.look(old)?.own != copied {
+        let has_grown = self.look(old)?.own != copied;
+        if has_grown {
             self.write(old)?;
+        }
+        Ok(has_grown)
+    }
+
+    /// Reads the copies back and holds them against what they are copies of, which is about to be deleted. A copy may have gone on.
+    fn compare(&self, old: SessionId) -> Result<()> {
+        let copies = &self.copies[&old];
+        for (segment, through) in &copies.own {
+            self.compare_segment(old, old, *segment, *through)?;
+        }
+        for (segment, (session, through)) in &copies.continued {
+            if !copies.own.contains_key(segment) {
+                self.compare_segment(old, *session, *segment, *through)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_segment(&self, old: SessionId, session: SessionId, segment: SegmentId, through: Seq) -> Result<()> {
+        let store = self.by.store;
+        let to = Self::session(old);
+        let copy = Self::segment(to, segment);
+        let mut after = Seq::START;
+        while after < through {
+            let limit = usize::try_from(through.0 - after.0).unwrap_or(usize::MAX).min(BATCH_ENTRIES);
+            let originals = store.read_range(session, segment, after, limit)?;
+            let copied = store.read_range(to, copy, after, limit)?;
+            for (at, original) in originals.iter().enumerate() {
+                let seq = original.position.seq;
+                let text = match seq {
+                    Seq(1) => self.start_text(old, session, segment, &original.text)?,
+                    _ => original.text.clone(),
+                };
+                let is_same = copied.get(at).is_some_and(|copied| copied.text == text && copied.key == original.key);
+                if !is_same {
+                    return Err(SessionError::CopyDiffers { segment, copy, seq });
+                }
+                after = seq;
+            }
+            if originals.is_empty() {
+                return Err(unreadable(segment));
+            }
         }
         Ok(())
     }

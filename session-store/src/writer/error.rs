@@ -45,11 +45,24 @@ pub struct NotQueued {
 
 /// What a writer leaves behind that could not write everything.
 #[derive(Debug, thiserror::Error)]
-#[error("{} entries were not written: {why}", unwritten.len())]
+#[error("{}: {why}", self.counted())]
 pub struct Unfinished {
     /// The first thing that went wrong and that no [`flush`](crate::SessionWriter::flush) has told.
     #[source]
     pub why: WriteError,
-    /// What is not known to be written, in order, each with its key. Refused entries are not among them.
+    /// What is not known to be written, in order, each with its key. Refused entries are not among them: their tickets told.
     pub unwritten: Vec<Submission>,
+    /// How many entries, or compactions, the store refused since the last flush.
+    pub refused: usize,
+}
+
+impl Unfinished {
+    fn counted(&self) -> String {
+        match (self.unwritten.len(), self.refused) {
+            (0, 0) => "the writer did not end well".to_owned(),
+            (unwritten, 0) => format!("not known to be written: {unwritten}"),
+            (0, refused) => format!("refused: {refused}"),
+            (unwritten, refused) => format!("not known to be written: {unwritten}, refused: {refused}"),
+        }
+    }
 }

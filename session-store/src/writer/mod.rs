@@ -60,8 +60,7 @@ impl SessionWriter {
     /// `Busy` with who writes, if the options say to refuse; `NotFound`; `TooLarge` for the holder's text; what the store fails with.
     pub fn start(store: Arc<dyn Backend>, state: SegmentState, options: WriterOptions) -> Result<Self> {
         let state = Arc::new(state);
-        let turns = state.head().turns.clone();
-        let queue = Arc::new(Queue::new(options.queue_entries_max, turns, options.clock.now()));
+        let queue = Arc::new(Queue::new(options.queue_entries_max, options.clock.now()));
         let worker = Worker::new(store, Arc::clone(&state), Arc::clone(&queue), options)?;
         let thread = thread::Builder::new().name("session-writer".to_owned()).spawn(move || worker.run());
         Ok(Self { state, queue, thread: Some(thread.map_err(StoreError::backend)?) })
@@ -85,10 +84,10 @@ impl SessionWriter {
         self.queue.submit(entries.into_iter().collect())
     }
 
-    /// Queues the end of a turn. How many turns the branch has then is counted here, over everything that was submitted before.
+    /// Queues the end of a turn. How many turns the branch has then is counted when it is written, over what stands there by then.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit).
+    /// As [`submit`](Self::submit); what is given back then has no number yet, so call this again instead of submitting it.
     pub fn submit_turn_end(&self, ts: TimestampMs) -> Result<Ticket, NotQueued> {
         self.queue.submit_turn_end(ts)
     }
@@ -152,9 +151,12 @@ impl SessionWriter {
     /// [`Unfinished`] with what is not known to be written.
     pub fn close(mut self) -> Result<Arc<SegmentHead>, Unfinished> {
         let panicked = self.finish();
-        let (why, unwritten) = self.queue.take_rest();
-        let why = why.or_else(|| panicked.then(|| WriteError::Stopped(ticket::lost_thread())));
-        why.map_or_else(|| Ok(self.state.head()), |why| Err(Unfinished { why, unwritten }))
+        let lost = || {
+            let why = WriteError::Stopped(ticket::lost_thread());
+            Unfinished { why, unwritten: Vec::new(), refused: 0 }
+        };
+        let rest = self.queue.take_rest().or_else(|| panicked.then(lost));
+        rest.map_or_else(|| Ok(self.state.head()), Err)
     }
 
     /// Whether the thread ended where it should not.

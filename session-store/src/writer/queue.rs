@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use store_core::{LogEntry, SegmentId, TimestampMs, TurnEnd};
 
-use super::error::{NotQueued, WriteError};
+use super::error::{NotQueued, Unfinished, WriteError};
 use super::options::Submission;
 use super::ticket::{Promise, Ticket};
 use crate::error::SessionError;
@@ -28,6 +28,8 @@ pub(super) struct Unit {
     pub(super) entries: Vec<Submission>,
     /// Whether any of the keys is the caller's, so that it may stand in the branch already.
     pub(super) given_keys: bool,
+    /// Whether it is the end of a turn whose number is known when what came before has landed or was refused.
+    pub(super) is_turn_end: bool,
     pub(super) promise: Promise,
 }
 
@@ -51,12 +53,11 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// The entries that wait or are being written.
     entries: usize,
-    /// The turns, everything counted that was submitted.
-    turns: TurnFold,
     keys: u64,
     closed: bool,
     stopped: Option<Arc<SessionError>>,
-    refused: Option<Arc<SessionError>>,
+    /// The first refusal that no flush has told, and how many entries were refused since that flush.
+    refused: Option<(Arc<SessionError>, usize)>,
     unwritten: Vec<Submission>,
     room_wakers: Vec<Waker>,
 }
@@ -71,11 +72,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(entries_max: usize, turns: TurnFold, now: TimestampMs) -> Self {
+    pub(super) fn new(entries_max: usize, now: TimestampMs) -> Self {
         let state = State {
             waiting: VecDeque::new(),
             entries: 0,
-            turns,
             keys: 0,
             closed: false,
             stopped: None,
@@ -97,27 +97,25 @@ impl Queue {
     }
 
     pub(super) fn submit(&self, entries: Vec<Submission>) -> Result<Ticket, NotQueued> {
-        let mut state = self.lock();
-        self.push(&mut state, entries)
+        self.push(entries, false)
     }
 
-    /// Submits the end of the turn, counted over all that was submitted before.
+    /// Submits the end of the turn. It is counted when all that was submitted before stands where it will: some of it may be
+    /// refused, and some may have stood there before.
     pub(super) fn submit_turn_end(&self, ts: TimestampMs) -> Result<Ticket, NotQueued> {
-        let mut state = self.lock();
-        let end = LogEntry::TurnEnd(TurnEnd { ts, turn_count: state.turns.turn_count() });
-        self.push(&mut state, vec![end.into()])
+        self.push(vec![LogEntry::TurnEnd(TurnEnd { ts, turn_count: 0 }).into()], true)
     }
 
-    fn push(&self, state: &mut State, mut entries: Vec<Submission>) -> Result<Ticket, NotQueued> {
+    fn push(&self, mut entries: Vec<Submission>, is_turn_end: bool) -> Result<Ticket, NotQueued> {
+        let mut state = self.lock();
         if let Some(why) = state.refusal() {
             return Err(NotQueued { why, entries });
         }
-        if !self.has_room(state, entries.len()) {
+        if !self.has_room(&state, entries.len()) {
             return Err(NotQueued { why: WriteError::Full { entries_max: self.entries_max }, entries });
         }
         let mut given_keys = false;
         for submission in &mut entries {
-            state.turns.apply(&submission.entry);
             given_keys |= submission.key.is_some();
             if submission.key.is_none() {
                 state.keys += 1;
@@ -126,7 +124,7 @@ impl Queue {
         }
         state.entries += entries.len();
         let (promise, ticket) = Promise::new();
-        state.waiting.push_back(Waiting::Unit(Unit { entries, given_keys, promise }));
+        state.waiting.push_back(Waiting::Unit(Unit { entries, given_keys, is_turn_end, promise }));
         self.work.notify_one();
         Ok(ticket)
     }
@@ -183,11 +181,15 @@ impl Queue {
             Waiting::Compact(new, promise) => Some(Work::Compact(new, promise)),
             Waiting::Unit(first) => {
                 let mut count = first.entries.len();
+                let mut given_keys = first.given_keys;
                 let mut units = vec![first];
                 while let Some(Waiting::Unit(next)) = state.waiting.front()
                     && count + next.entries.len() <= CALL_ENTRIES_MAX
+                    // What stands there already is not counted again, so the count waits until that is known.
+                    && !(next.is_turn_end && given_keys)
                 {
                     count += next.entries.len();
+                    given_keys |= next.given_keys;
                     units.extend(state.waiting.pop_front().and_then(Waiting::into_unit));
                 }
                 Some(Work::Append(units))
@@ -209,25 +211,35 @@ impl Queue {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Remembers that something was refused, for the next flush.
-    pub(super) fn note_refusal(&self, error: &Arc<SessionError>) {
-        self.lock().refused.get_or_insert_with(|| Arc::clone(error));
+    /// Remembers that so many entries were refused, for the next flush.
+    pub(super) fn note_refusal(&self, error: &Arc<SessionError>, entries: usize) {
+        let mut state = self.lock();
+        state.refused.get_or_insert_with(|| (Arc::clone(error), 0)).1 += entries;
     }
 
-    /// What was refused since this was asked last.
+    /// Why something was refused first since this was asked last.
     pub(super) fn take_refusal(&self) -> Option<Arc<SessionError>> {
-        self.lock().refused.take()
+        self.lock().refused.take().map(|(error, _)| error)
     }
 
-    /// Ends all writing: what is in hand and what waits is unwritten, and everybody is told why.
-    pub(super) fn stop(&self, in_hand: Vec<Unit>, error: &Arc<SessionError>) {
+    /// Gives back what was taken out and not tried, to be taken out again before all else.
+    pub(super) fn put_back(&self, units: impl DoubleEndedIterator<Item = Unit>) {
+        let mut state = self.lock();
+        units.rev().for_each(|unit| state.waiting.push_front(Waiting::Unit(unit)));
+    }
+
+    /// Ends all writing: what is in hand and what waits is unwritten, and everybody is told why. `turns` are those that are
+    /// written: ends of turns that nobody tried to write are given back as if all before them lands.
+    pub(super) fn stop(&self, in_hand: Vec<Unit>, mut turns: TurnFold, error: &Arc<SessionError>) {
         let mut state = self.lock();
         let error = Arc::clone(state.stopped.get_or_insert_with(|| Arc::clone(error)));
+        let tried = in_hand.len();
         let waiting = mem::take(&mut state.waiting);
         let mut promises = Vec::new();
-        for waiting in in_hand.into_iter().map(Waiting::Unit).chain(waiting) {
+        for (at, waiting) in in_hand.into_iter().map(Waiting::Unit).chain(waiting).enumerate() {
             promises.push(match waiting {
-                Waiting::Unit(unit) => {
+                Waiting::Unit(mut unit) => {
+                    unit.count(&mut turns, at < tried);
                     state.unwritten.extend(unit.entries);
                     unit.promise
                 }
@@ -249,12 +261,28 @@ impl Queue {
         self.tell_room(state);
     }
 
-    /// What is left when the thread that wrote has ended.
-    pub(super) fn take_rest(&self) -> (Option<WriteError>, Vec<Submission>) {
+    /// What is left when the thread that wrote has ended; `None` if nothing went wrong that nobody was told of.
+    pub(super) fn take_rest(&self) -> Option<Unfinished> {
         let mut state = self.lock();
+        let (first, refused) = state.refused.take().map_or((None, 0), |(first, count)| (Some(first), count));
         let stopped = state.stopped.clone().map(WriteError::Stopped);
-        let why = stopped.or_else(|| state.refused.take().map(WriteError::Refused));
-        (why, mem::take(&mut state.unwritten))
+        let why = stopped.or_else(|| first.map(WriteError::Refused))?;
+        Some(Unfinished { why, unwritten: mem::take(&mut state.unwritten), refused })
+    }
+}
+
+impl Unit {
+    /// Goes through the unit's entries, and numbers the end of a turn unless its number was `told` already.
+    pub(super) fn count(&mut self, turns: &mut TurnFold, told: bool) {
+        for submission in &mut self.entries {
+            if let LogEntry::TurnEnd(end) = &mut submission.entry
+                && self.is_turn_end
+                && !told
+            {
+                end.turn_count = turns.turn_count();
+            }
+            turns.apply(&submission.entry);
+        }
     }
 }
 

@@ -38,12 +38,12 @@ pub(super) struct Worker {
 }
 
 /// Ends all waiting if the thread that writes ends where it should not.
-struct NobodyWaits(Arc<Queue>);
+struct NobodyWaits(Arc<Queue>, Arc<SegmentState>);
 
 impl Drop for NobodyWaits {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.stop(Vec::new(), &super::ticket::lost_thread());
+            self.0.stop(Vec::new(), self.1.head().turns.clone(), &super::ticket::lost_thread());
         }
     }
 }
@@ -73,7 +73,7 @@ impl Worker {
 
     /// Works until the queue is closed or something ends all writing.
     pub(super) fn run(mut self) {
-        let _nobody_waits = NobodyWaits(Arc::clone(&self.queue));
+        let _nobody_waits = NobodyWaits(Arc::clone(&self.queue), Arc::clone(&self.state));
         while let Some(work) = self.queue.next() {
             match work {
                 Work::Append(units) => self.append(units),
@@ -86,13 +86,13 @@ impl Worker {
             return;
         }
         if let Err(error) = attempt(|| self.sync()) {
-            self.queue.stop(Vec::new(), &Arc::new(error));
+            self.stop(Vec::new(), &Arc::new(error));
         }
     }
 
     /// Writes in one call what came in together; where the store refuses that, each for itself, so that only the refused one is left out.
-    fn append(&mut self, units: Vec<Unit>) {
-        match attempt(|| self.write(&units)) {
+    fn append(&mut self, mut units: Vec<Unit>) {
+        match attempt(|| self.write(&mut units)) {
             Ok(landed) => self.keep(units, &landed),
             Err(error) if is_about_entries(&error) && units.len() > 1 => self.append_each(units),
             Err(error) => self.fail(units, error),
@@ -102,13 +102,20 @@ impl Worker {
     fn append_each(&mut self, units: Vec<Unit>) {
         let mut units = units.into_iter();
         while let Some(unit) = units.next() {
-            let unit = [unit];
-            match attempt(|| self.write(&unit)) {
+            let mut unit = [unit];
+            match attempt(|| self.write(&mut unit)) {
                 Ok(landed) => self.keep(unit.into(), &landed),
                 Err(error) if is_about_entries(&error) => self.fail(unit.into(), error),
-                Err(error) => return self.fail(unit.into_iter().chain(units).collect(), error),
+                Err(error) => {
+                    self.queue.put_back(units);
+                    return self.fail(unit.into(), error);
+                }
             }
         }
+    }
+
+    fn stop(&self, in_hand: Vec<Unit>, error: &Arc<SessionError>) {
+        self.queue.stop(in_hand, self.state.head().turns.clone(), error);
     }
 
     fn keep(&self, units: Vec<Unit>, landed: &[Landed]) {
@@ -128,9 +135,9 @@ impl Worker {
         let is_refusal = is_about_entries(&error);
         let error = Arc::new(error);
         if !is_refusal {
-            return self.queue.stop(units, &error);
+            return self.stop(units, &error);
         }
-        self.queue.note_refusal(&error);
+        self.queue.note_refusal(&error, units.iter().map(|unit| unit.entries.len()).sum());
         for unit in units {
             self.queue.make_room(unit.entries.len());
             unit.promise.keep(Err(WriteError::Refused(Arc::clone(&error))));
@@ -138,7 +145,11 @@ impl Worker {
     }
 
     /// Appends the entries of all units in one call and answers with the place of each entry.
-    fn write(&mut self, units: &[Unit]) -> Result<Vec<Landed>> {
+    fn write(&mut self, units: &mut [Unit]) -> Result<Vec<Landed>> {
+        let mut turns = self.state.head().turns.clone();
+        for unit in &mut *units {
+            unit.count(&mut turns, false);
+        }
         let store = Arc::clone(&self.store);
         let submissions = units.iter().flat_map(|unit| &unit.entries);
         let call = Call::prepare(&*store, submissions.map(|one| (one.entry.clone(), one.key.clone())))?;
@@ -266,7 +277,7 @@ impl Worker {
     fn flush(&mut self, promise: Promise) {
         if let Err(error) = attempt(|| self.sync()) {
             let error = Arc::new(error);
-            self.queue.stop(Vec::new(), &error);
+            self.stop(Vec::new(), &error);
             return promise.keep(Err(WriteError::Stopped(error)));
         }
         let head = self.state.head();
@@ -301,10 +312,10 @@ impl Worker {
                 let error = Arc::new(error);
                 let is_about_history = matches!(&*error, SessionError::Store(StoreError::InvalidOrigin { .. }));
                 if is_about_entries(&error) || is_about_history {
-                    self.queue.note_refusal(&error);
+                    self.queue.note_refusal(&error, 1);
                     return promise.keep(Err(WriteError::Refused(error)));
                 }
-                self.queue.stop(Vec::new(), &error);
+                self.stop(Vec::new(), &error);
                 promise.keep(Err(WriteError::Stopped(error)));
             }
         }

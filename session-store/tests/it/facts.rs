@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use session_store::{
-    CurrentLeaf, SessionFact, SessionFacts, StoreFact, Title, TitleBy, put_session_fact, put_store_fact,
+    CurrentLeaf, SessionFact, SessionFacts, StoreFact, TagChange, Title, TitleBy, put_session_fact, put_store_fact,
 };
 use store_core::{Fact, FactScope, Seq};
 
@@ -17,6 +17,7 @@ fn one_of_each() -> Vec<SessionFact> {
         title("Ledger", TitleBy::Person),
         SessionFact::Tags(vec!["money".into(), "urgent".into()]),
         SessionFact::Pinned(true),
+        SessionFact::TagsChange(TagChange { add: vec!["later".into()], ..TagChange::default() }),
         SessionFact::Archived(true),
         SessionFact::Trashed(false),
         SessionFact::CurrentLeaf(CurrentLeaf { segment_id: segment("a"), seq: Seq(7) }),
@@ -59,7 +60,7 @@ fn facts_are_read_back_from_every_backend() {
         let facts = SessionFacts::read(&*store, a.session_id).unwrap();
         assert_eq!(facts.title(), Some("Ledger"), "{scheme}");
         assert_eq!((facts.pinned, facts.archived, facts.trashed), (true, true, false), "{scheme}");
-        assert_eq!(facts.tags, ["money", "urgent"], "{scheme}");
+        assert_eq!(facts.tags, ["money", "urgent", "later"], "{scheme}");
         assert_eq!(facts.current_leaf.map(|leaf| leaf.seq), Some(Seq(7)), "{scheme}");
         assert_eq!(facts.cursors["n.1"], json!({"bytes": 10}), "{scheme}");
         assert_eq!(store.facts(FactScope::Store).unwrap().len(), 1, "{scheme}");

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery, SessionSummary};
 use session_store::organise::{Organiser, Purged, Referrer, TagChange, detached_session};
 use session_store::{
-    ForkPoint, NewSegment, SegmentLocation, SessionError, SessionFact, ShowOptions, Title, TitleBy, Tombstone,
-    create_segment, current_leaf, fork, fork_at, put_session_fact, restore, transcript,
+    ForkPoint, NewSegment, SegmentLocation, SessionError, SessionFact, SessionFacts, ShowOptions, Title, TitleBy,
+    Tombstone, append_entry, create_segment, current_leaf, fork, fork_at, put_session_fact, restore, transcript,
 };
 use store_core::integrity::{VerifyOptions, verify};
 use store_core::{
@@ -494,7 +494,7 @@ fn cut_off(
 
 /// Whether a session is there and not in the trash.
 fn is_visible(store: &dyn Store, session: SessionId) -> bool {
-    store.exists(session).unwrap() && !session_store::SessionFacts::read(store, session).unwrap().trashed
+    store.exists(session).unwrap() && !SessionFacts::read(store, session).unwrap().trashed
 }
 
 #[test]
@@ -514,6 +514,73 @@ fn a_purge_that_is_cut_off_can_be_done_again() {
 #[test]
 fn a_detachment_that_is_cut_off_can_be_done_again() {
     cut_off(true, |woods| vec![woods.trunk.session_id], assert_detached);
+}
+
+#[test]
+fn a_copy_that_says_something_else_does_not_take_the_place_of_its_original() {
+    // Behind how many writes the copy is whole and can be seen, and the original is still there: as many on every backend.
+    let is_between = |inner: &dyn Backend, fork: SegmentLocation| {
+        inner.exists(fork.session_id).unwrap() && is_visible(inner, detached_session(fork.session_id))
+    };
+    let cut_off = |inner: &Arc<dyn Backend>, writes: u64| {
+        let woods = woods(&**inner);
+        let failing = Failing { inner: Arc::clone(inner), left: AtomicU64::new(writes) };
+        let desk = Desk::of(&**inner);
+        let organiser = Organiser { store: &failing, index: &desk.index, now: NOW };
+        let is_done = organiser.purge(&[woods.trunk.session_id], true).is_ok();
+        (woods, is_done)
+    };
+    let mut between = None;
+    for writes in 0.. {
+        let inner = every_store().swap_remove(0).1;
+        let (woods, is_done) = cut_off(&inner, writes);
+        if is_between(&*inner, woods.fork) {
+            between = Some(writes);
+        }
+        if is_done {
+            break;
+        }
+    }
+    let writes = between.unwrap();
+    for (scheme, inner, _folder) in every_store() {
+        let (woods, _) = cut_off(&inner, writes);
+        let fork = woods.fork;
+        assert!(is_between(&*inner, fork), "{scheme}");
+        // Both go on, each for itself.
+        let copy = detached_session(fork.session_id);
+        for (session_id, said) in [(copy, "in the copy"), (fork.session_id, "in the original")] {
+            for segment_id in inner.list_segments(session_id).unwrap() {
+                append_entry(&*inner, SegmentLocation { session_id, segment_id }, prompt(said)).unwrap();
+            }
+        }
+        let told = Desk::of(&*inner).organiser().purge(&[woods.trunk.session_id], true).unwrap_err();
+        assert!(matches!(told, SessionError::CopyDiffers { .. }), "{scheme}: {told}");
+        let said = shown(&*inner, fork.session_id).concat();
+        assert!(said.contains("in the original"), "{scheme}: {said}");
+        assert!(shown(&*inner, copy).concat().contains("in the copy"), "{scheme}");
+    }
+}
+
+#[test]
+fn who_tags_at_the_same_time_takes_no_tag_from_the_other() {
+    for (scheme, store, _folder) in every_store() {
+        let a = root(&*store, []);
+        let index = Index::open(&*store).unwrap();
+        let tag = |change: TagChange| {
+            let organiser = Organiser { store: &*store, index: &index, now: NOW };
+            organiser.tag(a.session_id, &change).unwrap();
+        };
+        let add = |tag: &str| TagChange { add: vec![tag.to_owned()], ..TagChange::default() };
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || tag(add(&format!("tag {number}"))));
+            }
+        });
+        assert_eq!(SessionFacts::read(&*store, a.session_id).unwrap().tags.len(), 8, "{scheme}");
+        tag(TagChange { remove: vec!["tag 3".into()], ..TagChange::default() });
+        tag(TagChange { clear: true, add: vec!["only".into()], ..TagChange::default() });
+        assert_eq!(SessionFacts::read(&*store, a.session_id).unwrap().tags, ["only"], "{scheme}");
+    }
 }
 
 #[test]

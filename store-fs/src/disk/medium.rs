@@ -2,29 +2,17 @@
 
 use super::StatFs;
 
-/// The filesystem types whose locks and syncs depend on somebody else, by their numbers in statfs(2).
 #[cfg(target_os = "linux")]
 pub(super) fn is_remote(stat: &StatFs) -> bool {
-    const NFS: u64 = 0x6969;
-    const SMB: u64 = 0x517B;
-    const CIFS: u64 = 0xFF53_4D42;
-    const SMB2: u64 = 0xFE53_4D42;
-    const FUSE: u64 = 0x6573_5546;
-    const PLAN9: u64 = 0x0102_1997;
-    const AFS: u64 = 0x5346_414F;
-    const CODA: u64 = 0x7375_7245;
-    const CEPH: u64 = 0x00C3_6400;
     // The number is 32 bits wide; some architectures widen it with its sign.
-    let number = u64::try_from(i128::from(stat.f_type) & 0xFFFF_FFFF).unwrap_or_default();
-    [NFS, SMB, CIFS, SMB2, FUSE, PLAN9, AFS, CODA, CEPH].contains(&number)
+    u32::try_from(i128::from(stat.f_type) & 0xFFFF_FFFF).is_ok_and(store_core::medium::is_remote_type)
 }
 
-/// The filesystem types whose locks and syncs depend on somebody else, by their names in statfs(2).
 #[cfg(target_os = "macos")]
 pub(super) fn is_remote(stat: &StatFs) -> bool {
     let name: String =
         stat.f_fstypename.iter().map(|byte| char::from(byte.cast_unsigned())).take_while(|c| *c != '\0').collect();
-    ["nfs", "smbfs", "cifs", "afpfs", "webdav", "ftp"].contains(&name.as_str()) || name.contains("fuse")
+    store_core::medium::is_remote_name(&name)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

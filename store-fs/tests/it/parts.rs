@@ -293,6 +293,16 @@ fn a_part_that_is_missing_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn a_part_that_is_missing_is_named_where_a_copy_gave_the_write_bits_back() {
+    let folder = filled(20);
+    fs::remove_file(folder.part(1, 2)).unwrap();
+    for part in (1..=newest_part(&folder)).filter(|part| *part != 2) {
+        set_writable(&folder, part, true);
+    }
+    check_damaged(&folder, 20, 2, 0);
+}
+
+#[test]
 fn a_part_that_is_another_one_again_is_damage_and_nothing_is_written_behind_it() {
     let folder = filled(20);
     let newest = newest_part(&folder);

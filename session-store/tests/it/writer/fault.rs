@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use session_store::{SessionError, WriteError, append_entry};
-use store_core::{Backend, StoreError};
+use session_store::{SegmentLocation, SessionError, Submission, WriteError, append_entry};
+use store_core::{Backend, LogEntry, StoreError};
 
 use super::gate::{Fate, Gate};
+use super::keys::keyed;
 use super::{options, prompts, writer_at};
 use crate::common::{answer, every_store, prompt, root};
 
@@ -67,6 +68,60 @@ fn what_was_given_back_is_never_there_twice() {
             }
         }
     }
+}
+
+#[test]
+fn turns_that_stand_there_already_are_not_counted_again() {
+    for (scheme, inner, _folder) in every_store() {
+        for fate in [Fate::FailBefore, Fate::FailAfter] {
+            let at = root(&*inner, []);
+            let gate = Arc::new(Gate::of(&inner).meets([fate]).shut());
+            let store: Arc<dyn Backend> = Arc::clone(&gate) as _;
+            let writer = writer_at(&store, at, options());
+            // Turns of two entries each; what the gate lets through first may hold any number of them.
+            for turn in ["0", "1", "2"] {
+                writer.submit_all([prompt(turn).into(), answer("yes").into()]).unwrap();
+                writer.submit_turn_end(0).unwrap();
+            }
+            gate.open();
+            let unwritten = writer.close().unwrap_err().unwritten;
+            assert_eq!(unwritten.len(), 9, "{scheme} {fate:?}");
+
+            let again = writer_at(&store, at, options());
+            again.submit_all(unwritten).unwrap();
+            again.submit_all([prompt("3").into(), answer("yes").into()]).unwrap();
+            again.submit_turn_end(0).unwrap();
+            again.close().unwrap();
+            assert_eq!(turn_counts(&*store, at), [1, 2, 3, 4], "{scheme} {fate:?}");
+        }
+    }
+}
+
+#[test]
+fn a_turn_is_not_counted_whose_prompt_was_refused() {
+    for (scheme, store, _folder) in every_store() {
+        let at = root(&*store, []);
+        let gate = Arc::new(Gate::of(&store).shut());
+        let writer = writer_at(&(Arc::clone(&gate) as Arc<dyn Backend>), at, options());
+        writer.submit_all([keyed("0"), answer("yes").into()]).unwrap();
+        writer.submit_turn_end(0).unwrap();
+        writer.submit(Submission::from(prompt("other")).with_key("key of 0")).unwrap();
+        writer.submit_turn_end(0).unwrap();
+        gate.open();
+        let unfinished = writer.close().unwrap_err();
+        assert_eq!((unfinished.unwritten.len(), unfinished.refused), (0, 1), "{scheme}");
+        assert!(unfinished.to_string().starts_with("refused: 1: "), "{scheme}: {unfinished}");
+        assert_eq!(turn_counts(&*store, at), [1, 1], "{scheme}");
+    }
+}
+
+fn turn_counts(store: &dyn Backend, at: SegmentLocation) -> Vec<u64> {
+    let entries = store.read_all(at.session_id, at.segment_id).unwrap();
+    let counts = entries.iter().filter_map(|entry| match entry {
+        LogEntry::TurnEnd(end) => Some(end.turn_count),
+        _ => None,
+    });
+    counts.collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use store_core::Seq;
 use super::{options, prompts, writer_at};
 use crate::common::{every_store, injected, prompt, root};
 
-fn keyed(text: &str) -> Submission {
+pub(super) fn keyed(text: &str) -> Submission {
     Submission::from(prompt(text)).with_key(format!("key of {text}"))
 }
 
