@@ -122,7 +122,7 @@ impl Layout {
     /// What was listed among a book's keys, if it is a file of them.
     pub(crate) fn parse_run(listed: &Listed) -> Option<RunName> {
         let stem = listed.name.to_str()?.strip_suffix(RUN)?;
-        let mut numbers = stem.split('-').map(|number| number.parse::<u64>());
+        let mut numbers = stem.split('-').map(str::parse::<u64>);
         let name = RunName {
             from: Seq(numbers.next()?.ok()?),
             through: Seq(numbers.next()?.ok()?),

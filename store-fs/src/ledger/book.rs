@@ -291,7 +291,7 @@ fn read(name: &BookName, options: &BookOptions, logs: &BookLogs, end: Position) 
 }
 
 fn begin(name: &BookName, options: &BookOptions, logs: &BookLogs, end: Position) -> LedgerResult<Reading> {
-    let index = || Index::open(options.keys(name), options.is_owner, options.keys_held_max, end.seq);
+    let index = || Index::open(&options.keys(name), options.is_owner, options.keys_held_max, end.seq);
     let folder = options.layout.book_snapshots(name);
     let found = snapshot::find(&options.disk, &folder, name, |found| {
         let is_ours = found.position.seq <= end.seq && stands(name, logs, found.position).unwrap_or(false);

@@ -91,7 +91,7 @@ impl Index {
     }
 
     /// An index that knows what was put aside of the events through `last`.
-    pub(super) fn open(folder: KeysFolder, is_owner: bool, recent_max: usize, last: Seq) -> Self {
+    pub(super) fn open(folder: &KeysFolder, is_owner: bool, recent_max: usize, last: Seq) -> Self {
         let mut index = Self::empty(Some(folder.clone()), recent_max);
         let Ok((chosen, rest)) = folder.list(last) else { return index };
         for name in chosen {

@@ -312,7 +312,7 @@ pub const LEDGERS: &[FaultyLedger] = &[
         let Some(event) = events.into_iter().next() else { return Ok(found) };
         let draft = Draft::new(id, "made up", Vec::new());
         let is_purse = matches!(&event.body, EventBody::AccountOpened(_));
-        Ok(is_purse.then(|| store_core::ledger::Transaction { book, seq: event.seq, at: event.at, draft }))
+        Ok(is_purse.then_some(store_core::ledger::Transaction { book, seq: event.seq, at: event.at, draft }))
     }),
     fault!("a_refused_transaction_opens_an_account", commit: |at, book, drafts| Handle::each(drafts, |draft| {
         let answer = at.inner.commit(book, draft);
