@@ -44,6 +44,9 @@ pub struct Posted {
 }
 
 /// The book of a project: `usage-` and the first 32 digits of its SHA-256.
+///
+/// # Errors
+/// None: that is always a name.
 pub fn usage_book(project: Option<&str>) -> LedgerResult<BookName> {
     let digest = Sha256::digest(project.unwrap_or_default());
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
