@@ -1,7 +1,7 @@
 //! What conversations cost: requests, their prices, reports over them, and the ledger's books that they are posted to.
 //!
 //! A *use* ([`Use`]) is one provider request, counted once in the whole store, with the session that owns it. Where uses come from is somebody else's business: the
-//! index gives them ([`Index::uses`](crate::index::Index::uses)). [`PriceTable`] says what one cost, [`report()`] sums them up, [`post`] puts them into books.
+//! index gives them (`Index::uses`). [`PriceTable`] says what one cost, [`report()`] sums them up, [`post`] puts them into books.
 //!
 //! A model that the table does not know has no price; it is told as unpriced, and never as free. What the agent itself said that a request cost is kept beside
 //! what the table says.
