@@ -76,10 +76,20 @@ impl Pod {
         }
     }
 
-    fn start(&self, kind: Kind, folder: &Path, arguments: &[&str]) -> Result<Child> {
+    /// The program with these arguments, for the store in a folder.
+    pub fn command(&self, kind: Kind, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--store").arg(kind.url(folder)).args(arguments);
-        Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+        command
+    }
+
+    fn start(&self, kind: Kind, folder: &Path, arguments: &[&str]) -> Result<Child> {
+        Ok(self
+            .command(kind, folder, arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?)
     }
 }
 

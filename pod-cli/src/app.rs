@@ -1,13 +1,18 @@
 //! One run of the program: from the words of the command line to its exit code.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use clap::error::ErrorKind;
+use session_store::index::Index;
+use store_core::Backend;
 
+use crate::agents::{AgentSpec, specs};
 use crate::cli::{Cli, Global};
 use crate::commands;
 use crate::config::{Config, Environment, StoreUrl, store_url};
@@ -15,6 +20,7 @@ use crate::error::{CliError, Report, Result, exit};
 use crate::interrupt::Interrupt;
 use crate::mistake;
 use crate::output::{Output, Terminal};
+use crate::refresh::{Follow, Refresh};
 use crate::render::{Theme, clean};
 
 /// What every command is given.
@@ -27,6 +33,10 @@ pub(crate) struct App {
     pub(crate) terminal: Terminal,
     /// Ctrl-C.
     pub(crate) interrupt: Interrupt,
+    config: OnceCell<Config>,
+    /// What agents wrote since is looked for once.
+    refreshed: Cell<bool>,
+    refresh: RefCell<Option<Refresh>>,
 }
 
 /// Runs the program and answers with its exit code.
@@ -38,7 +48,13 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let global = cli.global.clone();
     let (outcome, theme) = match App::new(&cli.global) {
-        Ok(app) => (commands::run(&app, cli), app.terminal.error_theme),
+        Ok(app) => {
+            let outcome = commands::run(&app, cli);
+            if let Some(refresh) = app.refresh.take() {
+                refresh.finish(&app);
+            }
+            (outcome, app.terminal.error_theme)
+        }
         Err(error) => (Err(error), Theme::default()),
     };
     match outcome {
@@ -71,13 +87,54 @@ impl App {
     fn new(global: &Global) -> Result<Self> {
         let environment = Environment::read()?;
         let terminal = Terminal::look(global, &environment);
-        Ok(Self { global: global.clone(), environment, terminal, interrupt: Interrupt::install()? })
+        Ok(Self {
+            global: global.clone(),
+            environment,
+            terminal,
+            interrupt: Interrupt::install()?,
+            config: OnceCell::new(),
+            refreshed: Cell::new(false),
+            refresh: RefCell::default(),
+        })
     }
 
     /// Which store is meant.
     pub(crate) fn store_url(&self) -> Result<StoreUrl> {
+        store_url(self.global.store.as_deref(), self.config()?, &self.environment)
+    }
+
+    /// What the config file says. It is read when somebody asks, so that help needs none.
+    pub(crate) fn config(&self) -> Result<&Config> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
         let config = Config::load(self.environment.config_file().as_deref())?;
-        store_url(self.global.store.as_deref(), &config, &self.environment)
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Begins to bring in what agents wrote since, if nobody has yet.
+    pub(crate) fn begin_refresh(
+        &self,
+        store: &Arc<dyn Backend>,
+        index: &Index,
+        follow: Follow,
+    ) -> Result<Option<Refresh>> {
+        if self.refreshed.replace(true) { Ok(None) } else { Refresh::start(self, store, index, follow) }
+    }
+
+    /// Keeps what is being brought in until the command is done.
+    pub(crate) fn keep_refresh(&self, refresh: Refresh) {
+        self.refresh.replace(Some(refresh));
+    }
+
+    /// The agents that are known, by name.
+    pub(crate) fn agents(&self) -> Result<Vec<AgentSpec>> {
+        specs(&self.config()?.agents).map_err(|detail| self.config_error(detail))
+    }
+
+    /// The config file makes no sense.
+    pub(crate) fn config_error(&self, detail: String) -> CliError {
+        CliError::Config { path: self.environment.config_file().unwrap_or_default(), detail }
     }
 
     /// The folder the program was started in, as text.

@@ -4,7 +4,9 @@
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
 mod conversation;
+mod export;
 mod maintenance;
+mod settings;
 mod usage;
 
 use std::path::PathBuf;
@@ -14,7 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use store_core::SegmentId;
 
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
+pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
+pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
 pub(crate) use usage::{UsageArgs, UsageBy};
 
 const AFTER_HELP: &str = "\
@@ -24,8 +28,8 @@ ending of at least 4 characters; or an exact title that is unique in this folder
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found or ambiguous, 4 damage found, 5 live writer or conflict, \
 6 agent unavailable, 7 over budget, 130 cancelled.
 
-Files: $XDG_CONFIG_HOME/pod/config.toml may hold `store = \"URL\"`; conversations are kept in \
-$XDG_DATA_HOME/pod/sessions unless --store, POD_STORE or the config file says otherwise.
+Files: $XDG_CONFIG_HOME/pod/config.toml (`pod config`); conversations are kept in $XDG_DATA_HOME/pod/sessions unless \
+--store, POD_STORE or the config file says otherwise.
 
 Environment: POD_STORE, NO_COLOR, PAGER, COLUMNS; POD_NOW (RFC 3339) stands in for the clock where output has to be \
 reproducible.";
@@ -41,9 +45,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ID")]
     pub(crate) session: Option<String>,
 
-    /// With --session: restore, show, and end.
-    #[arg(long, requires = "session")]
-    pub(crate) print: bool,
+    /// How `--session` goes on.
+    #[command(flatten)]
+    pub(crate) resume: ResumeOptions,
 
     /// With --session: what to say first.
     #[arg(last = true, value_name = "PROMPT", requires = "session", conflicts_with = "print")]
@@ -77,6 +81,10 @@ pub(crate) struct Global {
     /// Never page the output.
     #[arg(long, global = true)]
     pub(crate) no_pager: bool,
+
+    /// Do not look for what agents wrote since.
+    #[arg(long, global = true)]
+    pub(crate) no_refresh: bool,
 }
 
 /// When to use colours.
@@ -96,14 +104,16 @@ pub(crate) enum ColorWhen {
 pub(crate) enum Command {
     /// Bring in conversations that Claude Code, Codex and pi wrote.
     ///
-    /// Importing again brings in only what is new. The agents' files are never written to.
+    /// Importing again brings in only what is new. The agents' files are never written to. Without a PATH the agents' usual folders are read (`pod
+    /// agents list` names them), and from then on commands that list, search or show first bring in what agents wrote there since, in at most 200
+    /// milliseconds; --no-refresh, or `refresh = false` in the config file, keeps them from it. With --watch exit code 130.
     Import(ImportArgs),
     /// List conversations.
     List(ListArgs),
     /// Search what was said: prompts, answers, thoughts, calls and results.
     ///
     /// Every word has to be there, in any case and with or without accents. "several words" stand side by side; begin* goes on; -word must not be
-    /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent, each with a hyphen in front for
+    /// there. Operators: agent: cwd: branch: model: tag: since: is:live|fork|compacted|archived|damaged|pinned|subagent, each with a hyphen in front for
     /// the opposite. Archived conversations and sub-agents are searched too. Newest conversations first.
     Search(SearchArgs),
     /// Choose a conversation on the terminal, and print its id.
@@ -128,6 +138,12 @@ pub(crate) enum Command {
     /// is followed: forks, automatic ones too, and compactions. Other branches are followed by their own ids. A log that is rolled
     /// back or made anew while it is followed ends it with exit code 5.
     Log(LogArgs),
+    /// Write a conversation as a file that an agent lists and resumes.
+    ///
+    /// The branch from its root, with every call answered: one that nothing answered has a result that says it was interrupted. --install puts the
+    /// file where the agent looks for it. Another file is never written over. What the agent adds to it goes on in this conversation when
+    /// it is imported.
+    Export(ExportArgs),
     /// Continue a conversation from an earlier point, without copying it.
     ///
     /// Prints the id of the new segment, from which the conversation goes on.
@@ -194,6 +210,15 @@ pub(crate) enum Command {
     Migrate(MigrateArgs),
     /// Say how the store and its surroundings are.
     Doctor,
+    /// Say which agents are known, try them, or add one.
+    #[command(subcommand)]
+    Agents(AgentsCommand),
+    /// Say what the config file says, or change it.
+    ///
+    /// Keys are those of docs/CONFIG.md, tables with a dot between: store, refresh, summarizer, agents.codex.program. What stands in the file
+    /// beside a changed key stays as it is, comments too.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the completions of a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write a page for each command.
@@ -215,6 +240,10 @@ pub(crate) struct ImportArgs {
     /// Say what would be imported, write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Go on to bring in what is written there, a line for each conversation, until Ctrl-C.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) watch: bool,
 }
 
 /// Whose files are imported.
@@ -508,6 +537,26 @@ pub(crate) struct ForkArgs {
     pub(crate) new_session: bool,
 }
 
+/// How a conversation is gone on with.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResumeOptions {
+    /// With --session: restore, show, and end; with --json, the restored state.
+    #[arg(long, conflicts_with_all = ["agent", "print_cmd", "cwd"])]
+    pub(crate) print: bool,
+
+    /// With --session: go on in this agent, of those that `pod agents list` names; usually the conversation's own.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+
+    /// With --session: print the command that goes on with the conversation, and start nothing. The agent's file is made ready.
+    #[arg(long)]
+    pub(crate) print_cmd: bool,
+
+    /// With --session: go on in this folder; usually the conversation's own.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+}
+
 /// Arguments of `pod resume`.
 #[derive(Args, Debug)]
 pub(crate) struct ResumeArgs {
@@ -515,9 +564,9 @@ pub(crate) struct ResumeArgs {
     #[arg(value_name = "ID")]
     pub(crate) id: String,
 
-    /// Restore, show, and end; with --json, the restored state.
-    #[arg(long)]
-    pub(crate) print: bool,
+    /// How to go on.
+    #[command(flatten)]
+    pub(crate) options: ResumeOptions,
 
     /// What to say first.
     #[arg(last = true, value_name = "PROMPT", conflicts_with = "print")]

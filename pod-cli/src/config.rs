@@ -1,14 +1,23 @@
 //! Where things are: the folders of the XDG base directory specification, the config file, the store's URL.
 //!
-//! The environment is read once, into [`Environment`]; everything else here is a function of it.
+//! The environment is read once, into [`Environment`]; everything else here is a function of it. What the config file may say is in `file`,
+//! what its keys are called on the command line in `key`, and how one is changed without touching the rest in `edit`.
 
+mod edit;
+mod file;
+mod key;
+
+use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
 use store_core::TimestampMs;
+
+pub(crate) use edit::{add_agent, replace_file, set, unset};
+pub(crate) use file::Config;
+pub(crate) use key::Key;
 
 use crate::error::CliError;
 use crate::render::parse_clock;
@@ -22,12 +31,8 @@ pub(crate) struct Environment {
     pub(crate) data_home: Option<PathBuf>,
     /// `$XDG_CONFIG_HOME`.
     pub(crate) config_home: Option<PathBuf>,
-    /// `$CLAUDE_CONFIG_DIR`.
-    pub(crate) claude_home: Option<PathBuf>,
-    /// `$CODEX_HOME`.
-    pub(crate) codex_home: Option<PathBuf>,
-    /// `$PI_CODING_AGENT_DIR`.
-    pub(crate) pi_home: Option<PathBuf>,
+    /// All variables.
+    pub(crate) variables: BTreeMap<OsString, OsString>,
     /// The folder that the program was started in.
     pub(crate) folder: Option<PathBuf>,
     /// `$COLUMNS`.
@@ -47,15 +52,23 @@ impl Environment {
             home: folder_variable("HOME"),
             data_home: folder_variable("XDG_DATA_HOME"),
             config_home: folder_variable("XDG_CONFIG_HOME"),
-            claude_home: folder_variable("CLAUDE_CONFIG_DIR"),
-            codex_home: folder_variable("CODEX_HOME"),
-            pi_home: folder_variable("PI_CODING_AGENT_DIR"),
+            variables: env::vars_os().collect(),
             folder: env::current_dir().ok(),
             columns: env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
             pager: env::var("PAGER").ok(),
             dumb: env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb"),
-            now: now(env::var_os("POD_NOW"))?,
+            now: now(env::var_os("POD_NOW").as_deref())?,
         })
+    }
+
+    /// What a variable is set to; one that is set to nothing is not set.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// What the clock says by now, for who works on for long.
+    pub(crate) fn clock(&self) -> TimestampMs {
+        now(self.variable("POD_NOW")).unwrap_or(self.now)
     }
 
     fn below(&self, named: Option<&PathBuf>, usual: &str) -> Option<PathBuf> {
@@ -71,25 +84,6 @@ impl Environment {
     pub(crate) fn default_store(&self) -> Option<PathBuf> {
         self.below(self.data_home.as_ref(), ".local/share").map(|folder| folder.join("pod").join("sessions"))
     }
-
-    /// The folders in which the agents usually keep their conversations, whether they exist or not.
-    pub(crate) fn agent_folders(&self) -> Vec<PathBuf> {
-        let mut folders = Vec::new();
-        match &self.claude_home {
-            Some(claude) => folders.push(claude.join("projects")),
-            None => folders.extend(self.home.iter().flat_map(|home| {
-                [home.join(".claude").join("projects"), home.join(".config").join("claude").join("projects")]
-            })),
-        }
-        if let Some(codex) = self.below(self.codex_home.as_ref(), ".codex") {
-            folders.push(codex.join("sessions"));
-            folders.push(codex.join("archived_sessions"));
-        }
-        if let Some(pi) = self.below(self.pi_home.as_ref(), ".pi/agent") {
-            folders.push(pi.join("sessions"));
-        }
-        folders
-    }
 }
 
 /// A folder that a variable names. The specification says that a relative one is to be ignored.
@@ -97,7 +91,7 @@ fn folder_variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-fn now(named: Option<OsString>) -> Result<TimestampMs, CliError> {
+fn now(named: Option<&OsStr>) -> Result<TimestampMs, CliError> {
     if let Some(named) = named.filter(|named| !named.is_empty()) {
         return named.to_str().and_then(parse_clock).ok_or_else(|| CliError::Usage {
             message: format!("POD_NOW is not an RFC 3339 time: {}", named.display()),
@@ -106,36 +100,6 @@ fn now(named: Option<OsString>) -> Result<TimestampMs, CliError> {
     }
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(TimestampMs::try_from(since_epoch.as_millis()).unwrap_or(TimestampMs::MAX))
-}
-
-/// What the config file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The store's URL.
-    pub(crate) store: Option<String>,
-}
-
-impl Config {
-    /// Reads the config file; one that is not there says nothing.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, CliError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|detail| CliError::Config { path: path.to_owned(), detail }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(CliError::Io { op: "read", path: path.to_owned(), source }),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
-            match line {
-                Some(line) => format!("line {line}: {}", error.message()),
-                None => error.message().to_owned(),
-            }
-        })
-    }
 }
 
 /// The store that is meant, and who named it.
@@ -170,6 +134,15 @@ pub(crate) fn store_url(named: Option<&str>, config: &Config, environment: &Envi
 fn expand_home(url: &str, home: Option<&Path>) -> String {
     let expanded = url.split_once(":~/").zip(home.and_then(Path::to_str));
     expanded.map_or_else(|| url.to_owned(), |((scheme, path), home)| format!("{scheme}:{home}/{path}"))
+}
+
+/// The same for a path. A relative one stays as it is.
+pub(crate) fn expand_path(path: &str, home: Option<&Path>) -> PathBuf {
+    match (path, path.strip_prefix("~/"), home) {
+        ("~", _, Some(home)) => home.to_owned(),
+        (_, Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
 }
 
 #[cfg(test)]
@@ -214,29 +187,5 @@ mod tests {
         let store = url(None, "store = \"fs:~/pods\"", &environment());
         assert_eq!(store.url, "fs:/home/dev/pods");
         assert!(!store.is_default);
-    }
-
-    #[test]
-    fn a_mistake_in_the_config_file_is_told_with_its_line() {
-        let unknown = Config::parse("store = \"memory:\"\nstoer = 1\n").unwrap_err();
-        assert!(unknown.starts_with("line 2: unknown field `stoer`"), "{unknown}");
-        let broken = Config::parse("store = \n").unwrap_err();
-        assert!(broken.starts_with("line 1: "), "{broken}");
-        assert!(Config::parse("store = 7").is_err());
-    }
-
-    #[test]
-    fn agents_are_looked_for_where_their_variables_say() {
-        let usual = environment().agent_folders();
-        assert_eq!(usual.first(), Some(&"/home/dev/.claude/projects".into()));
-        assert_eq!(usual.len(), 5);
-        let moved = Environment {
-            claude_home: Some("/c".into()),
-            codex_home: Some("/x".into()),
-            pi_home: Some("/p".into()),
-            ..environment()
-        };
-        let expected = ["/c/projects", "/x/sessions", "/x/archived_sessions", "/p/sessions"];
-        assert_eq!(moved.agent_folders(), expected.map(PathBuf::from));
     }
 }

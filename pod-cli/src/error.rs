@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use serde::Serialize;
 use session_store::SessionError;
+use session_store::export::InstallError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
 use store_core::{Missing, StoreError};
@@ -60,11 +61,30 @@ pub(crate) enum CliError {
     /// A file or folder that was named is not there, or holds no conversation.
     NothingToImport { message: String, hint: Option<String>, ignored: Vec<IgnoredFile> },
     /// No agent that could go on with the conversation.
-    AgentUnavailable { id: String },
+    AgentUnavailable { message: String, hint: String },
+    /// An agent of that name is there already.
+    AgentExists { name: String },
+    /// No agent of that name.
+    NoAgent { name: String, known: Vec<String> },
+    /// A key that the config file does not set, and that has no usual value.
+    NotSet { key: String },
+    /// Another file stands where one was to be written.
+    Occupied { path: PathBuf, went_on: bool },
     /// The operating system refused.
     Io { op: &'static str, path: PathBuf, source: io::Error },
     /// Standard output could not be written.
     Output(io::Error),
+}
+
+impl From<InstallError> for CliError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::WentOn(path) => Self::Occupied { path, went_on: true },
+            InstallError::Occupied(path) => Self::Occupied { path, went_on: false },
+            InstallError::Io { path, source } => Self::Io { op: "write", path, source },
+            error => Self::Output(io::Error::other(error)),
+        }
+    }
 }
 
 impl From<SessionError> for CliError {
@@ -170,7 +190,7 @@ impl CliError {
                 exit::USAGE,
                 "config",
                 format!("{}: {detail}", path.display()),
-                Some("the file may hold one line: store = \"fs:PATH\""),
+                Some("nothing was changed; correct it there, or move the file away: pod works without it"),
             ),
             Self::NoStore { url } => Report::new(
                 exit::NOT_FOUND,
@@ -182,7 +202,7 @@ impl CliError {
                 exit::NOT_FOUND,
                 "not_found",
                 format!("nothing here is called {id:?}"),
-                Some("`pod list --kind all --archived all` lists what there is"),
+                Some("`pod list --kind all --archived all --trashed all` lists what there is"),
             ),
             Self::Ambiguous { id, candidates } => ambiguous(id, candidates),
             Self::NoCheckpoint { name, hint } => Report::new(
@@ -190,6 +210,18 @@ impl CliError {
                 "checkpoint_not_found",
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
+            ),
+            Self::Occupied { path, went_on: true } => Report::new(
+                exit::CONFLICT,
+                "went_on",
+                format!("{} has more than the export: its agent went on in it", path.display()),
+                Some("nothing was written; `pod import` brings in what it added"),
+            ),
+            Self::Occupied { path, .. } => Report::new(
+                exit::CONFLICT,
+                "occupied",
+                format!("another file is at {}", path.display()),
+                Some("nothing was written; -o PATH writes it elsewhere"),
             ),
             Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(
@@ -204,17 +236,22 @@ impl CliError {
                 ignored: ignored.clone(),
                 ..Report::new(exit::NOT_FOUND, "nothing_to_import", message, hint.as_deref())
             },
-            Self::AgentUnavailable { id } => Report {
-                hint: Some(format!(
-                    "`pod --session {id} --print` shows the restored conversation, with --json the state that a model would go on from"
-                )),
-                ..Report::new(
-                    exit::NO_AGENT,
-                    "agent_unavailable",
-                    "no agent can be started to go on with this conversation",
-                    None,
-                )
-            },
+            Self::AgentUnavailable { message, hint } => {
+                Report::new(exit::NO_AGENT, "agent_unavailable", message, Some(hint.as_str()))
+            }
+            Self::AgentExists { name } => Report::new(
+                exit::CONFLICT,
+                "agent_exists",
+                format!("there is an agent called {name:?} already"),
+                Some("nothing was changed; `pod config set agents.NAME.KEY VALUE` changes one"),
+            ),
+            Self::NoAgent { name, known } => no_agent(name, known),
+            Self::NotSet { key } => Report::new(
+                exit::NOT_FOUND,
+                "not_set",
+                format!("{key} is not set"),
+                Some("`pod config get` prints all that is, `pod config set KEY VALUE` sets it"),
+            ),
             Self::Io { op, path, source } => {
                 Report::new(exit::FAILED, "io", format!("cannot {op} {}: {source}", path.display()), None)
             }
@@ -231,6 +268,11 @@ fn ambiguous(id: &str, candidates: &[Candidate]) -> Report {
     };
     let message = format!("{id:?} fits {} of them", candidates.len());
     Report { candidates: candidates.to_vec(), ..Report::new(exit::NOT_FOUND, "ambiguous", message, Some(hint)) }
+}
+
+fn no_agent(name: &str, known: &[String]) -> Report {
+    let hint = format!("there are {}; `pod agents add` adds one", known.join(", "));
+    Report::new(exit::NOT_FOUND, "no_agent", format!("there is no agent called {name:?}"), Some(&hint))
 }
 
 fn referenced(by: &[Candidate]) -> Report {
@@ -291,9 +333,7 @@ fn session_report(error: &SessionError) -> Report {
             exit::CONFLICT,
             "live",
             message,
-            Some(
-                "nothing was changed; wait for that program to end, or fork the conversation and go on there: `pod fork ID`",
-            ),
+            Some("nothing was changed; `pod log ID -f` watches it, `pod fork ID` goes another way now"),
         ),
         SessionError::NotTrashed { .. } => Report::new(
             exit::FAILED,
@@ -444,7 +484,7 @@ mod tests {
             copy_differs(),
             SessionError::EmptySummary.into(),
             SessionError::NotTrashed { session: SessionId::derive(1, b"session") }.into(),
-            CliError::AgentUnavailable { id: "abcd".into() },
+            CliError::AgentUnavailable { message: "codex is not there".into(), hint: "--agent NAME".into() },
             CliError::Io { op: "read", path: "/x".into(), source: io::ErrorKind::PermissionDenied.into() },
             CliError::Output(io::ErrorKind::StorageFull.into()),
             SessionError::UnknownScheme {
@@ -485,10 +525,18 @@ mod tests {
         ]
     }
 
+    fn errors_of_settings() -> Vec<CliError> {
+        vec![
+            CliError::AgentExists { name: "codex".into() },
+            CliError::NoAgent { name: "codx".into(), known: vec!["claude".into(), "codex".into()] },
+            CliError::NotSet { key: "summarizer".into() },
+        ]
+    }
+
     #[test]
     fn every_error_has_a_code_a_kind_and_words() {
         let mut told = Vec::new();
-        for error in every_error() {
+        for error in every_error().into_iter().chain(errors_of_settings()) {
             error.report().tell(&mut told, true, &Theme::default()).unwrap();
             error.report().tell(&mut told, false, &Theme::default()).unwrap();
         }

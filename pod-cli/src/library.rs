@@ -10,6 +10,7 @@ use store_core::{Backend, SessionId, StoreError};
 
 use crate::app::App;
 use crate::error::{CliError, Result};
+use crate::refresh::{Follow, Refresh};
 
 /// An open store with an index that knows all that is in it.
 pub(crate) struct Library {
@@ -20,11 +21,26 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// Opens the store for a command that only reads it.
+    /// Opens the store for a command that only reads it, with what agents wrote since.
     ///
     /// Where nothing may be written, reading works all the same. The usual place need not exist yet: then there is
     /// nothing to list. A place that was named has to.
     pub(crate) fn for_reading(app: &App) -> Result<Self> {
+        let library = Self::as_it_is(app)?;
+        if let Some(mut refresh) = library.begin_refresh(app, Follow::No)? {
+            refresh.wait();
+            app.keep_refresh(refresh);
+        }
+        Ok(library)
+    }
+
+    /// Begins to bring in what agents wrote since, if nobody in this process has yet.
+    pub(crate) fn begin_refresh(&self, app: &App, follow: Follow) -> Result<Option<Refresh>> {
+        app.begin_refresh(&self.store, &self.index, follow)
+    }
+
+    /// Opens the store as [`for_reading`](Self::for_reading) does, with what is in it.
+    pub(crate) fn as_it_is(app: &App) -> Result<Self> {
         let named = app.store_url()?;
         match open_to_read(app, &named.url) {
             Err(error) if is_missing(&error) && named.is_default => Self::empty(app),
@@ -41,13 +57,19 @@ impl Library {
         }
     }
 
-    /// Opens the store for a command that writes to it.
+    /// Opens the store for a command that writes to it, with what agents wrote since. Once the command has begun, no more is brought in.
     pub(crate) fn for_writing(app: &App) -> Result<Self> {
         let named = app.store_url()?;
-        match open_to_write(app, &named.url, false) {
-            Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
-            other => Self::with_index(other?),
+        let library = match open_to_write(app, &named.url, false) {
+            Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
+            other => Self::with_index(other?)?,
+        };
+        if let Some(mut refresh) = library.begin_refresh(app, Follow::No)? {
+            refresh.wait();
+            refresh.stop();
+            app.keep_refresh(refresh);
         }
+        Ok(library)
     }
 
     /// Opens the store to bring conversations in. One that is not there is made if anything will come into it.
@@ -82,9 +104,18 @@ impl Library {
 
     /// The sessions that id arguments name, each once. Found by what the index knows, so that what cannot be read can still be put away.
     pub(crate) fn find_all(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        Self::find_by(ids, |id| self.index.find(id, app.folder()))
+    }
+
+    /// The same for who takes them out of the trash: a title is one of a conversation that is there.
+    pub(crate) fn find_all_in_trash(&self, app: &App, ids: &[String]) -> Result<Vec<SessionId>> {
+        Self::find_by(ids, |id| self.index.find_in_trash(id, app.folder()))
+    }
+
+    fn find_by(ids: &[String], find: impl Fn(&str) -> session_store::Result<Resolution>) -> Result<Vec<SessionId>> {
         let mut sessions: Vec<SessionId> = Vec::with_capacity(ids.len());
         for id in ids {
-            let session = match self.index.find(id, app.folder())? {
+            let session = match find(id)? {
                 Resolution::Found(target) => target.session,
                 Resolution::NotFound => return Err(CliError::NotFound { id: id.to_owned() }),
                 Resolution::Ambiguous(candidates) => {

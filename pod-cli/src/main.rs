@@ -3,7 +3,9 @@
 //! `cli` says what may be typed, `commands` does it, `render` is what a person sees of it, `error` has the words and
 //! exit codes for what goes wrong. Everything about conversations and stores is the library's.
 
+mod agents;
 mod app;
+mod child;
 mod cli;
 mod commands;
 mod config;
@@ -17,6 +19,7 @@ mod output;
 mod pager;
 mod picker;
 mod progress;
+mod refresh;
 mod render;
 mod summarizer;
 

@@ -20,7 +20,7 @@
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
-    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents; [`organise`] is what people do with whole conversations;\n  [`query`] is the language in which they are looked for, [`picker`] the model of a screen to choose one on."
+    doc = "* [`index`] is a projection of a whole store; [`import`] reads the files of agents, [`export`](mod@export) writes them; [`organise`] is what people do with whole conversations;\n  [`query`] is the language in which they are looked for, [`picker`] the model of a screen to choose one on."
 )]
 //!
 //! Nothing here prints, reads the environment or a clock.
@@ -51,6 +51,8 @@ mod backend;
 pub mod blob;
 mod compact;
 mod error;
+#[cfg(feature = "index")]
+pub mod export;
 mod facts;
 mod fold;
 mod fork;

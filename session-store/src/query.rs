@@ -74,6 +74,8 @@ pub enum State {
     Live,
     /// It continues another conversation.
     Fork,
+    /// It goes on behind a compaction.
+    Compacted,
     /// It is in the archive.
     Archived,
     /// Something of it cannot be read.
@@ -89,24 +91,42 @@ pub const OPERATORS: [&str; 7] = ["agent:", "cwd:", "branch:", "model:", "tag:",
 
 impl State {
     /// All states with their names.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("live", Self::Live),
         ("fork", Self::Fork),
+        ("compacted", Self::Compacted),
         ("archived", Self::Archived),
         ("damaged", Self::Damaged),
         ("pinned", Self::Pinned),
         ("subagent", Self::Subagent),
     ];
 
-    fn holds(self, row: &SessionSummary) -> bool {
+    fn holds(self, row: &SessionSummary, history: History) -> bool {
         match self {
             Self::Live => row.live.writer().is_some(),
             Self::Fork => row.forked_from.is_some(),
+            Self::Compacted => history == History::Compacted,
             Self::Archived => row.archived,
             Self::Damaged => row.damaged,
             Self::Pinned => row.pinned,
             Self::Subagent => row.kind == SessionKind::Subagent,
         }
+    }
+}
+
+/// Whether the history of a conversation was cut short, which its row does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// Every segment goes on with all that was said before it.
+    Whole,
+    /// A segment goes on behind a compaction.
+    Compacted,
+}
+
+impl History {
+    /// Of a conversation that was compacted, or not.
+    pub const fn of(compacted: bool) -> Self {
+        if compacted { Self::Compacted } else { Self::Whole }
     }
 }
 
@@ -154,9 +174,14 @@ impl Query {
         self.conditions.iter().any(|condition| condition.what == Field::Is(State::Live))
     }
 
+    /// Whether it has to be known of a row which conversations [were compacted](crate::index::Index::compacted_sessions) to be judged.
+    pub fn asks_for_compactions(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.what == Field::Is(State::Compacted))
+    }
+
     /// Whether all conditions hold of a conversation. Words are not looked at.
-    pub fn admits(&self, row: &SessionSummary) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(row))
+    pub fn admits(&self, row: &SessionSummary, history: History) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(row, history))
     }
 
     fn take(&mut self, token: Token, since: &dyn Fn(&str) -> Result<TimestampMs, String>) {
@@ -196,7 +221,7 @@ fn field(
 }
 
 impl Condition {
-    fn holds(&self, row: &SessionSummary) -> bool {
+    fn holds(&self, row: &SessionSummary, history: History) -> bool {
         let has = |text: &Option<String>, value: &str| {
             text.as_ref().is_some_and(|text| text.to_lowercase().contains(&value.to_lowercase()))
         };
@@ -216,7 +241,7 @@ impl Condition {
             Field::Model(part) => has(&row.model, part),
             Field::Tag(tag) => row.tags.iter().any(|of| of.to_lowercase() == tag.to_lowercase()),
             Field::Since(ms) => row.updated_at >= *ms,
-            Field::Is(state) => state.holds(row),
+            Field::Is(state) => state.holds(row, history),
         };
         holds != self.excluded
     }

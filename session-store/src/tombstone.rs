@@ -79,6 +79,11 @@ impl Tombstones {
         Ok(Self(known))
     }
 
+    /// Whether a session was purged, and not written anew.
+    pub(crate) fn names_purged(&self, session: SessionId) -> bool {
+        self.0.values().any(|one| one.session_id == Some(session) && one.moved_to.is_none())
+    }
+
     /// The one of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Tombstone> {
         self.0.get(name)

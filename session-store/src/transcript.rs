@@ -22,7 +22,7 @@ use crate::restore;
 
 pub use fold::{Shown, TranscriptFold};
 #[cfg(feature = "index")]
-pub(crate) use fold::{joined_text as text_of_parts, shown_items};
+pub(crate) use fold::{joined_text as text_of_parts, shown_items, summary_place};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -89,6 +89,19 @@ macro_rules! for_each_check {
                 an_id_that_was_refused_can_be_created_after_all,
                 segments_of_one_session_are_separate_logs,
             }
+            create_many {
+                sessions_are_created_with_all_their_entries,
+                sessions_are_created_with_their_facts_in_order,
+                creating_sessions_answers_with_every_position,
+                sessions_that_were_created_have_changed,
+                a_session_that_is_refused_touches_no_other,
+                a_session_whose_last_segment_is_refused_is_not_there,
+                a_session_whose_last_fact_is_refused_is_not_there,
+                a_session_that_exists_gets_nothing,
+                a_session_stands_once_in_a_call,
+                a_session_without_a_segment_is_refused,
+                a_session_may_continue_one_before_it_in_the_call,
+            }
             origin {
                 a_fork_of_another_sessions_entry_is_created,
                 a_fork_of_the_last_entry_is_created,

@@ -4,7 +4,9 @@
 //! Each entry is serialised once, here, so that what is validated is what is stored, and all backends refuse the
 //! same calls with the same errors.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use crate::error::{Damage, Result, StoreError};
 use crate::id::{Position, SessionId, TimestampMs};
 use crate::json;
 use crate::store::{Durability, Fact};
+pub use crate::text::EntryText;
 use crate::trace::TraceEntry;
 
 /// The longest line of a log, its newline included: 100 MiB.
@@ -30,6 +33,9 @@ pub const CALL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const BLOB_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The longest domain of a fact, in bytes.
 pub const DOMAIN_BYTES_MAX: usize = 4096;
+/// How much room the text of a typed entry is given at first. A call of one entry finds it, and what goes with it, among the small pieces of
+/// memory that are had quickest.
+const SERIALISED_BYTES: usize = 960;
 /// Top-level names that belong to the line, not to the entry.
 // Persisted: never reuse a name that was given up.
 pub const RESERVED_FIELDS: [&str; 5] = ["seq", "more", "key", "synced", "crc32c"];
@@ -137,11 +143,11 @@ impl From<LogEntry> for NewEntry {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
     /// The entry's own text.
-    pub text: String,
+    pub text: EntryText,
     /// Its idempotency key.
     pub key: Option<String>,
     /// Its kind.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// Its time, in milliseconds since the epoch.
     pub ts: TimestampMs,
     /// The segment's start, if it is one.
@@ -151,11 +157,7 @@ pub struct Prepared {
 /// What the default durability policy gives for a call: synced if it has an entry that a person would miss.
 pub fn durability_by_policy(entries: &[Prepared]) -> Durability {
     let synced = ["segment_start", "user_input", "turn_end", "run_completed", "run_errored"];
-    if entries.iter().any(|entry| synced.contains(&entry.kind.as_str())) {
-        Durability::Synced
-    } else {
-        Durability::Buffered
-    }
+    if entries.iter().any(|entry| synced.contains(&&*entry.kind)) { Durability::Synced } else { Durability::Buffered }
 }
 
 /// Validates a call on an existing segment and serialises its entries.
@@ -202,30 +204,55 @@ fn prepare(entries: &[NewEntry]) -> Result<Vec<Prepared>> {
         check_size(entry.body.text_bytes(), ENTRY_BYTES_MAX)?;
     }
     check_size(entries.iter().map(|entry| entry.body.text_bytes()).sum(), CALL_BYTES_MAX)?;
-    let mut bytes = 0_u64;
+    let (texts, refused) = texts_of(entries);
     let mut prepared = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let one = prepare_one(index, entry)?;
-        bytes += one.text.len() as u64;
-        prepared.push(one);
+    for (index, (entry, text)) in entries.iter().zip(texts).enumerate() {
+        prepared.push(prepare_one(index, entry, text)?);
     }
-    check_size(bytes, CALL_BYTES_MAX)?;
-    Ok(prepared)
+    refused.map_or(Ok(prepared), Err)
 }
 
-fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
+/// The texts of all entries, or of those before the first that is refused for its text alone.
+fn texts_of(entries: &[NewEntry]) -> (impl Iterator<Item = EntryText>, Option<StoreError>) {
+    let expected = |entry: &NewEntry| match &entry.body {
+        NewBody::Typed(_) => SERIALISED_BYTES,
+        body => usize::try_from(body.text_bytes()).unwrap_or_default(),
+    };
+    let mut bytes = Vec::with_capacity(entries.iter().map(expected).sum());
+    let mut places = Vec::with_capacity(entries.len());
+    let mut refused = None;
+    for (index, entry) in entries.iter().enumerate() {
+        match write_text(&mut bytes, index, entry) {
+            Ok(place) => places.push(place),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    (EntryText::of_call(bytes, places), refused)
+}
+
+/// Writes an entry's text behind those of the entries before it.
+fn write_text(bytes: &mut Vec<u8>, index: usize, entry: &NewEntry) -> Result<Range<usize>> {
+    let start = bytes.len();
+    match &entry.body {
+        NewBody::Typed(LogEntry::Unknown(unknown)) => bytes.extend_from_slice(unknown.text.as_bytes()),
+        NewBody::Typed(typed) => typed.write_text(bytes).map_err(|error| invalid(index, error.to_string()))?,
+        NewBody::Text(text) => bytes.extend_from_slice(text.as_bytes()),
+        NewBody::Serialized(serialized) => bytes.extend_from_slice(serialized.text().as_bytes()),
+    }
+    check_size((bytes.len() - start) as u64, ENTRY_BYTES_MAX)?;
+    check_size(bytes.len() as u64, CALL_BYTES_MAX)?;
+    Ok(start..bytes.len())
+}
+
+fn prepare_one(index: usize, entry: &NewEntry, text: EntryText) -> Result<Prepared> {
     if let Some(key) = &entry.key
         && (key.is_empty() || key.len() > KEY_BYTES_MAX)
     {
         return Err(invalid(index, format!("a key has 1 to {KEY_BYTES_MAX} bytes")));
     }
-    let text = match &entry.body {
-        NewBody::Typed(LogEntry::Unknown(unknown)) => unknown.text.clone(),
-        NewBody::Typed(typed) => typed.to_text().map_err(|error| invalid(index, error.to_string()))?,
-        NewBody::Text(text) => text.clone(),
-        NewBody::Serialized(serialized) => serialized.text().to_owned(),
-    };
-    check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
     let key = entry.key.clone();
     let typed = match &entry.body {
         NewBody::Typed(typed) => Some(typed),
@@ -234,21 +261,23 @@ fn prepare_one(index: usize, entry: &NewEntry) -> Result<Prepared> {
     };
     if let Some(typed) = typed
         && reads_back_as_it_is(typed)
+        && let Some(kind) = typed.known_kind()
     {
         // Only what callers nest in it can still make the text unreadable.
-        refuse_deep(index, &text)?;
-        return Ok(Prepared { text, key, kind: typed.kind().to_owned(), ts: typed.ts(), start: None });
+        refuse_deep(index, text.as_bytes())?;
+        return Ok(Prepared { text, key, kind: Cow::Borrowed(kind), ts: typed.ts(), start: None });
     }
-    let head = check_object(index, &text)?;
+    let read = text.as_str();
+    let head = check_object(index, read)?;
     let (Some(kind), Some(ts)) = (head.kind, head.ts) else {
         return Err(invalid(index, "an entry has a text `kind` and a whole number `ts`"));
     };
-    let start = match LogEntry::known_from_text(&kind, &text) {
+    let start = match LogEntry::known_from_text(&kind, read) {
         Some(Err(error)) => return Err(invalid(index, format!("{kind} in a wrong shape: {error}"))),
         Some(Ok(LogEntry::SegmentStart(start))) => Some(start),
         _ => None,
     };
-    Ok(Prepared { text, key, kind, ts, start })
+    Ok(Prepared { text, key, kind: Cow::Owned(kind), ts, start })
 }
 
 /// Whether a text can stand in a log as an entry, whoever wrote it: one JSON object on one line with a text `kind` and a whole number `ts`, without the
@@ -265,11 +294,12 @@ pub fn check_text(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn refuse_deep(index: usize, text: &str) -> Result<()> {
+fn refuse_deep(index: usize, text: &[u8]) -> Result<()> {
     if !json::may_be_deep(text) {
         return Ok(());
     }
-    match json::depth(text) {
+    // What is made of texts is a text; brackets are the same in both.
+    match json::depth(&String::from_utf8_lossy(text)) {
         depth if depth > json::DEPTH_MAX => Err(invalid(index, format!("nested deeper than {}", json::DEPTH_MAX))),
         _ => Ok(()),
     }
@@ -301,7 +331,7 @@ impl<'de> Deserialize<'de> for ObjectHead {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<ObjectHead, A::Error> {
                 let mut head = ObjectHead::default();
-                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
                     match name.as_ref() {
                         "kind" if head.kind.is_none() => head.kind = Some(map.next_value()?),
                         "ts" if head.ts.is_none() => head.ts = Some(map.next_value()?),
@@ -357,7 +387,7 @@ pub fn prepare_trace(trace: &TraceEntry) -> Result<String> {
 fn prepare_side_text(text: serde_json::Result<String>) -> Result<String> {
     let text = text.map_err(|error| invalid(0, error.to_string()))?;
     check_size(text.len() as u64, ENTRY_BYTES_MAX)?;
-    refuse_deep(0, &text)?;
+    refuse_deep(0, text.as_bytes())?;
     Ok(text)
 }
 
@@ -405,20 +435,20 @@ pub fn resolve_keys(
     entries: &[Prepared],
     mut stands: impl FnMut(&str) -> Result<Option<(Position, String)>>,
 ) -> Result<Vec<Slot>> {
-    let mut in_call: HashMap<&str, (usize, &str)> = HashMap::new();
+    let mut in_call: HashMap<&str, (usize, &EntryText)> = HashMap::new();
     let mut writes = 0;
     let mut slots = Vec::with_capacity(entries.len());
     for entry in entries {
         if let Some(key) = entry.key.as_deref() {
             if let Some((position, text)) = stands(key)? {
-                if text != entry.text {
+                if entry.text != *text {
                     return Err(StoreError::KeyReused { key: key.to_owned(), position });
                 }
                 slots.push(Slot::Stands(position));
                 continue;
             }
             if let Some((write, text)) = in_call.get(key) {
-                if *text != entry.text {
+                if **text != entry.text {
                     let position = Position { seq: crate::Seq::START, crc32c: 0 };
                     return Err(StoreError::KeyReused { key: key.to_owned(), position });
                 }

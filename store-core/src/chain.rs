@@ -27,10 +27,27 @@ impl ChainHead {
     /// The head after one more entry with this text.
     #[must_use]
     pub fn next(self, text: &str) -> Self {
+        self.next_of(&TextDigest::of(text))
+    }
+
+    /// The same for a text that was hashed before.
+    #[must_use]
+    pub fn next_of(self, text: &TextDigest) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(self.0);
-        hasher.update(Sha256::digest(text.as_bytes()));
+        hasher.update(text.0);
         Self(hasher.finalize().into())
+    }
+}
+
+/// SHA-256 of one entry's text: the part of a chain that is made without knowing what stands before the entry, and so by any thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextDigest([u8; 32]);
+
+impl TextDigest {
+    /// Hashes a text.
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
     }
 }
 
@@ -85,7 +102,12 @@ impl Chain {
 
     /// Goes on with the next entry's text.
     pub fn push(&mut self, text: &str) {
-        self.head = self.head.next(text);
+        self.push_digest(&TextDigest::of(text));
+    }
+
+    /// The same with a text that was hashed before.
+    pub fn push_digest(&mut self, text: &TextDigest) {
+        self.head = self.head.next_of(text);
         self.seq = self.seq.next();
     }
 }

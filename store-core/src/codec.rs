@@ -12,7 +12,6 @@
 //! Nothing here does I/O or decides what to do with a damaged line: that is the recovery of the backend.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use crate::id::{SegmentId, Seq};
 use crate::json;
@@ -25,25 +24,30 @@ const SYNCED_OPEN: &[u8] = br#","synced":"#;
 const CRC_OPEN: &[u8] = br#","crc32c":""#;
 const CRC_CLOSE: &[u8] = br#""}"#;
 const CRC_DIGITS: usize = 8;
+const DECIMAL: &[u8; 10] = b"0123456789";
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// What a log's checksums are taken over before the line: which log it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogContext(Vec<u8>);
+pub struct LogContext {
+    /// The checksum of what stands before every line.
+    head: u32,
+}
 
 impl LogContext {
     /// The log of a segment: the 16 bytes of its id.
     pub fn segment(id: SegmentId) -> Self {
-        Self(id.as_bytes().to_vec())
+        Self { head: crc32c::crc32c(id.as_bytes()) }
     }
 
     /// Any other log: its path relative to the store's root, with `/` between the names.
     pub fn path(relative: &str) -> Self {
-        Self(relative.as_bytes().to_vec())
+        Self { head: crc32c::crc32c(relative.as_bytes()) }
     }
 
     /// The CRC-32C of the context followed by these bytes.
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c(&self.0), bytes)
+        crc32c::crc32c_append(self.head, bytes)
     }
 }
 
@@ -62,8 +66,13 @@ pub struct LineFields<'a> {
 
 /// Appends one line with its newline to `out` and answers with the line's checksum.
 ///
-/// `text` is a JSON object without white space around it; an empty object has no line form.
-pub fn encode_line(out: &mut Vec<u8>, context: &LogContext, fields: &LineFields<'_>, text: &str) -> u32 {
+/// `text` is a JSON object in UTF-8 without white space around it; an empty object has no line form.
+pub fn encode_line(
+    out: &mut Vec<u8>,
+    context: &LogContext,
+    fields: &LineFields<'_>,
+    text: &(impl AsRef<[u8]> + ?Sized),
+) -> u32 {
     let start = out.len();
     out.extend_from_slice(SEQ_OPEN);
     push_number(out, fields.seq.0);
@@ -78,7 +87,7 @@ pub fn encode_line(out: &mut Vec<u8>, context: &LogContext, fields: &LineFields<
         push_string(out, key);
         out.push(b',');
     }
-    out.extend_from_slice(inner_of(text).as_bytes());
+    out.extend_from_slice(inner_of(text.as_ref()));
     if let Some(synced) = fields.synced {
         out.extend_from_slice(SYNCED_OPEN);
         push_number(out, synced.0);
@@ -91,17 +100,28 @@ pub fn encode_line(out: &mut Vec<u8>, context: &LogContext, fields: &LineFields<
     crc
 }
 
-fn inner_of(text: &str) -> &str {
-    text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text)
+fn inner_of(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(text)
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{number}");
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    // As many digits as the largest has. The formatting of the standard library takes longer than the checksum of a short line.
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = DECIMAL[(number % 10) as usize];
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 fn push_hex(out: &mut Vec<u8>, crc: u32) {
-    let _ = write!(out, "{crc:08X}");
+    let digits: [u8; CRC_DIGITS] = std::array::from_fn(|at| HEX[((crc >> (28 - 4 * at)) & 15) as usize]);
+    out.extend_from_slice(&digits);
 }
 
 fn push_string(out: &mut Vec<u8>, text: &str) {
@@ -235,7 +255,7 @@ fn decode_body<'a>(context: &LogContext, body: &'a [u8], stored: u32) -> Result<
     if computed != stored {
         return Err(LineError::Checksum { stored, computed });
     }
-    let text = std::str::from_utf8(body).map_err(|_| LineError::Fields)?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| LineError::Fields)?;
     take_apart(text, stored).ok_or(LineError::Fields)
 }
 

@@ -14,12 +14,18 @@
 //!
 //! Who waits sleeps in a seat of its own and is woken without a lock being held, the next leader first: its sync begins while
 //! the others are still being woken. The price is an allocation for each wait.
+//!
+//! [`Rounds`] is the same for whole calls: the leader makes those of all who wait, so that they share what a call costs beside the sync too.
+
+mod rounds;
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+pub use rounds::Rounds;
 
 /// How long a leader waits for those who came last time.
 const GATHER_MAX: Duration = Duration::from_micros(100);

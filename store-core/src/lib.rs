@@ -29,10 +29,12 @@ pub mod json;
 pub mod ledger;
 pub mod medium;
 mod memory;
+pub mod new_session;
 pub mod origin;
 pub mod parse;
 pub mod snapshot_set;
 mod store;
+mod text;
 mod trace;
 mod watch;
 
@@ -47,6 +49,7 @@ pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
 pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs, TransactionId};
 pub use integrity::Integrity;
 pub use memory::MemoryStore;
+pub use new_session::{Created, NewSegment, NewSession};
 pub use store::{
     AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope, Record,
     Store,

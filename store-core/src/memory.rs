@@ -18,6 +18,7 @@ use crate::error::{Damage, Missing, Result, StoreError};
 use crate::follow::Signal;
 use crate::id::{Position, SegmentId, Seq, SessionId};
 use crate::integrity::{CheckpointLine, Event, Integrity};
+use crate::new_session::{Created, NewSession};
 use crate::origin::{self, SegmentFacts};
 use crate::store::{AppendOptions, BlobGuard, ChangeCursor, Changes, CreateOptions, Fact, FactScope, Record, Store};
 use crate::trace::TraceEntry;
@@ -107,7 +108,7 @@ impl Segment {
             if let Some(key) = &entry.key {
                 self.keys.insert(key.clone(), self.records.len());
             }
-            let (key, text) = (entry.key.clone(), entry.text.clone());
+            let (key, text) = (entry.key.clone(), entry.text.as_str().to_owned());
             self.records.push(Stored { position, key, text, damaged: false });
             written.push(position);
         }
@@ -138,6 +139,43 @@ impl State {
             let tail = tail.upgrade();
             tail.inspect(|tail| tail.wake()).is_some()
         });
+    }
+
+    fn create(&mut self, session: SessionId, segment: SegmentId, prepared: &[Prepared]) -> Result<Vec<Position>> {
+        // What is wrong with the call itself comes before what is wrong with it in this store.
+        let mut new = Segment::default();
+        let slots = new.resolve(prepared)?;
+        if let Some(holder) = self.session_of.get(&segment) {
+            return Err(StoreError::AlreadyExists { session: *holder, segment });
+        }
+        if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
+            origin::check_origin(segment, start, |id| Ok(self.facts_of(id)))?;
+            new.origin = start.origin().copied();
+            new.references = start.history.iter().filter_map(HistoryItem::as_reference).copied().collect();
+        }
+        let written = new.write(segment, &call::entries_to_write(prepared, &slots));
+        self.sessions.entry(session).or_default().segments.insert(segment, new);
+        self.session_of.insert(segment, session);
+        self.changes.push(Change::Segment(session, segment));
+        Ok(call::answer(&slots, &written))
+    }
+
+    fn create_session(&mut self, new: &NewSession) -> Created {
+        let prepared = new.prepare()?;
+        new.check(self.sessions.contains_key(&new.session))?;
+        let told = self.changes.len();
+        let segments = prepared.iter().zip(&new.segments);
+        let made: Created = segments.map(|(prepared, made)| self.create(new.session, made.segment, prepared)).collect();
+        if made.is_err() {
+            self.changes.truncate(told);
+            let gone = self.sessions.remove(&new.session).unwrap_or_default();
+            for segment in gone.segments.keys() {
+                self.session_of.remove(segment);
+            }
+        } else if let Some(session) = self.sessions.get_mut(&new.session) {
+            session.facts.extend(new.facts.iter().cloned());
+        }
+        made
     }
 
     fn facts_of(&self, segment: SegmentId) -> Option<SegmentFacts> {
@@ -191,23 +229,12 @@ impl Store for MemoryStore {
         _options: &CreateOptions,
     ) -> Result<Vec<Position>> {
         let prepared = call::prepare_create(session, entries)?;
-        // What is wrong with the call itself comes before what is wrong with it in this store.
-        let mut new = Segment::default();
-        let slots = new.resolve(&prepared)?;
+        self.write().create(session, segment, &prepared)
+    }
+
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
         let mut state = self.write();
-        if let Some(holder) = state.session_of.get(&segment) {
-            return Err(StoreError::AlreadyExists { session: *holder, segment });
-        }
-        if let Some(start) = prepared.first().and_then(|first| first.start.as_deref()) {
-            origin::check_origin(segment, start, |id| Ok(state.facts_of(id)))?;
-            new.origin = start.origin().copied();
-            new.references = start.history.iter().filter_map(HistoryItem::as_reference).copied().collect();
-        }
-        let written = new.write(segment, &call::entries_to_write(&prepared, &slots));
-        state.sessions.entry(session).or_default().segments.insert(segment, new);
-        state.session_of.insert(segment, session);
-        state.changes.push(Change::Segment(session, segment));
-        Ok(call::answer(&slots, &written))
+        Ok(sessions.iter().map(|new| state.create_session(new)).collect())
     }
 
     fn append_with(

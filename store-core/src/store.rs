@@ -18,6 +18,7 @@ use crate::call::NewEntry;
 use crate::entry::{BlobRef, LogEntry};
 use crate::error::Result;
 use crate::id::{Position, SegmentId, Seq, SessionId, TimestampMs};
+use crate::new_session::{Created, NewSession, one_by_one};
 use crate::trace::TraceEntry;
 
 /// When a write is safe from what.
@@ -180,6 +181,22 @@ pub trait Store: Send + Sync {
         entries: &[NewEntry],
         options: &CreateOptions,
     ) -> Result<Vec<Position>>;
+
+    /// Creates sessions, each with its segments as by [`create_segment`](Self::create_segment) and its facts as by
+    /// [`put_fact`](Self::put_fact); answers for each in the order of the call. When the call returns, all that was created is on
+    /// stable storage, whatever the store's policy.
+    ///
+    /// A session is there whole or not at all for every reader, also when its last segment or fact is what is refused; one
+    /// that is refused touches no other. Its segments may continue entries of sessions that stand before it in the call. The provided implementation does one after the other, so that other
+    /// readers see a session before its facts and a crash can leave one without; a backend that replaces it keeps that promise across crashes
+    /// too.
+    ///
+    /// # Errors
+    /// As a whole: what the medium fails with, and then it is not known which of the sessions there are. For one session: `AlreadyExists` if it
+    /// exists, also by an earlier place of the call, and gets nothing; `InvalidEntry` without a segment; those of the two calls.
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        Ok(one_by_one(self, sessions))
+    }
 
     /// Appends one entry by the store's own durability policy and answers with its position.
     ///

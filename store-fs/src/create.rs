@@ -73,18 +73,19 @@ impl FsStore {
     ) -> Result<Vec<Position>> {
         let slots = call::resolve_keys(prepared, |_| Ok(None))?;
         let writes = call::entries_to_write(prepared, &slots);
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let start = prepared.first().and_then(|first| first.start.as_deref());
         if let Some(origin) = start.and_then(|start| start.origin()) {
             // What others continue is in a layout that can be synced, maintained and counted on.
             self.modernise(origin.session_id, origin.segment_id)?;
         }
         let _create = self.lock_create()?;
+        self.clear_leftovers_once();
         if let Some(session) = self.holder_of(session, segment)? {
             return Err(StoreError::AlreadyExists { session, segment });
         }
         if let Some(start) = start {
-            origin::check_origin(segment, start, |id| self.segment_facts(id))?;
+            origin::check_origin(segment, start, |id| self.facts_of_segment(id))?;
         }
         let origin = start.and_then(|start| start.origin().copied());
         self.touch(Touched::segment(session, segment))?;
@@ -94,7 +95,7 @@ impl FsStore {
             self.write_by_origin(origin.segment_id, segment)?;
         }
         let lines: Vec<NewLine<'_>> =
-            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: &entry.text }).collect();
+            writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: entry.text.as_bytes() }).collect();
         let written = self.write_new_log(session, segment, &lines)?;
         self.logs.is_made(LogKey::Segment(session, segment));
         Ok(call::answer(&slots, &written))
@@ -133,9 +134,15 @@ impl FsStore {
     }
 
     fn write_look_up(&self, session: SessionId, segment: SegmentId) -> Result<()> {
+        let (folder, path) = (self.layout.by_segment_folder(segment), self.layout.by_segment(segment));
         self.ensure_lasting_folder(&self.layout.by_segment_root())?;
-        let folder = self.layout.by_segment_folder(segment);
         self.ensure_lasting_folder(&folder)?;
+        self.make_look_up(session, segment)?.sync_file().at("sync", &path)?;
+        self.disk.sync_folder(&folder).at("sync", &folder)
+    }
+
+    /// Makes the entry that leads to a segment, whose folder is there. Neither it nor its name is on stable storage yet.
+    pub(crate) fn make_look_up(&self, session: SessionId, segment: SegmentId) -> Result<Box<dyn DiskFile>> {
         let path = self.layout.by_segment(segment);
         // What stands here belongs to no log, or the creation would have been refused: a leftover.
         if found(self.disk.stat(&path)).at("stat", &path)?.is_some() {
@@ -147,8 +154,7 @@ impl FsStore {
         let file = self.disk.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let text = format!("{session}\n");
         crate::record_log::append_all_or_nothing(&*file, 0, text.as_bytes()).at("write", &path)?;
-        file.sync_file().at("sync", &path)?;
-        self.disk.sync_folder(&folder).at("sync", &folder)
+        Ok(file)
     }
 
     pub(crate) fn write_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
@@ -156,13 +162,18 @@ impl FsStore {
         let folder = self.layout.by_origin_folder(segment);
         // It goes away with the segment, so it is never taken for granted.
         ensure_folder(&*self.disk, &folder)?;
-        let path = self.layout.by_origin(segment, child);
-        self.disk.open(&path, OpenMode::AppendOrCreate).at("create", &path)?;
+        self.make_by_origin(segment, child)?;
         self.disk.sync_folder(&folder).at("sync", &folder)
     }
 
+    /// Makes the entry of who continues a segment, in a folder that is there. Its name is not on stable storage yet.
+    pub(crate) fn make_by_origin(&self, segment: SegmentId, child: SegmentId) -> Result<()> {
+        let path = self.layout.by_origin(segment, child);
+        self.disk.open(&path, OpenMode::AppendOrCreate).at("create", &path).map(drop)
+    }
+
     /// What a segment continues must not be lost while the segment stays.
-    fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
+    pub(crate) fn sync_origin(&self, origin: &SegmentOrigin) -> Result<()> {
         let key = LogKey::Segment(origin.session_id, origin.segment_id);
         self.logs.on(key, Purpose::Append, RecordLog::sync)?;
         Ok(())
@@ -219,7 +230,7 @@ impl FsStore {
         Ok((positions, log))
     }
 
-    fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
+    pub(crate) fn new_log_name(path: &Path, segment: SegmentId) -> LogName {
         let context = store_core::codec::LogContext::segment(segment);
         let root = path.parent().unwrap_or(path).to_owned();
         LogName {
@@ -264,7 +275,7 @@ impl FsStore {
         Ok(text.and_then(|text| text.parse().ok()).map_or(LookUp::Unreadable, LookUp::Session))
     }
 
-    fn segment_facts(&self, segment: SegmentId) -> Result<Option<SegmentFacts>> {
+    pub(crate) fn facts_of_segment(&self, segment: SegmentId) -> Result<Option<SegmentFacts>> {
         let Some(session) = self.session_of(segment)? else { return Ok(None) };
         let (entry_count, origin) =
             self.read_segment(session, segment, |view| Ok((view.end()?.seq.0, read_origin(view)?)))?;
@@ -276,9 +287,17 @@ impl FsStore {
         self.read_segment(session, segment, read_origin)
     }
 
-    /// Clears away what stopped creations and deletions left, unless somebody is at it now.
-    pub(crate) fn clear_leftovers(&self) -> Result<()> {
-        self.clear_new_blobs()?;
+    /// Clears away what stopped creations and deletions left, when this handle makes something for the first time: whoever only looks
+    /// does not wait until a large store is listed. The caller holds `CREATE`.
+    pub(crate) fn clear_leftovers_once(&self) {
+        if self.begins_to_create() {
+            // What cannot be cleared away now says nothing where it is.
+            let _ = self.clear_leftovers();
+        }
+    }
+
+    /// Clears away what stopped creations and deletions left. The caller holds `CREATE`, so that nobody is at it now.
+    fn clear_leftovers(&self) -> Result<()> {
         let root = self.layout.root();
         let names = self.disk.list(root).at("list", root)?;
         let mut leftovers = names.iter().filter(|listed| Layout::is_new(listed)).peekable();
@@ -291,13 +310,6 @@ impl FsStore {
         if leftovers.peek().is_none() && put_away.is_empty() {
             return Ok(());
         }
-        let file = self.create_file()?;
-        let path = self.layout.create_lock();
-        let free = file.as_ref().map(|file| file.try_lock(LockKind::Exclusive)).transpose().at("lock", &path)?;
-        if free != Some(true) {
-            return Ok(());
-        }
-        let _create = CreateLock(file);
         // Whoever renamed them may have died before that was on stable storage; what led to them must not go first.
         self.disk.sync_folder(root).at("sync", root)?;
         leftovers.try_for_each(|listed| self.clear_away(&Layout::listed(root, listed)))?;

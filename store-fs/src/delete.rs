@@ -16,8 +16,9 @@ use crate::store::FsStore;
 
 impl FsStore {
     pub(crate) fn delete_whole_session(&self, session: SessionId) -> Result<()> {
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let _create = self.lock_create()?;
+        self.clear_leftovers_once();
         if !self.exists(session)? {
             return Err(StoreError::no_session(session));
         }
@@ -42,7 +43,7 @@ impl FsStore {
         self.disk.rename(&folder, &gone).at("rename", &folder)?;
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         self.logs.forget_session(session);
-        // The session is deleted. What cannot be cleared away now is cleared away by the next opening.
+        // The session is deleted. What cannot be cleared away now is cleared away before the next creation.
         let _ = self.clear_away(&gone);
         Ok(())
     }

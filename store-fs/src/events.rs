@@ -37,7 +37,7 @@ impl Events {
         call::check_size(text.len() as u64, call::ENTRY_BYTES_MAX)?;
         let recorded = self.logs.on(LogKey::Migrations, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
-                log.write(&[NewLine { key: None, text: &text }])?;
+                log.write(&[NewLine { key: None, text: text.as_bytes() }])?;
                 Ok(log.seq())
             })?;
             let Some(seq) = written else { return Ok(None) };

@@ -10,10 +10,10 @@ impl FsStore {
     pub(crate) fn append_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
         self.check_writable()?;
         let text = call::prepare_fact(fact)?;
+        let _writing = self.before_first_write();
         if let FactScope::Session(session) = scope {
             self.check_session(session)?;
             self.ensure_session_folder(session)?;
-            self.before_first_write();
             self.touch(Touched::session(session))?;
         }
         let durability = if self.syncs_facts() { Durability::Synced } else { Durability::Buffered };

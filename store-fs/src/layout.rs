@@ -60,6 +60,12 @@ pub(crate) struct LogName {
 }
 
 impl LogName {
+    /// The same log in a folder that is being made.
+    pub(crate) fn moved_to(self, folder: &Path) -> Self {
+        let path = self.path.file_name().map_or_else(|| folder.to_owned(), |name| folder.join(name));
+        Self { path, ..self }
+    }
+
     /// The folder that the log stands in.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)

@@ -12,6 +12,7 @@
 mod append;
 mod blobs;
 mod create;
+mod create_many;
 mod delete;
 pub mod disk;
 mod error;
@@ -24,6 +25,7 @@ mod lease;
 mod ledger;
 mod live;
 mod logs;
+mod look_up;
 mod migrate_layout;
 mod open;
 mod read;

@@ -6,8 +6,10 @@
 //! a list that moves in between is seen twice rather than not at all.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use serde::{Deserialize, Serialize};
 use store_core::codec::{LineFields, LogContext, encode_line};
@@ -42,11 +44,24 @@ impl Touched {
     }
 }
 
+/// How much an entry lists before it is moved to `changes.jsonl`, and the handle goes on with another one: whoever asks for changes is told of
+/// all that living handles list.
+const LISTED_MAX: usize = 256;
+
 /// This handle's entry in `live/`: none until its first write.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     entry: Mutex<Option<LiveEntry>>,
+    /// Held shared by each call from before it lists what it writes to until it has written: what is listed by then is not moved before it is
+    /// true.
+    writing: RwLock<()>,
 }
+
+/// A call that writes to what this handle's entry lists.
+#[must_use = "it is held as long as the call writes"]
+pub(crate) struct Writing<'a>(
+    #[expect(dead_code, reason = "held for what it keeps others from")] RwLockReadGuard<'a, ()>,
+);
 
 #[derive(Debug)]
 struct LiveEntry {
@@ -68,8 +83,7 @@ impl Live {
             Some(entry) => entry,
             none => none.insert(LiveEntry::create(disk, layout)?),
         };
-        let is_told = touched.segment.is_none() && entry.sessions.contains(&touched.session);
-        if is_told || entry.touched.contains(&touched) {
+        if entry.is_told(&touched) {
             // Whoever closes the list writes it out in full, as ever.
             entry.touched.insert(touched);
             return Ok(());
@@ -96,9 +110,55 @@ impl Live {
         }
     }
 
+    /// Lists much that is about to be written to, and lets `sync` bring that to stable storage with whatever else belongs to
+    /// it; it is given the path of the list.
+    pub(crate) fn touch_all(
+        &self,
+        disk: &dyn Disk,
+        layout: &Layout,
+        touched: &[Touched],
+        sync: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut held = lock_mutex(&self.entry);
+        let entry = match &mut *held {
+            Some(entry) => entry,
+            none => none.insert(LiveEntry::create(disk, layout)?),
+        };
+        let path = layout.live(entry.id);
+        let mut lines = Vec::new();
+        let mut last = entry.last;
+        for touched in touched.iter().filter(|touched| !entry.is_told(touched)) {
+            last = last.next();
+            let text = serde_json::to_string(touched).map_err(StoreError::backend)?;
+            encode_line(&mut lines, &entry.context, &LineFields { seq: last, ..LineFields::default() }, &text);
+        }
+        append_all_or_nothing(&*entry.file, entry.bytes, &lines).at("append to", &path)?;
+        entry.bytes += lines.len() as u64;
+        entry.last = last;
+        match sync(&path) {
+            Ok(()) => {
+                entry.touched.extend(touched);
+                entry.sessions.extend(touched.iter().map(|touched| touched.session));
+                Ok(())
+            }
+            // What it lists may be lost, as when the sync of the list alone fails.
+            Err(error) => {
+                *held = None;
+                Err(error).at("sync", layout.root())
+            }
+        }
+    }
+
     /// Whether the handle has written anything.
     fn is_begun(&self) -> bool {
         lock_mutex(&self.entry).is_some()
+    }
+
+    /// Moves a list that has grown long, unless calls are at work that need it.
+    fn move_on(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
+        let Ok(_alone) = self.writing.try_write() else { return Ok(()) };
+        let is_long = lock_mutex(&self.entry).as_ref().is_some_and(|entry| entry.touched.len() >= LISTED_MAX);
+        if is_long { self.close(disk, layout, logs) } else { Ok(()) }
     }
 
     /// Moves the list to `changes.jsonl` and gives the entry up.
@@ -111,6 +171,11 @@ impl Live {
 }
 
 impl LiveEntry {
+    fn is_told(&self, touched: &Touched) -> bool {
+        let by_segment = touched.segment.is_none() && self.sessions.contains(&touched.session);
+        by_segment || self.touched.contains(touched)
+    }
+
     fn create(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
         let folder = layout.live_root();
         ensure_folder(disk, &folder)?;
@@ -198,7 +263,7 @@ fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Tou
     sync_touched(disk, layout, logs, touched, whose)?;
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
-    let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text }).collect();
+    let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text: text.as_bytes() }).collect();
     logs.on(LogKey::Changes, Purpose::Create, |log| {
         let written = log.with_lock(|log| {
             log.write(&lines)?;
@@ -251,13 +316,16 @@ fn list_live(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Uuid>> {
 }
 
 impl FsStore {
-    /// Looks after the lists of dead handles before this handle writes for the first time. The caller holds no log's lock, which
-    /// moving a list may take.
-    pub(crate) fn before_first_write(&self) {
-        if !self.live.is_begun() {
-            // What cannot be moved now is read where it is.
+    /// Looks after the lists of dead handles before this handle writes for the first time, and after its own when that has grown long. The
+    /// caller holds no log's lock, which moving a list may take, and keeps what this answers with until it has written.
+    pub(crate) fn before_first_write(&self) -> Writing<'_> {
+        // What cannot be moved now is read where it is.
+        if self.live.is_begun() {
+            let _ = self.live.move_on(&*self.disk, &self.layout, &self.logs);
+        } else {
             let _ = self.collect_dead();
         }
+        Writing(self.live.writing.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lists what is about to be written to, and returns when that is on stable storage.
@@ -326,7 +394,7 @@ impl FsStore {
             unless_damaged(note(&View::new(&*file, &name, bytes).confirmed()).map(Some))?;
         }
         unless_damaged(self.logs.on(LogKey::Changes, Purpose::Read, |log| log.read(note)))?;
-        Ok(named.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Ok(named.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn changes_after(&self, cursor: Position) -> Result<Option<(BTreeSet<Touched>, Position)>> {

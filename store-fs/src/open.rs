@@ -212,7 +212,7 @@ impl FsStore {
         }
         let store = Self::assemble(disk, layout, Access::Write, header.format, Some(lock), options);
         // What cannot be cleared away now says nothing where it is.
-        let _ = store.clear_leftovers();
+        let _ = store.clear_new_blobs();
         Ok(store)
     }
 }
@@ -285,6 +285,10 @@ pub(crate) fn read_small(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Ve
 /// Makes the root if it is not there; refuses one that holds something else.
 fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     let root = layout.root();
+    if disk.stat(&layout.store_json()).is_ok() {
+        // What a large store holds is not listed for that.
+        return Ok(());
+    }
     let names = match disk.list(root) {
         Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return create_folders(disk, root),
@@ -293,9 +297,11 @@ fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
         }
         Err(error) => return Err(StoreError::io("list", root, error)),
     };
-    let is_store = found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some();
+    let is_store =
+        || -> Result<bool> { Ok(found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some()) };
     match names.iter().find(|listed| !Layout::is_of_unfinished_store(listed)) {
-        Some(foreign) if !is_store => {
+        // Somebody else may have made it one since.
+        Some(foreign) if !is_store()? => {
             Err(not_a_store(root, format!("it holds {} and no store.json", foreign.name.to_string_lossy())))
         }
         _ => Ok(()),

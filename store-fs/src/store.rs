@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use store_core::call;
 use store_core::integrity::Integrity;
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Fact,
-    FactScope, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError, TimestampMs,
-    TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Durability,
+    Fact, FactScope, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store,
+    StoreError, TimestampMs, TraceEntry, Watch,
 };
 
 use crate::disk::{Disk, DiskFile, FileKind};
@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::layout::{FORMAT_VERSION, Layout};
 use crate::live::Live;
 use crate::logs::{LogKey, Logs, Purpose};
+use crate::look_up::LookedUp;
 use crate::open::{DurabilityPolicy, FsOptions};
 use crate::read::{read_behind, read_entries, read_last};
 use crate::record_log::{NewLine, View, lock_mutex};
@@ -49,12 +50,16 @@ pub struct FsStore {
     /// Where recovery and maintenance record what they did.
     pub(crate) events: Arc<Events>,
     pub(crate) live: Live,
+    /// What `lookup_session_of` found.
+    pub(crate) looked_up: LookedUp,
     /// The file `CREATE` once it was opened. The thread that holds the mutex takes the file's lock.
     pub(crate) create: Mutex<Option<Box<dyn DiskFile>>>,
     /// The lock that all guards of blobs hold together.
     pub(crate) blob_hold: Mutex<Option<Weak<dyn DiskFile>>>,
     /// The folders of the store's own whose names this handle knows to be on stable storage.
     lasting: Mutex<HashSet<PathBuf>>,
+    /// Whether what stopped creations and deletions left was looked for.
+    cleared: AtomicBool,
     access: Access,
     format: u32,
     /// Whether the folder has a `store.json`: one of logs of the older layouts gets it when something is written to it.
@@ -77,9 +82,16 @@ impl fmt::Debug for FsStore {
     }
 }
 
-/// Makes a folder of the store's own if it is not there, and returns when its name is on stable storage; what else stands in its
-/// place is refused.
+/// As [`make_folder`], and returns when the folder's name is on stable storage.
 pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    make_folder(disk, folder)?;
+    // Also where it stood already: whoever made it may not have come to syncing its name.
+    let parent = folder.parent().unwrap_or(folder);
+    disk.sync_folder(parent).at("sync", parent)
+}
+
+/// Makes a folder of the store's own if it is not there; what else stands in its place is refused.
+pub(crate) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
     match disk.create_folder(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             if disk.stat(folder).at("stat", folder)?.kind != FileKind::Folder {
@@ -88,9 +100,7 @@ pub(crate) fn ensure_folder(disk: &dyn Disk, folder: &Path) -> Result<()> {
         }
         made => made.at("create", folder)?,
     }
-    // Also where it stood already: whoever made it may not have come to syncing its name.
-    let parent = folder.parent().unwrap_or(folder);
-    disk.sync_folder(parent).at("sync", parent)
+    Ok(())
 }
 
 impl FsStore {
@@ -113,9 +123,11 @@ impl FsStore {
             logs,
             events,
             live: Live::default(),
+            looked_up: LookedUp::default(),
             create: Mutex::default(),
             blob_hold: Mutex::default(),
             lasting: Mutex::default(),
+            cleared: AtomicBool::default(),
             access,
             format,
             adopted: AtomicBool::new(format > 0),
@@ -135,6 +147,11 @@ impl FsStore {
         ensure_folder(&*self.disk, folder)?;
         lock_mutex(&self.lasting).insert(folder.to_owned());
         Ok(())
+    }
+
+    /// Whether nobody has asked this before: what is done once by each handle.
+    pub(crate) fn begins_to_create(&self) -> bool {
+        !self.cleared.swap(true, Ordering::AcqRel)
     }
 
     /// Whether the folder is a store already: something that is in it may lead to its logs.
@@ -179,7 +196,7 @@ impl FsStore {
     pub(crate) fn append_side_line(&self, key: LogKey, text: &str, durability: Durability) -> Result<Option<()>> {
         self.logs.on(key, Purpose::Create, |log| {
             let written = log.with_lock(|log| {
-                log.write(&[NewLine { key: None, text }])?;
+                log.write(&[NewLine { key: None, text: text.as_bytes() }])?;
                 Ok(log.seq())
             })?;
             match (written, durability) {
@@ -237,6 +254,11 @@ impl Store for FsStore {
         self.create_prepared(session, segment, &prepared)
     }
 
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        self.check_writable()?;
+        self.create_all(sessions)
+    }
+
     fn append_with(
         &self,
         session: SessionId,
@@ -291,7 +313,7 @@ impl Store for FsStore {
     }
 
     fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
-        self.session_of(segment)
+        self.look_up_session_of(segment)
     }
 
     fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Appending entries to a segment that exists: one savepoint a call, in a transaction that calls of other threads may share.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _};
 use store_core::call::{self, Prepared, Slot};
 use store_core::{AppendOptions, Durability, NewEntry, Position, SegmentId, Seq, SessionId, StoreError};
@@ -20,9 +22,14 @@ pub(crate) fn append_with(
     let prepared = call::prepare_append(entries)?;
     let durability = connections.durability_of(options.durability, &prepared);
     let expected = options.expected;
-    let (slots, written) = connections.writer()?.write(durability, move |transaction| {
-        let found = grown(transaction, session, segment)?;
-        let actual = verified_end(transaction, segment, found.entry_count)?;
+    let writer = connections.writer()?;
+    let last_end = Arc::clone(writer.last_end());
+    let (slots, written) = writer.append(durability, move |transaction| {
+        let ids = (session, segment);
+        let (actual, changed_last) = match last_end.get(transaction, ids)? {
+            Some(end) => (end, true),
+            None => end_of(transaction, ids)?,
+        };
         let slots = resolve(transaction, segment, &prepared)?;
         let writes = call::entries_to_write(&prepared, &slots);
         if writes.is_empty() {
@@ -31,9 +38,10 @@ pub(crate) fn append_with(
         if let Some(expected) = expected.filter(|expected| !expected.holds_at(actual)) {
             return Err(StoreError::Conflict { expected, actual }.into());
         }
-        let written = insert(transaction, segment, found.entry_count, &writes)?;
-        let count = row::to_sql(found.entry_count + written.len() as u64);
-        if found.changed_last {
+        let written = insert(transaction, segment, actual.seq.0, &writes)?;
+        let end = written.last().copied().unwrap_or(actual);
+        let count = row::to_sql(end.seq.0);
+        if changed_last {
             let sql = "UPDATE segments SET entry_count = ?2 WHERE segment_id = ?1";
             transaction.prepare_cached(sql)?.execute((segment.as_bytes(), count))?;
         } else {
@@ -41,6 +49,7 @@ pub(crate) fn append_with(
             let change = row::to_sql(changes::next(transaction)?);
             transaction.prepare_cached(sql)?.execute((segment.as_bytes(), count, change))?;
         }
+        last_end.set(transaction, ids, end)?;
         Ok((slots, written))
     })?;
     if written.is_empty() && durability == Durability::Synced {
@@ -50,14 +59,8 @@ pub(crate) fn append_with(
     Ok(call::answer(&slots, &written))
 }
 
-/// A segment that is about to grow.
-struct Grown {
-    entry_count: u64,
-    /// Whether nothing has changed since this segment did.
-    changed_last: bool,
-}
-
-fn grown(connection: &Connection, session: SessionId, segment: SegmentId) -> Result<Grown> {
+/// Where a segment that is about to grow ends, and whether nothing has changed since it did.
+fn end_of(connection: &Connection, (session, segment): (SessionId, SegmentId)) -> Result<(Position, bool)> {
     let mut statement = connection.prepare_cached(
         "SELECT session_id, entry_count, change = (SELECT last_change FROM store WHERE id = 1)
          FROM segments WHERE segment_id = ?1",
@@ -67,7 +70,7 @@ fn grown(connection: &Connection, session: SessionId, segment: SegmentId) -> Res
         Some(row) if row::session_id(row, 0)? == session => {
             // Without the store's row there is no last change to be the one.
             let changed_last = row.get::<_, Option<bool>>(2)?.unwrap_or(false);
-            Ok(Grown { entry_count: row::number(row, 1)?, changed_last })
+            Ok((verified_end(connection, segment, row::number(row, 1)?)?, changed_last))
         }
         _ => Err(StoreError::no_segment(segment).into()),
     }
@@ -75,6 +78,9 @@ fn grown(connection: &Connection, session: SessionId, segment: SegmentId) -> Res
 
 /// Where the keys of a call stand in the segment.
 fn resolve(connection: &Connection, segment: SegmentId, entries: &[Prepared]) -> Result<Vec<Slot>> {
+    if entries.iter().all(|entry| entry.key.is_none()) {
+        return Ok((0..entries.len()).map(Slot::Write).collect());
+    }
     let mut statement =
         connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND key = ?2")?;
     Ok(call::resolve_keys(entries, |key| {
@@ -127,10 +133,10 @@ pub(crate) fn insert(
         statement.execute((
             segment.as_bytes(),
             row::to_sql(seq),
-            &entry.kind,
+            &*entry.kind,
             row::to_sql(entry.ts),
             key,
-            &entry.text,
+            row::Utf8(entry.text.as_bytes()),
             crc32c,
         ))?;
         written.push(Position { seq: Seq(seq), crc32c });

@@ -16,15 +16,24 @@ pub(crate) fn scope_bytes(scope: &FactScope) -> &[u8] {
     }
 }
 
-pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact) -> Result<()> {
-    let body = call::prepare_fact(fact)?;
-    let domain = fact.domain.clone();
-    connections.writer()?.write(connections.durability_of_facts(), move |transaction| {
+/// A fact that may be put.
+pub(crate) struct ReadyFact {
+    domain: String,
+    body: String,
+}
+
+impl ReadyFact {
+    pub(crate) fn new(fact: &Fact) -> store_core::Result<Self> {
+        Ok(Self { body: call::prepare_fact(fact)?, domain: fact.domain.clone() })
+    }
+
+    pub(crate) fn put(&self, transaction: &Connection, scope: FactScope) -> Result<()> {
+        let Self { domain, body } = self;
         let owner = scope_bytes(&scope);
         let seq = count(transaction, scope)? + 1;
         transaction
             .prepare_cached("INSERT INTO facts (scope, seq, domain, body, crc32c) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((owner, row::to_sql(seq), &domain, &body, SideTable::Facts.checksum(owner, seq, &body)))?;
+            .execute((owner, row::to_sql(seq), domain, body, SideTable::Facts.checksum(owner, seq, body)))?;
         match scope {
             FactScope::Store => {
                 transaction.prepare_cached("UPDATE store SET fact_count = ?1 WHERE id = 1")?.execute([row::to_sql(seq)])
@@ -37,7 +46,12 @@ pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact)
             }
         }?;
         Ok(())
-    })
+    }
+}
+
+pub(crate) fn put_fact(connections: &Connections, scope: FactScope, fact: &Fact) -> Result<()> {
+    let ready = ReadyFact::new(fact)?;
+    connections.writer()?.write(connections.durability_of_facts(), move |transaction| ready.put(transaction, scope))
 }
 
 /// How many facts the scope has.

@@ -1,15 +1,13 @@
 //! Group commit: the writing calls of many threads share one transaction, and with it one sync.
 //!
-//! A call queues and takes a ticket. The first to need its answer leads: it takes everything that queued by then, runs
-//! it in one transaction in the order of the queue, and wakes the others, who only wait. Whatever queues meanwhile is the next
-//! round. Who leads, how long it gathers, who is woken and what a failed sync means is [`GroupCommit`]'s; what a
-//! round does with its calls is [`crate::writer`]'s.
+//! Who leads, how long it gathers, who is woken and what a failed sync means is [`Rounds`]'; what a round does with its calls is
+//! [`crate::writer`]'s. Here is what a call is: work that answers with something, and the place for its answer.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
-use store_core::group_commit::{GroupCommit, Poisoned};
+use store_core::group_commit::{Poisoned, Rounds};
 use store_core::{Durability, StoreError};
 
 use crate::error::Result;
@@ -59,16 +57,7 @@ impl<T: Send, W: Fn(&Connection) -> Result<T> + Send + Sync> Call for Asked<T, W
 
 /// The queue of one writing connection.
 #[derive(Default)]
-pub(crate) struct Group {
-    queue: Mutex<Queue>,
-    rounds: GroupCommit,
-}
-
-#[derive(Default)]
-struct Queue {
-    calls: Vec<Arc<dyn Call>>,
-    tickets: u64,
-}
+pub(crate) struct Group(Rounds<Arc<dyn Call>>);
 
 impl Group {
     /// Queues a call and answers when a round has run it. `run` runs a round: it settles every call that it is given,
@@ -81,26 +70,12 @@ impl Group {
     ) -> Result<Result<T>, Poisoned> {
         let asked = Arc::new(Asked { durability, work, answer: Mutex::new(None) });
         let call: Arc<dyn Call> = Arc::<Asked<T, _>>::clone(&asked);
-        let ticket = self.push(call);
-        let round = self.rounds.commit(ticket, || {
-            let calls = std::mem::take(&mut lock(&self.queue).calls);
-            // They were run by the round before, which took more than had queued when it began.
-            if calls.is_empty() { Ok(()) } else { run(&calls) }
-        });
+        let round = self.0.call(call, |calls| run(&calls));
         match (lock(&asked.answer).take(), round) {
             (Some(answer), _) => Ok(answer),
             (None, Err(poisoned)) => Err(poisoned),
             (None, Ok(())) => unreachable!("a round settles every call that it takes"),
         }
-    }
-
-    fn push(&self, call: Arc<dyn Call>) -> u64 {
-        let mut queue = lock(&self.queue);
-        queue.tickets += 1;
-        queue.calls.push(call);
-        // Told while the queue is held, so that tickets are told in order.
-        self.rounds.wrote(queue.tickets);
-        queue.tickets
     }
 }
 
@@ -145,38 +120,6 @@ mod tests {
             }
         });
         assert!(rounds.into_inner() <= 400);
-    }
-
-    #[test]
-    fn calls_that_queue_while_a_round_runs_are_the_next_round() {
-        let group = Group::default();
-        let connection = Mutex::new(Connection::open_in_memory().unwrap());
-        let sizes = Mutex::new(Vec::new());
-        let run = |calls: &[Arc<dyn Call>]| {
-            let connection = connection.lock().unwrap();
-            sizes.lock().unwrap().push(calls.len());
-            assert!(calls.iter().all(|call| call.run(&connection)));
-            Ok::<_, Infallible>(())
-        };
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                group.call(
-                    Durability::Synced,
-                    |_| Ok(()),
-                    |calls| {
-                        // The first round does not end before the others have queued.
-                        for _ in 0..7 {
-                            scope.spawn(|| group.call(Durability::Buffered, |_| Ok(()), run).unwrap().unwrap());
-                        }
-                        while lock(&group.queue).calls.len() < 7 {
-                            thread::yield_now();
-                        }
-                        run(calls)
-                    },
-                )
-            });
-        });
-        assert_eq!(*sizes.lock().unwrap(), [1, 7]);
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod facts;
 mod group;
 mod health;
 mod integrity;
+mod last_end;
 mod lease;
 mod ledger;
 mod lock_file;

@@ -3,8 +3,8 @@
 //! A checksum covers which log the row belongs to and which place it has there, so that a row that was moved, copied
 //! or renumbered does not pass. Nothing here runs a statement.
 
-use rusqlite::Row;
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Row, ToSql};
 use store_core::{LogEntry, Position, Record, SegmentId, SegmentOrigin, Seq, SessionId};
 
 use crate::error::{Result, damage};
@@ -28,6 +28,15 @@ pub(crate) fn entry_checksum(segment: SegmentId, seq: u64, key: Option<&[u8]>, b
         }
     };
     crc32c::crc32c_append(crc, body)
+}
+
+/// A text as it is bound: its bytes are not looked through for what they are known to be.
+pub(crate) struct Utf8<'a>(pub(crate) &'a [u8]);
+
+impl ToSql for Utf8<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
 }
 
 /// A number as SQLite holds it. What does not fit, such as a time in millions of years, becomes the largest.
@@ -116,9 +125,25 @@ pub(crate) fn position(segment: SegmentId, row: &Row<'_>) -> Result<Position> {
 /// Hands over the seq and text of an entry's row (`seq, key, body, crc32c`) whose checksum holds.
 pub(crate) fn verified_text(segment: SegmentId, row: &Row<'_>, each: impl FnOnce(Seq, &str)) -> Result<()> {
     let Verified { position, body, .. } = verified(segment, row)?;
-    let text = std::str::from_utf8(body);
-    each(position.seq, text.map_err(|_| damage(Some(segment), Some(position.seq.0), "the row is not UTF-8"))?);
+    each(position.seq, as_text(segment, position, body)?);
     Ok(())
+}
+
+/// Hands over an entry's row (`seq, key, body, crc32c`) whose checksum holds: its position, key and text.
+pub(crate) fn verified_row(
+    segment: SegmentId,
+    row: &Row<'_>,
+    each: impl FnOnce(Position, Option<&str>, &str),
+) -> Result<()> {
+    let Verified { position, key, body } = verified(segment, row)?;
+    let text = |bytes| as_text(segment, position, bytes);
+    each(position, key.map(text).transpose()?, text(body)?);
+    Ok(())
+}
+
+fn as_text(segment: SegmentId, position: Position, bytes: &[u8]) -> Result<&str> {
+    let text = simdutf8::basic::from_utf8(bytes);
+    Ok(text.map_err(|_| damage(Some(segment), Some(position.seq.0), "the row is not UTF-8"))?)
 }
 
 /// An entry's row whose checksum holds, before its text is parsed.
@@ -132,8 +157,7 @@ impl EntryRow {
     /// Reads and verifies one row (`seq, key, body, crc32c`) of `segment`.
     pub(crate) fn read(segment: SegmentId, row: &Row<'_>) -> Result<Self> {
         let Verified { position, key, body } = verified(segment, row)?;
-        let bad = |detail: &str| damage(Some(segment), Some(position.seq.0), detail);
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| bad("the row is not UTF-8"));
+        let text = |bytes| as_text(segment, position, bytes).map(str::to_owned);
         let key = key.map(text).transpose()?;
         Ok(Self { position, key, text: text(body)? })
     }

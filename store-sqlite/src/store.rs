@@ -5,9 +5,9 @@ use std::path::Path;
 
 use store_core::integrity::Integrity;
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Lease, LeaseHolder, LogEntry, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId, Store, Tail, TailFrom,
-    TimestampMs, TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Lease, LeaseHolder, LogEntry, NewEntry, NewSession, Position, Record, Result, SegmentId, Seq, SessionId,
+    Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use crate::connection::Connections;
@@ -91,6 +91,10 @@ impl Store for SqliteStore {
         options: &CreateOptions,
     ) -> Result<Vec<Position>> {
         Ok(create::create_segment(&self.connections, session, segment, entries, options)?)
+    }
+
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        Ok(create::create_sessions(&self.connections, sessions)?)
     }
 
     fn append_with(

@@ -35,20 +35,26 @@ impl<'a> Transaction<'a> {
         run(self.0, COMMIT)
     }
 
-    /// Does `work`, of which nothing is left if it answers `false`. The transaction may be gone afterwards, if SQLite gave it up.
+    /// As [`in_savepoint`].
     pub(crate) fn in_savepoint(&self, work: impl FnOnce(&Connection) -> bool) -> rusqlite::Result<bool> {
-        run(self.0, SAVE)?;
-        let kept = work(self.0);
-        if self.0.is_autocommit() {
-            // There is no savepoint to go back to.
-            return Ok(kept);
-        }
-        if !kept {
-            run(self.0, GO_BACK)?;
-        }
-        run(self.0, KEEP)?;
-        Ok(kept)
+        in_savepoint(self.0, work)
     }
+}
+
+/// Does `work` in the transaction that is open, of which nothing is left if it answers `false`. The transaction may be gone
+/// afterwards, if SQLite gave it up. Savepoints may stand in each other: a name means the innermost of its kind.
+pub(crate) fn in_savepoint(connection: &Connection, work: impl FnOnce(&Connection) -> bool) -> rusqlite::Result<bool> {
+    run(connection, SAVE)?;
+    let kept = work(connection);
+    if connection.is_autocommit() {
+        // There is no savepoint to go back to.
+        return Ok(kept);
+    }
+    if !kept {
+        run(connection, GO_BACK)?;
+    }
+    run(connection, KEEP)?;
+    Ok(kept)
 }
 
 impl Deref for Transaction<'_> {

@@ -17,6 +17,7 @@ use crate::disk::{FileId, Place};
 use crate::error::{Error, Result, busy, failed_sync};
 use crate::group::{Call, Group};
 use crate::health::Health;
+use crate::last_end::LastEnd;
 use crate::transaction::Transaction;
 
 /// The size that the write-ahead log is cut back to when it starts over, in bytes.
@@ -29,6 +30,7 @@ pub(crate) struct Writer {
     health: Arc<Health>,
     group: Group,
     session: Mutex<Session>,
+    last_end: Arc<LastEnd>,
 }
 
 /// The connection, which one thread has at a time.
@@ -42,12 +44,25 @@ impl Writer {
     pub(crate) fn new(place: Place, connection: Connection) -> Result<Self> {
         let file = place.file_id()?.ok_or_else(|| place.missing())?;
         let session = Mutex::new(Session { connection, durability: None });
-        Ok(Self { place, file, health: Health::of(file), group: Group::default(), session })
+        Ok(Self { place, file, health: Health::of(file), group: Group::default(), session, last_end: Arc::default() })
     }
 
     /// Runs `work` in a write transaction that it may share with calls of other threads, and commits it with this
     /// durability at least. If `work` fails nothing of it is written. It may run more than once.
     pub(crate) fn write<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl Fn(&Connection) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let last_end = Arc::clone(&self.last_end);
+        self.append(durability, move |transaction| {
+            last_end.forget();
+            work(transaction)
+        })
+    }
+
+    /// The same for work that does nothing but append to a segment, and says so to [`Writer::last_end`].
+    pub(crate) fn append<T: Send + 'static>(
         &self,
         durability: Durability,
         work: impl Fn(&Connection) -> Result<T> + Send + Sync + 'static,
@@ -65,6 +80,7 @@ impl Writer {
     ) -> Result<T> {
         let mut session = guard(&self.session);
         self.refuse_failed()?;
+        self.last_end.forget();
         let begun = self.begin(&mut session, durability);
         let done = begun.and_then(|transaction| {
             let done = work(&transaction).map_err(|error| error.at(self.place.path()))?;
@@ -92,6 +108,11 @@ impl Writer {
             Some(reason) => Err(failed_sync(self.place.path(), &reason).into()),
             None => Ok(()),
         }
+    }
+
+    /// What is remembered of the last append.
+    pub(crate) const fn last_end(&self) -> &Arc<LastEnd> {
+        &self.last_end
     }
 
     /// The database that was opened.
@@ -143,15 +164,21 @@ impl Writer {
         let at = |error: rusqlite::Error| Error::from(error).at(self.place.path());
         let synced = calls.iter().any(|call| call.durability() == Durability::Synced);
         let transaction = self.begin(session, if synced { Durability::Synced } else { Durability::Buffered })?;
+        let taken_back = TakenBack(Some(&self.last_end));
         let mut kept = false;
         for call in calls {
-            kept |= transaction.in_savepoint(|connection| call.run(connection)).map_err(at)?;
+            let succeeded = transaction.in_savepoint(|connection| call.run(connection)).map_err(at)?;
             if transaction.is_autocommit() {
                 return Ok(false);
             }
+            if !succeeded {
+                self.last_end.forget();
+            }
+            kept |= succeeded;
         }
         if kept {
             transaction.commit().map_err(at)?;
+            taken_back.not();
         }
         Ok(true)
     }
@@ -159,7 +186,12 @@ impl Writer {
     /// Runs a call in a transaction of its own.
     fn commit_call(&self, session: &mut Session, call: &dyn Call) -> Result<()> {
         let transaction = self.begin(session, call.durability())?;
-        if call.run(&transaction) { self.commit(transaction) } else { Ok(()) }
+        let taken_back = TakenBack(Some(&self.last_end));
+        if call.run(&transaction) {
+            self.commit(transaction)?;
+            taken_back.not();
+        }
+        Ok(())
     }
 
     fn begin<'a>(&self, session: &'a mut Session, durability: Durability) -> Result<Transaction<'a>> {
@@ -172,6 +204,23 @@ impl Writer {
 
     fn commit(&self, transaction: Transaction<'_>) -> Result<()> {
         transaction.commit().map_err(|error| Error::from(error).at(self.place.path()))
+    }
+}
+
+/// A transaction that is rolled back unless somebody says otherwise, and what was remembered in it with it.
+struct TakenBack<'a>(Option<&'a LastEnd>);
+
+impl TakenBack<'_> {
+    fn not(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for TakenBack<'_> {
+    fn drop(&mut self) {
+        if let Some(last_end) = self.0 {
+            last_end.forget();
+        }
     }
 }
 

@@ -67,7 +67,11 @@ pub fn contest(setting: &Setting, sessions: u64, pod: &Pod) -> Result<Vec<Outcom
     Ok(vec![warm.run(setting)?, whole.run(setting)?, changed.run(setting)?])
 }
 
-fn prepare(kind: Kind, folder: &std::path::Path, sessions: u64) -> Result<Box<dyn Backend>> {
+/// A store with so many conversations of 50 entries each.
+///
+/// # Errors
+/// Those of the store.
+pub fn prepare(kind: Kind, folder: &std::path::Path, sessions: u64) -> Result<Box<dyn Backend>> {
     let store = kind.open(folder)?;
     let options = CreateOptions { durability: Some(Durability::Buffered) };
     for n in 0..sessions {

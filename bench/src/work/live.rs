@@ -28,7 +28,8 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    fn new(name: impl Into<String>, mut took: Vec<Duration>) -> Self {
+    /// Of calls that took so long each, in any order.
+    pub fn new(name: impl Into<String>, mut took: Vec<Duration>) -> Self {
         took.sort_unstable();
         Self { name: name.into(), sorted: took }
     }

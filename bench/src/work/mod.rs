@@ -2,6 +2,8 @@
 
 #[cfg(feature = "engines")]
 pub mod append;
+pub mod find;
+pub mod frame;
 pub mod import;
 pub mod list;
 pub mod live;

@@ -21,12 +21,12 @@ pub(crate) struct CompactArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "summarizer")]
     pub(crate) summary: Option<PathBuf>,
 
-    /// A line of shell that reads what is to be summarised and prints the summary.
+    /// A line of shell that reads what is to be summarised and prints the summary; without it and --summary the config file's `summarizer`.
     #[arg(long, value_name = "CMD")]
     pub(crate) summarizer: Option<String>,
 
     /// How many seconds the summarizer may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "summarizer",
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, conflicts_with = "summary",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
 

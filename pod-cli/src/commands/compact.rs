@@ -60,16 +60,18 @@ pub(super) fn run(app: &App, arguments: &CompactArgs) -> Result<u8> {
 
 /// The summary; `None` if a person would rather not wait for it.
 fn summary(app: &App, library: &Library, arguments: &CompactArgs, plan: &CompactionPlan) -> Result<Option<String>> {
-    match (&arguments.summary, &arguments.summarizer) {
-        (Some(path), _) => read(path).map(Some),
-        (None, Some(command)) => {
+    if let Some(path) = &arguments.summary {
+        return read(path).map(Some);
+    }
+    match arguments.summarizer.as_ref().or(app.config()?.summarizer.as_ref()) {
+        Some(command) => {
             let text = plan.text(&*library.store)?;
             app.say(&format!("summarising {} ({} bytes) with: {command}", items(plan), text.len()));
             summarizer::run(app, command, text, Duration::from_secs(arguments.timeout))
         }
-        (None, None) => Err(App::usage(
+        None => Err(App::usage(
             "a compaction needs a summary",
-            "--summarizer CMD runs a program that makes one, --summary FILE reads one, --dry-run says what it has to tell",
+            "--summarizer CMD runs a program that makes one, as does `summarizer` in the config file; --summary FILE reads one, --dry-run says what it has to tell",
         )),
     }
 }

@@ -19,13 +19,13 @@ const NEWEST: usize = 10;
 /// Opens the picker and shows what was chosen; where it cannot be drawn, lists the newest conversations.
 pub(super) fn run(app: &App) -> Result<u8> {
     if !app.global.json && io::stdout().is_terminal() && pick::may_draw(app) {
-        let library = Library::for_reading(app)?;
+        let library = Library::as_it_is(app)?;
         let any =
             ListQuery { limit: Some(1), kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
         if library.index.list(&any)?.total > 0 {
             drop(library);
             return match pick::choose(app, &PickOptions { may_draw: true, ..PickOptions::default() })? {
-                Ended::Chosen(segment) => resume::run(app, &segment.to_string(), true),
+                Ended::Chosen(segment) => resume::picked(app, &segment.to_string()),
                 Ended::Code(code) => Ok(code),
             };
         }

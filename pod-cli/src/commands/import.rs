@@ -1,11 +1,16 @@
 //! `pod import`
 
+mod watch;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use session_store::import::{Agent, Conversations, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer};
+use session_store::import::{
+    Agent, Conversations, ImportReport, ImportStatus, ImportWarning, ImportedFile, Importer, SourceFiles, put_sources,
+};
 
+use crate::agents::folders;
 use crate::app::App;
 use crate::cli::{ImportArgs, ImportFrom};
 use crate::error::{CliError, DAMAGE_HINT, Result, exit};
@@ -19,18 +24,23 @@ const IGNORED_NAMED_MAX: usize = 5;
 
 /// Brings conversations in.
 pub(super) fn run(app: &App, arguments: &ImportArgs) -> Result<u8> {
-    let paths = paths(app, &arguments.paths)?;
+    let Places { paths, sources } = places(app, arguments)?;
     // What is recorded of a source has to mean the same from every folder.
     let absolute: Vec<PathBuf> = paths.iter().map(std::path::absolute).collect::<io::Result<_>>()?;
+    if arguments.watch {
+        return watch::run(app, &absolute, &sources, agent(arguments.from));
+    }
+    // What is written from now on may not be in what is read, and is looked at again.
+    let files = Importer::source_files(if sources.is_empty() { &[] } else { &absolute });
     let found = Conversations::find(&absolute, agent(arguments.from));
     let mut report = if found.is_empty() {
         // A store that nothing would come into is not made.
         found.into_report()
     } else {
-        import(app, arguments, found)?
+        import(app, arguments, found, &Again { sources: &sources, files: &files })?
     };
-    let sources = report.sessions.iter_mut().map(|file| &mut file.source);
-    for source in sources.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
+    let named = report.sessions.iter_mut().map(|file| &mut file.source);
+    for source in named.chain(report.ignored.iter_mut().map(|file| &mut file.source)) {
         *source = as_named(source, &paths, &absolute);
     }
     if report.sessions.is_empty() {
@@ -63,8 +73,17 @@ const fn agent(from: ImportFrom) -> Option<Agent> {
     }
 }
 
+/// Where conversations are looked for.
+struct Places {
+    /// Files and folders that are there.
+    paths: Vec<PathBuf>,
+    /// The agents' folders, there or not, each with its agent's name; none if paths were named.
+    sources: Vec<(PathBuf, String)>,
+}
+
 /// The paths that were named, all of which have to be there; without any, those of the agents' usual folders that are.
-fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn places(app: &App, arguments: &ImportArgs) -> Result<Places> {
+    let named = &arguments.paths;
     if let Some(missing) = named.iter().find(|path| !path.exists()) {
         return Err(CliError::NothingToImport {
             message: format!("{} is not there", missing.display()),
@@ -73,12 +92,22 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
         });
     }
     if !named.is_empty() {
-        return Ok(named.to_vec());
+        return Ok(Places { paths: named.clone(), sources: Vec::new() });
     }
-    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
-        app.environment.agent_folders().into_iter().partition(|folder| folder.is_dir());
-    if there.is_empty() {
-        let looked: Vec<String> = missing.iter().map(|folder| folder.display().to_string()).collect();
+    let from = agent(arguments.from);
+    let agents = app.agents()?;
+    let agents = agents.iter().filter(|agent| agent.enabled && from.is_none_or(|from| agent.format == from));
+    let mut sources: Vec<(PathBuf, String)> = Vec::new();
+    for agent in agents {
+        for folder in folders(agent, &app.environment) {
+            if sources.iter().all(|(known, _)| *known != folder) {
+                sources.push((folder, agent.name.clone()));
+            }
+        }
+    }
+    let paths: Vec<PathBuf> = sources.iter().map(|(folder, _)| folder.clone()).filter(|path| path.is_dir()).collect();
+    if paths.is_empty() {
+        let looked: Vec<String> = sources.iter().map(|(folder, _)| folder.display().to_string()).collect();
         return Err(CliError::NothingToImport {
             message: format!(
                 "none of the agents keeps conversations on this machine; looked for {}",
@@ -88,24 +117,44 @@ fn paths(app: &App, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
             ignored: Vec::new(),
         });
     }
-    Ok(there)
+    Ok(Places { paths, sources })
 }
 
-fn import(app: &App, arguments: &ImportArgs, found: Conversations) -> Result<ImportReport> {
+/// What is remembered, so that later commands find what is new.
+struct Again<'a> {
+    sources: &'a [(PathBuf, String)],
+    files: &'a SourceFiles,
+}
+
+fn import(app: &App, arguments: &ImportArgs, found: Conversations, again: &Again<'_>) -> Result<ImportReport> {
     let library = if arguments.dry_run {
         Library::for_trying(app)?
     } else {
         Library::for_importing(app, || found.hold_anything())?
     };
     let importer = Importer { store: &*library.store, index: &library.index, now: app.environment.now };
-    let stderr = io::stderr();
-    let to = stderr.is_terminal().then(|| stderr.lock());
-    let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
-    let report = importer.run_found(found, arguments.dry_run, &mut |progress| {
-        let name = progress.path.file_name().unwrap_or_default().display();
-        line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
-    })?;
+    let report = {
+        let stderr = io::stderr();
+        let to = stderr.is_terminal().then(|| stderr.lock());
+        let mut line = ProgressLine::new(to, app.terminal.error_width, Instant::now());
+        importer.run_found(found, arguments.dry_run, &mut |progress| {
+            let name = progress.path.file_name().unwrap_or_default().display();
+            line.tell(Instant::now(), &format!("importing {} of {}  {name}", progress.done + 1, progress.files));
+        })?
+    };
+    if !arguments.dry_run {
+        importer.saw(again.files, &report)?;
+        follow(app, &library, again.sources)?;
+    }
     Ok(report)
+}
+
+/// Makes the agents' folders sources of the store.
+fn follow(app: &App, library: &Library, sources: &[(PathBuf, String)]) -> Result<()> {
+    if put_sources(&*library.store, app.environment.now, sources)? > 0 {
+        app.say("from now on commands bring in by themselves what is written there (--no-refresh)");
+    }
+    Ok(())
 }
 
 /// A source as it was named on the command line, or below a folder that was.

@@ -1,10 +1,13 @@
 //! The commands, a file each.
 
+mod agents;
 mod checkpoint;
 mod compact;
 mod completions;
+mod config;
 mod damage;
 mod doctor;
+mod export;
 mod follow;
 mod fork;
 mod gc;
@@ -30,7 +33,7 @@ mod usage;
 mod verify;
 
 use crate::app::App;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ResumeOptions};
 use crate::error::Result;
 
 /// Does what was typed and answers with the exit code.
@@ -39,7 +42,11 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
         (Some(_), Some(_)) => {
             Err(App::usage("--session stands for a command of its own", "leave it out, or the command"))
         }
-        (None, Some(id)) => resume::run(app, &id, cli.print),
+        (None, Some(id)) => resume::with(app, &id, &cli.resume, &cli.prompt),
+        (None, None) | (Some(_), None) if cli.resume != ResumeOptions::default() => {
+            let message = "--print, --print-cmd, --agent and --cwd say how to go on with a conversation";
+            Err(App::usage(message, "`pod --session ID` names it"))
+        }
         (None, None) => home::run(app),
         (Some(command), None) => match command {
             Command::Import(arguments) => import::run(app, &arguments),
@@ -49,9 +56,10 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Show(arguments) => show::run(app, &arguments),
             Command::Segments(arguments) => segments::run(app, &arguments.id),
             Command::Log(arguments) => log::run(app, &arguments),
+            Command::Export(arguments) => export::run(app, &arguments),
             Command::Fork(arguments) => fork::run(app, &arguments),
             Command::Compact(arguments) => compact::run(app, &arguments),
-            Command::Resume(arguments) => resume::run(app, &arguments.id, arguments.print),
+            Command::Resume(arguments) => resume::run(app, &arguments),
             Command::Rename(arguments) => organise::rename(app, &arguments),
             Command::Tag(arguments) => organise::tag(app, &arguments),
             Command::Pin(arguments) => organise::pin(app, &arguments),
@@ -70,6 +78,8 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Gc(arguments) => gc::run(app, &arguments),
             Command::Migrate(arguments) => migrate::run(app, &arguments),
             Command::Doctor => doctor::run(app),
+            Command::Agents(command) => agents::run(app, &command),
+            Command::Config(command) => config::run(app, &command),
             Command::Completions(arguments) => completions::completions(&arguments),
             Command::Man(arguments) => completions::man(&arguments),
         },

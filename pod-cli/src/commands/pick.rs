@@ -43,7 +43,8 @@ pub(super) fn choose(app: &App, options: &PickOptions) -> Result<Ended> {
     if !(options.may_draw || options.select_one || options.exit_empty) {
         return Err(no_terminal());
     }
-    let library = Library::for_reading(app)?;
+    let library =
+        if options.select_one || options.exit_empty { Library::for_reading(app) } else { Library::as_it_is(app) }?;
     Ok(match picker::run(app, library, options)? {
         Picked::Place(choice @ Choice { turn: Some(_), .. }) | Picked::Fork(choice) => {
             Ended::Chosen(forked(app, choice)?)

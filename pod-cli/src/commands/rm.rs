@@ -130,7 +130,7 @@ fn referrers(library: &Library, plan: &PurgePlan) -> Result<Vec<Candidate>> {
 /// Takes conversations out of the trash.
 pub(super) fn undo(app: &App, arguments: &IdsArgs) -> Result<u8> {
     let library = Library::for_writing(app)?;
-    let sessions = library.find_all(app, &arguments.ids)?;
+    let sessions = library.find_all_in_trash(app, &arguments.ids)?;
     let out = library.organiser(app).take_out(&sessions)?;
     tell_done(app, &Done { rows: &rows(&library, &out)?, purged: false, detached: &[], dry_run: false })
 }

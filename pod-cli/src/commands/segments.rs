@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use session_store::index::SegmentSummary;
+use session_store::{Live, live};
 use store_core::{SegmentOrigin, SessionId};
 
 use super::table;
@@ -24,7 +25,15 @@ const COLUMNS: [Column; 8] = [
 #[derive(Serialize)]
 struct Document<'a> {
     session_id: SessionId,
-    segments: &'a [SegmentSummary],
+    segments: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    segment: &'a SegmentSummary,
+    /// Who writes it now.
+    live: Live,
 }
 
 /// Lists the segments of a conversation.
@@ -32,15 +41,18 @@ pub(super) fn run(app: &App, id: &str) -> Result<u8> {
     let library = Library::for_reading(app)?;
     let target = library.resolve(app, id)?;
     let segments = library.index.segments(target.session)?;
+    let writers: Vec<Live> =
+        segments.iter().map(|segment| live(&*library.store, target.session, [segment.segment_id])).collect();
     if app.global.json {
-        app.print_json(&Document { session_id: target.session, segments: &segments })?;
+        let rows = segments.iter().zip(writers).map(|(segment, live)| Row { segment, live });
+        app.print_json(&Document { session_id: target.session, segments: rows.collect() })?;
         return Ok(exit::OK);
     }
     let theme = &app.terminal.theme;
     let mut rows = Table::new(&COLUMNS);
     let ids: Vec<String> = segments.iter().map(|segment| segment.segment_id.to_string()).collect();
     let endings = library.index.unique_endings(&ids)?;
-    for ((segment, id), ending) in segments.iter().zip(&ids).zip(endings) {
+    for (((segment, id), ending), live) in segments.iter().zip(&ids).zip(endings).zip(&writers) {
         rows.row(vec![
             short_id(id, ending, theme),
             Cell::default().styled(theme.dim, &relative(app.environment.now, segment.updated_at)),
@@ -49,7 +61,7 @@ pub(super) fn run(app: &App, id: &str) -> Result<u8> {
             Cell::plain(&thousands(segment.usage.total_tokens)),
             Cell::default().styled(theme.dim, &continues(segment)),
             Cell::plain(segment.title.as_deref().unwrap_or_default()),
-            marks(app, segment),
+            marks(app, segment, live),
         ]);
     }
     let mut out = app.paged();
@@ -71,10 +83,11 @@ fn continues(segment: &SegmentSummary) -> String {
     }
 }
 
-fn marks(app: &App, segment: &SegmentSummary) -> Cell {
+fn marks(app: &App, segment: &SegmentSummary, live: &Live) -> Cell {
     let theme = &app.terminal.theme;
     let marks = [
         (segment.current, theme.good, "current"),
+        (live.writer().is_some(), theme.good, "live"),
         (segment.leaf && !segment.current, theme.dim, "leaf"),
         (segment.superseded, theme.warn, "superseded"),
         (segment.damaged, theme.bad, "damaged"),

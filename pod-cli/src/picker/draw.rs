@@ -485,7 +485,7 @@ fn help() -> Vec<Line<'static>> {
         ("Esc", "clear what is typed, then leave"),
         (
             "words",
-            "agent: cwd: branch: model: tag: since: is:live|fork|archived|damaged|pinned|subagent -word \"phrase\"",
+            "agent: cwd: branch: model: tag: since: is:live|fork|compacted|archived|damaged|pinned|subagent -word \"phrase\"",
         ),
         ("marks", "! damaged  ● live  * pinned  ⑂ fork  ≡ compacted  ▣ archived  ✗ in the trash"),
     ];

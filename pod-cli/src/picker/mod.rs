@@ -27,6 +27,7 @@ use self::worker::{News, Worker};
 use crate::app::App;
 use crate::error::Result;
 use crate::library::Library;
+use crate::refresh::Follow;
 use crate::render::parse_since;
 
 /// How many conversations are there at once; the rest comes while the first are looked at.
@@ -96,7 +97,9 @@ pub(crate) fn run(app: &App, library: Library, options: &PickOptions) -> Result<
     if !options.may_draw {
         return Ok(Picked::Undrawn);
     }
-    let (worker, news) = Worker::start(library, now, app.folder().map(str::to_owned));
+    // The first frame waits for nothing; what agents wrote since comes while it is looked at, and what they write now too.
+    let refresh = library.begin_refresh(app, Follow::Yes)?;
+    let (worker, news) = Worker::start(library, refresh, now, app.folder().map(str::to_owned));
     let mut screen = Screen::open(options.height)?;
     let picked = look(app, &mut picker, &mut screen, &worker, &news);
     screen.close()?;

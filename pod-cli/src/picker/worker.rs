@@ -19,6 +19,7 @@ use store_core::{SessionId, TimestampMs};
 use super::scope;
 use crate::error::Result;
 use crate::library::Library;
+use crate::refresh::Refresh;
 use crate::render::{one_line, parse_since};
 
 /// How many places of a search are shown, and how many of one conversation.
@@ -28,6 +29,8 @@ const HITS_PER_SESSION: usize = 3;
 const PREVIEW_MESSAGES: usize = 40;
 /// How long the worker waits for a question before it reads on for searches.
 const IDLE: Duration = Duration::from_millis(20);
+/// How often it looks whether agents wrote anything.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the worker tells.
 pub(super) enum News {
@@ -51,10 +54,15 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(super) fn start(library: Library, now: TimestampMs, folder: Option<String>) -> (Self, Receiver<News>) {
+    pub(super) fn start(
+        library: Library,
+        refresh: Option<Refresh>,
+        now: TimestampMs,
+        folder: Option<String>,
+    ) -> (Self, Receiver<News>) {
         let (questions, asked) = mpsc::channel();
         let (told, news) = mpsc::channel();
-        thread::spawn(move || Thread { library, now, folder, asked, told, searched: None }.run());
+        thread::spawn(move || Thread { library, refresh, now, folder, asked, told, searched: None }.run());
         (Self { questions }, news)
     }
 
@@ -74,6 +82,8 @@ impl Worker {
 
 struct Thread {
     library: Library,
+    /// What agents wrote since, on its way in.
+    refresh: Option<Refresh>,
     now: TimestampMs,
     folder: Option<String>,
     asked: Receiver<Question>,
@@ -84,23 +94,14 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let all = ListQuery {
-            kind: KindFilter::All,
-            archived: ArchivedFilter::All,
-            trashed: ArchivedFilter::All,
-            ..ListQuery::default()
-        };
-        match rows(&self.library, &all, self.folder.as_deref()) {
-            Ok(rows) => self.tell(News::Rows(rows)),
-            Err(error) => self.fail(&error),
-        }
+        self.tell_rows();
         let mut texts_left = true;
         loop {
             let question = match self.asked.recv_timeout(IDLE) {
                 Ok(question) => question,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    if texts_left {
+                    if texts_left && !self.take_news() {
                         let read = self.library.index.read_texts(&*self.library.store, &mut SearchProgress::default());
                         texts_left = match read {
                             Ok(left) => left,
@@ -116,9 +117,18 @@ impl Thread {
                         }
                         continue;
                     }
-                    match self.asked.recv() {
+                    if self.take_news() {
+                        texts_left = true;
+                        continue;
+                    }
+                    let asked = match self.refresh {
+                        Some(_) => self.asked.recv_timeout(LOOK),
+                        None => self.asked.recv().map_err(RecvTimeoutError::from),
+                    };
+                    match asked {
                         Ok(question) => question,
-                        Err(_) => return,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return,
                     }
                 }
             };
@@ -128,6 +138,29 @@ impl Thread {
                 }
             }
         }
+    }
+
+    /// Tells every conversation.
+    fn tell_rows(&self) {
+        let all = ListQuery {
+            kind: KindFilter::All,
+            archived: ArchivedFilter::All,
+            trashed: ArchivedFilter::All,
+            ..ListQuery::default()
+        };
+        match rows(&self.library, &all, self.folder.as_deref()) {
+            Ok(rows) => self.tell(News::Rows(rows)),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Looks whether agents wrote anything, and tells it.
+    fn take_news(&mut self) -> bool {
+        let news = self.refresh.as_mut().is_some_and(Refresh::news);
+        if news {
+            self.tell_rows();
+        }
+        news
     }
 
     fn tell(&self, news: News) {

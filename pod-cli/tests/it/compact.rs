@@ -82,6 +82,20 @@ fn a_summary_may_come_from_a_file_or_from_standard_input() {
 }
 
 #[test]
+fn the_summarizer_of_the_config_file_is_used_if_none_is_named() {
+    let world = fixture::world();
+    let id = session_id("trunk");
+    let compact = |arguments: &[&str]| world.pod(&[&["compact", id.as_str(), "--keep", "1"], arguments].concat());
+    assert_eq!(compact(&[]).code, 2, "there is none");
+    world.pod(&["config", "set", "summarizer", "cat > /dev/null; echo From the file."]).ok();
+    compact(&["--timeout", "30"]).ok();
+    let shown = |id: &str| world.pod(&["show", id, "--context"]).ok();
+    assert!(shown(&id).contains("From the file."), "{}", shown(&id));
+    world.pod(&["compact", &id, "--keep", "0", "--summarizer", "cat > /dev/null; echo Named."]).ok();
+    assert!(shown(&id).contains("Named."), "{}", shown(&id));
+}
+
+#[test]
 fn a_summarizer_that_makes_no_summary_changes_nothing() {
     let world = fixture::world();
     let before = segments(&world, "trunk");

@@ -32,20 +32,20 @@ fn worlds() -> Vec<(World, String, Arc<dyn Backend>)> {
 }
 
 /// A program that follows.
-struct Followed {
-    child: Child,
+pub(crate) struct Followed {
+    pub(crate) child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
 }
 
 impl Followed {
-    fn start(world: &World, arguments: &[&str]) -> Self {
+    pub(crate) fn start(world: &World, arguments: &[&str]) -> Self {
         let mut command: Command = world.command(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         self.lines.next().expect("a line comes").unwrap()
     }
 
@@ -56,7 +56,7 @@ impl Followed {
     }
 
     /// Whatever it says when it has ended by itself, with its exit code.
-    fn end(self) -> (Option<i32>, String) {
+    pub(crate) fn end(self) -> (Option<i32>, String) {
         let Self { child, lines } = self;
         drop(lines);
         let output = child.wait_with_output().unwrap();
@@ -165,6 +165,12 @@ fn who_writes_is_listed_and_shown() {
         assert_eq!(text.lines().filter(|line| line.contains("[live]")).count(), 1, "{url}: {text}");
         let shown = world.pod(&["--store", &url, "show", &session_id("old")]).ok();
         assert!(shown.contains("live: an agent"), "{url}: {shown}");
+        let segments = world.pod(&["--store", &url, "segments", &session_id("old"), "--json"]).json();
+        assert_eq!(segments["segments"][0]["live"], row["live"], "{url}");
+        let text = world.pod(&["--store", &url, "segments", &session_id("old")]).ok();
+        assert!(text.lines().last().unwrap().ends_with("current live"), "{url}: {text}");
         drop(lease);
+        let segments = world.pod(&["--store", &url, "segments", &session_id("old"), "--json"]).json();
+        assert_eq!(segments["segments"][0]["live"], false, "{url}");
     }
 }

@@ -33,11 +33,18 @@ fn help_of_the_program_and_of_every_command() {
         "gc",
         "migrate",
         "doctor",
+        "agents",
+        "agents list",
+        "agents test",
+        "agents add",
+        "config",
+        "config get",
+        "config set",
         "completions",
     ];
     for command in commands {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
-        insta::assert_snapshot!(format!("help_{command}"), world.pod(&arguments).ok());
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        insta::assert_snapshot!(format!("help_{}", command.replace(' ', "_")), world.pod(&arguments).ok());
     }
 }
 
@@ -71,7 +78,7 @@ fn there_is_a_man_page_for_the_program_and_for_every_command() {
     let mut names: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let pages = "archive checkpoint checkpoints compact completions doctor fork gc import list log manifest migrate pick pin rename repair resume \
+    let pages = "agents archive checkpoint checkpoints compact completions config doctor fork gc import list log manifest migrate pick pin rename repair resume \
                  rm rollback search segments show tag unarchive undo usage verify";
     let mut pages: Vec<String> = pages.split_whitespace().map(|command| format!("pod-{command}.1")).collect();
     pages.push("pod.1".to_owned());

@@ -17,7 +17,7 @@ fn examples() -> PathBuf {
         .join("examples/conversations")
 }
 
-fn copy_deep(from: &Path, to: &Path) {
+pub(crate) fn copy_deep(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let from = entry.unwrap().path();

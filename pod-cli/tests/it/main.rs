@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod agents;
 mod bad_input;
 mod compact;
 mod doctor;
 mod fixture;
 mod follow;
 mod fork;
+mod fresh;
+mod hand_off;
 mod harness;
 mod help;
 mod home;
@@ -26,3 +29,4 @@ mod show;
 mod terminal;
 mod usage;
 mod verify;
+mod watch;

@@ -80,6 +80,26 @@ fn the_json_forms_of_a_purge() {
 }
 
 #[test]
+fn what_is_in_the_trash_is_taken_out_by_its_title() {
+    on_every_backend(|world, url| {
+        let trunk = &session_id("trunk");
+        let title = "Why is the import slow?";
+        let error = pod(world, url, &["undo", title, "--json"]).json_error();
+        assert_eq!(error["error"]["kind"], "not_found", "nothing of this title is in the trash");
+        pod(world, url, &["rm", title, "--yes"]).ok();
+        let error = pod(world, url, &["show", title, "--json"]).json_error();
+        assert_eq!(error["error"]["kind"], "not_found");
+        assert!(error["error"]["hint"].as_str().unwrap().contains("--trashed all"), "{error}");
+        let back = pod(world, url, &["undo", title, "--json"]).json();
+        assert_eq!(
+            (&back["sessions"][0]["session_id"], &back["sessions"][0]["trashed"]),
+            (&json!(trunk), &json!(false))
+        );
+        pod(world, url, &["show", title]).ok();
+    });
+}
+
+#[test]
 fn people_are_told_what_was_done() {
     let world = fixture::world();
     let (trunk, fork) = (&session_id("trunk"), &session_id("fork"));

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::json;
 
 use crate::fixture::{self, segment_id, session_id};
@@ -16,8 +17,11 @@ use crate::terminal::Terminal;
 /// How long a person waits until they think that it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// After so long without a change nothing more is to come.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// Somebody in front of a terminal, with the picker on it.
-struct Person {
+pub(crate) struct Person {
     keyboard: OwnedFd,
     seen: Receiver<Vec<u8>>,
     screen: vt100::Parser,
@@ -25,12 +29,41 @@ struct Person {
 }
 
 impl Person {
-    fn sit_down(world: &World, columns: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn sit_down(world: &World, columns: u16, arguments: &[&str]) -> Self {
         let Terminal { person, program } = Terminal::new(columns);
         let mut command = world.command(arguments);
         let stream = || Stdio::from(program.try_clone().unwrap());
         let child = command.stdin(stream()).stderr(stream()).stdout(Stdio::piped()).spawn().expect("the binary runs");
         Self::watch(person, child, columns, &mut command)
+    }
+
+    /// The same with all that is printed on the terminal.
+    pub(crate) fn watch_all(world: &World, columns: u16, arguments: &[&str]) -> Self {
+        let Terminal { person, program } = Terminal::new(columns);
+        let mut command = world.command(arguments);
+        let stream = || Stdio::from(program.try_clone().unwrap());
+        let child = command.stdin(stream()).stderr(stream()).stdout(stream()).spawn().expect("the binary runs");
+        Self::watch(person, child, columns, &mut command)
+    }
+
+    /// Ctrl-C as the terminal gives it to the program alone: it is not the terminal of a session of its own here.
+    pub(crate) fn interrupt(&self) {
+        crate::harness::interrupt(&self.child);
+    }
+
+    /// Ends the program as nothing can be caught.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until the program ends, and answers with the exit code and what stands on the screen.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        while let Ok(bytes) = self.seen.recv_timeout(Duration::from_millis(100)) {
+            self.screen.process(&bytes);
+        }
+        (code, self.screen.screen().contents())
     }
 
     fn watch(person: OwnedFd, child: Child, columns: u16, command: &mut Command) -> Self {
@@ -52,7 +85,16 @@ impl Person {
         Self { keyboard: person, seen, screen: vt100::Parser::new(24, columns, 0), child }
     }
 
-    fn press(&self, keys: &str) {
+    /// Pulls at a corner of the window.
+    fn resize(&mut self, columns: u16, rows: u16) {
+        tcsetwinsize(&self.keyboard, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        // A terminal tells its foreground programs by itself; this one is in nobody's foreground.
+        let told = Command::new("kill").args(["-WINCH", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.screen.screen_mut().set_size(rows, columns);
+    }
+
+    pub(crate) fn press(&self, keys: &str) {
         rustix::io::write(&self.keyboard, keys.as_bytes()).unwrap();
     }
 
@@ -68,7 +110,24 @@ impl Person {
         }
     }
 
-    fn until_seen(&mut self, text: &str) {
+    /// The screen when it is as somebody wants it, or when it has not changed for a while.
+    pub(crate) fn settled(&mut self, holds: impl Fn(&str) -> bool) -> String {
+        let mut shown = self.screen.screen().contents();
+        let mut changed = Instant::now();
+        while !holds(&shown) && changed.elapsed() < SETTLED {
+            // A frame that is like the one before it writes something too: where the cursor is.
+            if let Ok(bytes) = self.seen.recv_timeout(SETTLED) {
+                self.screen.process(&bytes);
+            }
+            let now = self.screen.screen().contents();
+            if now != shown {
+                (shown, changed) = (now, Instant::now());
+            }
+        }
+        shown
+    }
+
+    pub(crate) fn until_seen(&mut self, text: &str) {
         self.until(text, |screen| screen.contains(text));
     }
 
@@ -77,7 +136,7 @@ impl Person {
     }
 
     /// What was printed, and how it ended.
-    fn end(mut self) -> (String, Option<i32>) {
+    pub(crate) fn end(mut self) -> (String, Option<i32>) {
         let mut printed = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
         (printed, self.child.wait().unwrap().code())
@@ -153,6 +212,29 @@ fn who_leaves_without_a_choice_gets_nothing() {
 }
 
 #[test]
+fn a_terminal_that_changes_its_size_is_drawn_anew() {
+    let world = fixture::world();
+    let mut person = Person::sit_down(&world, 120, &["pick", "--query", "ledg"]);
+    person.until_seen("Fast.");
+    person.resize(40, 10);
+    person.until_gone("Fast.");
+    person.until("nothing beyond the edge", |screen| {
+        screen.contains("How are balances") && screen.lines().all(|line| line.chars().count() <= 40)
+    });
+    person.press("\u{15}");
+    person.until_seen("Why is the import");
+    person.resize(20, 5);
+    person.until("something that fits", |screen| {
+        screen.contains("Why") && screen.lines().all(|line| line.chars().count() <= 20)
+    });
+    person.resize(120, 30);
+    person.press("ledg");
+    person.until_seen("Fast.");
+    person.press("\r");
+    assert_eq!(person.end(), (format!("{}\n", segment_id("ledger second")), Some(0)));
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_do() {
     let world = fixture::world();
     insta::assert_snapshot!(world.pod(&["pick"]));
@@ -169,6 +251,7 @@ fn the_only_one_that_matches_is_taken_without_asking() {
     let world = fixture::world();
     let id = |name| format!("{}\n", segment_id(name));
     assert_eq!(world.pod(&["pick", "--query", "tag:speed", "--select-1"]).ok(), id("trunk"));
+    assert_eq!(world.pod(&["pick", "--query", "is:compacted", "--select-1"]).ok(), id("ledger second"));
     let row = world.pod(&["pick", "--query", "tag:speed", "--select-1", "--print", "json"]).json();
     assert_eq!(row["session_id"], session_id("trunk"));
     let none = world.pod(&["pick", "--query", "tag:nothing", "--exit-0"]);

@@ -1,10 +1,11 @@
-//! The README's tour is what really happens: its commands are run, one after the other, and its output is theirs.
+//! The README's tour is what really happens: its commands are run, one after the other, and its output is theirs. Of the picker it has the screen.
 //!
 //! `UPDATE_README=1` writes the present output into it, for review.
 
 use std::path::{Path, PathBuf};
 
 use crate::harness::World;
+use crate::pick::Person;
 
 /// The first evening after the example conversations were held.
 const EVENING: &str = "2026-11-21T18:00:00Z";
@@ -20,6 +21,21 @@ fn output_of(world: &World, line: &str) -> String {
     let run = world.shell(&format!("{line} 2>&1"), &workspace(), &format!("{}:{path}", bin.display()));
     assert_eq!(run.code, 0, "{line}: {run}");
     run.stdout
+}
+
+/// What the picker shows on a terminal of 80 columns, when it shows what a page says; else what it shows in the end.
+fn screen_of(world: &World, page: &str) -> String {
+    let mut person = Person::sit_down(world, 80, &["pick"]);
+    let is_written = std::env::var_os("UPDATE_README").is_some();
+    let shown = person.settled(|screen| !is_written && !screen.trim().is_empty() && page.contains(&trimmed(screen)));
+    person.press("\u{1b}");
+    assert_eq!(person.end().1, Some(130));
+    trimmed(&shown)
+}
+
+/// A screen without what nobody sees of it.
+fn trimmed(screen: &str) -> String {
+    screen.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 #[test]
@@ -47,7 +63,10 @@ fn run_tour(page: &str) {
         told.push_str(line);
         told.push('\n');
         if let Some(command) = line.strip_prefix("$ ").filter(|command| command.starts_with("pod ")) {
-            told.push_str(&output_of(&world, command));
+            match command {
+                "pod pick" => told.push_str(&screen_of(&world, &readme)),
+                command => told.push_str(&output_of(&world, command)),
+            }
             run += 1;
             in_tour = true;
         }

@@ -64,15 +64,25 @@ fn people_see_the_conversation() {
 }
 
 #[test]
-fn going_on_needs_an_agent() {
+fn going_on_needs_a_terminal() {
     let world = fixture::world();
     let id = session_id("trunk");
     for arguments in [&["--session", &id][..], &["resume", &id], &["--session", &id, "--", "go on"]] {
         let run = world.pod(arguments);
-        assert_eq!((run.code, run.stdout.as_str()), (6, ""), "{run}");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
         assert!(run.stderr.contains("--print"), "{run}");
         let error = world.pod(&[&["--json"], arguments].concat()).json_error();
-        assert_eq!(error["error"]["kind"], "agent_unavailable");
+        assert_eq!(error["error"]["kind"], "usage");
+    }
+}
+
+#[test]
+fn how_to_go_on_needs_something_to_go_on_with() {
+    let world = fixture::world();
+    for arguments in [&["--print"][..], &["--agent", "codex", "list"], &["--print-cmd"]] {
+        let run = world.pod(arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run}");
+        assert!(run.stderr.contains("pod --session ID"), "{run}");
     }
 }
 

@@ -71,7 +71,7 @@ impl CompactionPlan {
 /// Plans the compaction of a branch at its end.
 ///
 /// # Errors
-/// `NothingToCompact`; `NotFound` for a branch without segments.
+/// `NothingToCompact`; `Backend` for no segments at all, which is no branch.
 pub fn plan_compaction(parts: &[LineageEntries], options: &CompactOptions) -> Result<CompactionPlan> {
     let Some(own) = parts.last() else { return Err(StoreError::backend("a branch has at least one segment").into()) };
     let history = restore::model_history(parts);

@@ -9,9 +9,11 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use store_core::{Position, SegmentId, Seq};
 
 use super::memory::{Key, Notes};
 use super::record::{FileHead, Reader};
+use super::writer;
 
 /// Grows with every change of what readers and writers know, or of what they make of it: a file is then replayed once.
 const VERSION: u32 = 1;
@@ -70,6 +72,11 @@ impl Bookmark {
     /// The bookmark of a place; the cursor comes last.
     pub(super) fn new(head: &FileHead, place: FilePlace, reader: Value, writer: Value, notes: u64) -> Self {
         Self { version: VERSION, head: told(head), cursor: Value::Null, place, reader, writer, notes }
+    }
+
+    /// Says where entries stand in the store that stood nowhere yet when it was made.
+    pub(super) fn place(&mut self, position: &dyn Fn(SegmentId, Seq) -> Option<Position>) {
+        writer::place(&mut self.writer, position);
     }
 
     /// Reads one that was kept, if it is of this version and of a file with this head.

@@ -128,7 +128,12 @@ impl Head {
     }
 
     fn is_enough(&self) -> bool {
-        self.agent.is_some() && !self.has_room() && self.first_ms.is_some()
+        let is_told = match self.agent {
+            // Nothing behind these changes what the head says.
+            Some(Agent::Claude) => claude::tells_head(&self.records),
+            _ => false,
+        };
+        is_told || (self.agent.is_some() && !self.has_room() && self.first_ms.is_some())
     }
 }
 

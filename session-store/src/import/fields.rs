@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::TimestampMs;
 
+use crate::export::ExportedFrom;
+
 /// How deep a value may be nested that becomes part of an entry, which has to stay below the store's limit.
 const MAX_PARSED_DEPTH: usize = 100;
 
@@ -69,6 +71,11 @@ pub(super) fn is_nothing(value: &Value) -> bool {
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// What an exported file says that it was made of.
+pub(super) fn exported(mark: &Value) -> Option<ExportedFrom> {
+    serde_json::from_value(mark.clone()).ok()
 }
 
 /// What is left of an object without the fields that were read, and without those that say nothing; `None` if nothing is.

@@ -13,6 +13,7 @@ use super::feed::{self, Feed};
 use super::fresh::Fresh;
 use super::record::{Agent, FileHead, ForkHint};
 use super::report::{IgnoredFile, ImportReport, ImportStatus, ImportedFile};
+use super::staging::Staging;
 use super::writer::{Target, Writer};
 use crate::error::Result;
 use crate::index::Index;
@@ -58,6 +59,22 @@ impl Conversations {
         Self { jobs, report }
     }
 
+    /// Those of files that a search came upon before: what is none of them is left out, as it is in a folder.
+    pub(super) fn of_files(files: &[PathBuf], from: Option<Agent>) -> Self {
+        let mut report = ImportReport::default();
+        let mut jobs = BTreeMap::new();
+        let mut left_out = Vec::new();
+        files.iter().for_each(|file| look_at_found(file, from, &mut jobs, &mut left_out, &mut report));
+        report.ignored = left_out;
+        let jobs = jobs.into_iter().map(|(path, head)| Job { path, head }).collect();
+        Self { jobs: in_order(jobs), report }
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.jobs.is_empty()
@@ -71,10 +88,11 @@ impl Conversations {
     pub fn hold_anything(&self) -> Result<bool> {
         let store = MemoryStore::new();
         let index = Index::open(&store)?;
-        let fresh = Fresh::alone(&store, &index);
+        let staging = Staging::before(&store);
+        let fresh = Fresh::alone(&store, &staging, &index);
         for Job { path, head } in &self.jobs {
             let (source, parent, parent_call, continues) = (path.display().to_string(), None, None, None);
-            let (store, index, fresh) = (&store, &index, &fresh);
+            let (store, index, fresh) = (&staging, &index, &fresh);
             let session = super::writer::session_id(head);
             let target = Target {
                 store,
@@ -86,6 +104,7 @@ impl Conversations {
                 source,
                 parent,
                 parent_call,
+                exported: None,
                 continues,
                 now: head.birth_ms,
             };
@@ -122,16 +141,7 @@ fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Ve
         let mut left_out = Vec::new();
         for found in detect::search(path) {
             match found {
-                FoundFile::Candidate(file) => match look_at(&file, from, &mut jobs) {
-                    Ok(()) => {}
-                    Err(NoJob::Refused(reason)) => {
-                        left_out.push(IgnoredFile { source: file.display().to_string(), reason });
-                    }
-                    // Nobody can say that it is no conversation.
-                    Err(NoJob::Unreadable(reason)) => {
-                        report.add(ImportedFile::failed(file.display().to_string(), reason));
-                    }
-                },
+                FoundFile::Candidate(file) => look_at_found(&file, from, &mut jobs, &mut left_out, report),
                 FoundFile::Unreadable(folder, error) => {
                     report.add(ImportedFile::failed(folder.display().to_string(), error.to_string()));
                 }
@@ -144,6 +154,22 @@ fn find(paths: &[PathBuf], from: Option<Agent>, report: &mut ImportReport) -> Ve
         }
     }
     jobs.into_iter().map(|(path, head)| Job { path, head }).collect()
+}
+
+/// Looks at a file that nobody named: it may be something else.
+fn look_at_found(
+    file: &Path,
+    from: Option<Agent>,
+    jobs: &mut BTreeMap<PathBuf, FileHead>,
+    left_out: &mut Vec<IgnoredFile>,
+    report: &mut ImportReport,
+) {
+    match look_at(file, from, jobs) {
+        Ok(()) => {}
+        Err(NoJob::Refused(reason)) => left_out.push(IgnoredFile { source: file.display().to_string(), reason }),
+        // Nobody can say that it is no conversation.
+        Err(NoJob::Unreadable(reason)) => report.add(ImportedFile::failed(file.display().to_string(), reason)),
+    }
 }
 
 /// Why a file is not imported.

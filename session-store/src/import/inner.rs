@@ -77,6 +77,7 @@ impl<'a> Inner<'a> {
             source: self.path.display().to_string(),
             parent: by.and_then(|by| sessions.get(by.native_id.as_str()).copied()),
             parent_call: by.and_then(|by| by.call_id.clone()),
+            exported: None,
             continues: None,
             now: self.now,
         };

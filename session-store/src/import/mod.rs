@@ -6,7 +6,10 @@
 //! * [`Importer`] is what a program uses; [`ImportReport`] what it gets.
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
+//! * `sources` are the folders that are imported again and again; it finds which of their files changed.
+//! * `staging` holds new conversations until many are made at once; `made` answers for them when the index is fed.
 //! * `rehearsal` is the store of an import that writes nothing.
+//! * `exported` knows files that were made of what the store holds.
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
@@ -14,14 +17,17 @@ mod bookmark;
 mod claude;
 mod codex;
 mod detect;
+mod exported;
 mod feed;
 mod fields;
 mod find;
 mod fresh;
 mod inner;
 mod lines;
+mod made;
 mod memory;
 mod moved;
+mod own_file;
 mod passage;
 mod pi;
 mod record;
@@ -29,6 +35,8 @@ mod rehearsal;
 mod report;
 mod run;
 mod source;
+mod sources;
+mod staging;
 mod surrogates;
 #[cfg(test)]
 mod testing;
@@ -37,6 +45,8 @@ mod walk;
 mod writer;
 
 pub use find::Conversations;
+pub use own_file::{OwnFile, Standing, standing};
 pub use record::{Agent, FileHead, ForkHint, HistoryPart, Parent, ParentCall, RawRecord, Reader, Step};
 pub use report::{IgnoredFile, ImportReport, ImportStatus, ImportWarning, ImportedFile};
 pub use run::{ImportOptions, Importer, Progress};
+pub use sources::{SourceFiles, put_sources, sources};

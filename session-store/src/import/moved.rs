@@ -25,6 +25,12 @@ impl Moves {
 
     /// Whether the conversation was purged and stays away: also if what it was written anew as is gone.
     pub(super) fn is_removed(&self, store: &dyn Store, head: &FileHead) -> Result<bool> {
+        if let Some(from) = &head.exported
+            && !store.exists(from.session_id)?
+            && self.0.names_purged(from.session_id)
+        {
+            return Ok(true);
+        }
         Ok(match self.of(head).map(|tombstone| tombstone.moved_to) {
             None => false,
             Some(None) => true,

@@ -46,7 +46,7 @@ pub(super) fn import(
     let outcome = writer.finish(cursor.with_head(job.head.archived, target.continues))?;
     if let Some(mut bookmark) = bookmark.filter(|_| outcome.leaf.is_some()) {
         bookmark.cursor.clone_from(&outcome.cursor);
-        shelf.keep(&bookmark);
+        shelf.keep(bookmark);
     }
     Ok(outcome)
 }
@@ -123,10 +123,9 @@ impl Shelf<'_> {
         }
     }
 
-    fn keep(self, bookmark: &Bookmark) {
-        let Ok(state) = serde_json::to_string(bookmark) else { return };
+    fn keep(self, bookmark: Bookmark) {
         let (session, native_id) = (self.session, self.native_id.to_owned());
-        self.fresh.keep(Kept { session, native_id, state, pieces: self.pieces });
+        self.fresh.keep(Kept { session, native_id, bookmark, pieces: self.pieces });
     }
 }
 

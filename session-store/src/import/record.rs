@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store_core::{Item, LogEntry, SessionConfig, SessionKind, TimestampMs};
 
+use crate::export::ExportedFrom;
+
 /// An agent whose files can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +32,11 @@ impl Agent {
             Self::Codex => "codex",
             Self::Pi => "pi",
         }
+    }
+
+    /// The agent of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|agent| agent.name() == name)
     }
 }
 
@@ -93,6 +100,8 @@ pub struct FileHead {
     pub other: BTreeMap<String, Value>,
     /// Its records stand among those of the conversation that started it, in one file.
     pub inline: bool,
+    /// The file was exported, and from what.
+    pub exported: Option<ExportedFrom>,
 }
 
 /// One whole JSON value of a file.

@@ -1,21 +1,24 @@
 //! A run: the files one after the other, and what came of each. A file that fails never stops the run.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 
 use super::codex;
+use super::exported::Home;
 use super::feed::failure;
 use super::find::{Conversations, Job};
 use super::fresh::Fresh;
 use super::inner::Inner;
-use super::moved::Moves;
+use super::moved::{Moved, Moves};
 use super::passage;
-use super::record::{Agent, FileHead, ForkHint};
+use super::record::{Agent, FileHead, ForkHint, ParentCall};
 use super::rehearsal::Rehearsal;
 use super::report::{ImportReport, ImportStatus, ImportedFile};
 use super::source;
+use super::staging::Staging;
 use super::walk::Place;
 use super::writer::{self, Cursor, Target};
 use crate::error::{Result, SessionError};
@@ -90,23 +93,44 @@ impl Importer<'_> {
         dry_run: bool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<ImportReport> {
+        self.run_while(conversations, dry_run, &mut |at| {
+            progress(at);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Imports what was found as long as `next` says before each file that it should. The report has no word of the others.
+    pub(super) fn run_while(
+        &self,
+        conversations: Conversations,
+        dry_run: bool,
+        next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Result<ImportReport> {
         if dry_run {
             let store = Rehearsal::on(self.store)?;
             let index = self.index.copy()?;
             let importer = Importer { store: &store, index: &index, now: self.now };
-            return importer.run_found(conversations, false, progress);
+            return importer.run_while(conversations, false, next);
         }
         let Conversations { jobs, mut report } = conversations;
         let moves = Moves::read(self.store)?;
         self.index.refresh(self.store)?;
-        Fresh::beside(self.store, self.index, |fresh| {
-            let run = Run { importer: *self, births: births(&jobs, &moves), moves, fresh };
-            for (done, job) in jobs.iter().enumerate() {
-                progress(Progress { done, files: jobs.len(), path: &job.path });
-                run.file(job).into_iter().for_each(|file| report.add(file));
-            }
-            fresh.bring_in()
+        let files = Staging::beside(self.store, |staging| {
+            Fresh::beside(self.store, staging, self.index, |fresh| {
+                let run = Run { importer: *self, births: births(self.store, &jobs, &moves)?, moves, staging, fresh };
+                let mut files = Vec::with_capacity(jobs.len());
+                for (done, job) in jobs.iter().enumerate() {
+                    if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
+                        break;
+                    }
+                    files.push(run.file(job));
+                }
+                fresh.bring_in()?;
+                run.again(&jobs, &mut files)?;
+                Ok::<_, SessionError>(files)
+            })
         })?;
+        files.into_iter().flatten().for_each(|file| report.add(file));
         self.index.refresh(self.store)?;
         Ok(report)
     }
@@ -117,6 +141,8 @@ struct Run<'a> {
     importer: Importer<'a>,
     births: HashMap<(Agent, String), SessionId>,
     moves: Moves,
+    /// The store, with what is on its way there.
+    staging: &'a Staging<'a>,
     /// What was written that the index does not know yet.
     fresh: &'a Fresh<'a>,
 }
@@ -138,18 +164,39 @@ impl Run<'_> {
         })
     }
 
+    /// Imports files once more whose sessions could not be made with the others: somebody else made them meanwhile, or the medium
+    /// failed. Each is written by itself, and is told of what it meets.
+    fn again(&self, jobs: &[Job], files: &mut [Vec<ImportedFile>]) -> Result<()> {
+        let failed = self.staging.take_failed();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        self.staging.go_direct();
+        for (job, files) in jobs.iter().zip(files) {
+            let is_failed = |file: &ImportedFile| file.session_id.is_some_and(|session| failed.contains(&session));
+            if failed.contains(&self.moves.session(&job.head)) || files.iter().any(is_failed) {
+                *files = self.file(job);
+            }
+        }
+        self.fresh.bring_in()
+    }
+
     fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
-        let (store, index): (&dyn Store, &Index) = (self.importer.store, self.importer.index);
+        let (store, index): (&dyn Store, &Index) = (self.staging, self.importer.index);
         let head = &job.head;
-        let session = self.moves.session(head);
+        let exported = Home::find(store, head)?;
+        let same = exported.filter(|home| home.is_same);
+        let session = same.map_or_else(|| self.moves.session(head), |home| home.at.session);
         // Points that are continued and parents are looked up there. Copies by their records' ids are looked up one by one.
-        if head.fork != ForkHint::None || head.parent.is_some() || self.fresh.holds(session) {
+        let is_known = |parent: &ParentCall| self.births.contains_key(&(head.agent, parent.native_id.clone()));
+        let asks_for_parent = head.parent.as_ref().is_some_and(|parent| !is_known(parent));
+        if head.fork != ForkHint::None || asks_for_parent || self.fresh.holds(session) {
             self.fresh.bring_in()?;
         }
         let moved = self.moves.find(head);
-        let continues = match moved.as_ref().and_then(|moved| moved.continues) {
-            Some(at) => Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. })),
-            None => writer::reference_origin(store, index, head)?,
+        let continues = match same.map(|home| home.at) {
+            Some(at) => Some(at),
+            None => self.continued(head, moved.as_ref())?,
         };
         if let Some(file) = self.unchanged(job, session, continues)? {
             return Ok(vec![file]);
@@ -158,7 +205,8 @@ impl Run<'_> {
         let source = job.path.display().to_string();
         let now = self.importer.now;
         let fresh = self.fresh;
-        let target = Target { store, index, fresh, head, session, moved, source, parent, parent_call, continues, now };
+        let target =
+            Target { store, index, fresh, head, session, moved, source, parent, parent_call, exported, continues, now };
         let mut inner = Vec::new();
         let outcome = passage::import(job, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
@@ -168,13 +216,21 @@ impl Run<'_> {
         Ok(std::iter::once(ImportedFile::came_of(&job.path, head, outcome)).chain(inner).collect())
     }
 
+    /// The point that a file continues by reference.
+    fn continued(&self, head: &FileHead, moved: Option<&Moved>) -> Result<Option<Place>> {
+        match moved.and_then(|moved| moved.continues) {
+            Some(at) => Ok(Some(at).filter(|_| matches!(head.fork, ForkHint::ByReference { .. }))),
+            None => writer::reference_origin(self.importer.store, self.importer.index, head),
+        }
+    }
+
     /// Imports the sub-agents among the records of a file.
     fn subagents(&self, job: &Job, heads: &[FileHead]) -> Result<Vec<ImportedFile>> {
         if heads.is_empty() {
             return Ok(Vec::new());
         }
-        let Importer { store, index, now } = self.importer;
-        let fresh = self.fresh;
+        let Importer { index, now, .. } = self.importer;
+        let (store, fresh) = (self.staging, self.fresh);
         let inner = Inner { store, index, fresh, now, path: &job.path, head: &job.head, heads, moves: &self.moves };
         let outcomes = inner.import()?;
         let files = heads.iter().zip(outcomes).map(|(head, outcome)| match outcome {
@@ -184,7 +240,10 @@ impl Run<'_> {
             }
             None => Ok(ImportedFile::of(&job.path, head, ImportStatus::Removed)),
         });
-        files.collect()
+        let files = files.collect();
+        // The cursor of the conversation, which is put after this, tells of them.
+        self.staging.commit();
+        files
     }
 
     /// The session and the call that started a sub-agent.
@@ -206,10 +265,10 @@ impl Run<'_> {
 
     /// The call of a session that started a thread, told there alone.
     fn spawning_call(&self, session: SessionId, thread: &str) -> Result<Option<String>> {
-        for segment in self.importer.store.list_segments(session)? {
+        for segment in self.staging.list_segments(session)? {
             let mut after = Seq::START;
             loop {
-                let records = self.importer.store.read_range(session, segment, after, BATCH_RECORDS)?;
+                let records = self.staging.read_range(session, segment, after, BATCH_RECORDS)?;
                 let Some(last) = records.last() else { break };
                 after = last.position.seq;
                 if let Some(call) = codex::spawning_call(records.iter().map(|record| &record.entry), thread) {
@@ -275,6 +334,11 @@ fn with_sources(error: &SessionError) -> String {
 }
 
 /// The sessions of the run's conversations.
-fn births(jobs: &[Job], moves: &Moves) -> HashMap<(Agent, String), SessionId> {
-    jobs.iter().map(|job| ((job.head.agent, job.head.native_id.clone()), moves.session(&job.head))).collect()
+fn births(store: &dyn Store, jobs: &[Job], moves: &Moves) -> Result<HashMap<(Agent, String), SessionId>> {
+    let session = |job: &Job| {
+        let same = Home::find(store, &job.head)?.filter(|home| home.is_same);
+        let session = same.map_or_else(|| moves.session(&job.head), |home| home.at.session);
+        Ok(((job.head.agent, job.head.native_id.clone()), session))
+    };
+    jobs.iter().map(session).collect()
 }

@@ -50,21 +50,24 @@ pub(super) fn put_notes(
     put.execute(params![session.to_string(), native_id, to_db(number), notes, sum(notes)]).map(drop)
 }
 
-/// Puts a state in the place of the one before, together with the last pieces of notes that it counts.
+/// Puts states in the place of those before, each together with the last pieces of notes that it counts.
 pub(super) fn put(
     db: &mut Connection,
-    session: SessionId,
-    native_id: &str,
-    state: &str,
-    pieces: &[(u64, Vec<u8>)],
+    bookmarks: impl Iterator<Item = (SessionId, String, String, Vec<(u64, Vec<u8>)>)>,
 ) -> rusqlite::Result<()> {
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for (number, notes) in pieces {
-        put_notes(&transaction, session, native_id, *number, notes)?;
+    let mut bookmarks = bookmarks.peekable();
+    if bookmarks.peek().is_none() {
+        return Ok(());
     }
-    transaction
-        .prepare_cached("INSERT OR REPLACE INTO bookmark (session, native_id, state, sum) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![session.to_string(), native_id, state, sum(state.as_bytes())])?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (session, native_id, state, pieces) in bookmarks {
+        for (number, notes) in &pieces {
+            put_notes(&transaction, session, &native_id, *number, notes)?;
+        }
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO bookmark (session, native_id, state, sum) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![session.to_string(), native_id, state, sum(state.as_bytes())])?;
+    }
     transaction.commit()
 }
 

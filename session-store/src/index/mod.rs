@@ -13,7 +13,7 @@
 //! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
 //! * `search` keeps the words of all texts and finds the entries that say them.
-//! * `bookmark` keeps for importers where they left their files.
+//! * `bookmark` keeps for importers where they left their files, `source` which files they have seen.
 
 mod bookmark;
 mod branch;
@@ -31,6 +31,7 @@ mod rows;
 mod scan;
 mod schema;
 pub(crate) mod search;
+mod source;
 mod summary;
 mod time;
 mod usage;
@@ -43,4 +44,5 @@ pub use refresh::Refreshed;
 pub use resolve::{Candidate, Resolution, Target, usual_forms};
 pub(crate) use search::entry_texts;
 pub use search::{SearchHit, SearchHits, SearchProgress, SearchQuery};
+pub(crate) use source::{FileStamp, SeenFile};
 pub use summary::{ForkedFrom, Hidden, Page, SegmentSummary, SessionSummary};

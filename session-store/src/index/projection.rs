@@ -1,6 +1,6 @@
 //! The index as its users hold it: opening, refreshing, asking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -11,11 +11,12 @@ use super::ending;
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
-use super::resolve::{self, Resolution, Target};
+use super::resolve::{self, Resolution, Target, Titled};
 use super::rollup::Family;
 use super::rows::Fault;
 use super::schema::{self, Opened};
 use super::search::{self, Needle, SearchHit, SearchHits, SearchProgress, SearchQuery};
+use super::source::{self, SeenFile};
 use super::summary::{Page, SegmentSummary, SessionSummary};
 use super::usage;
 use crate::error::{Result, SessionError};
@@ -40,6 +41,8 @@ struct Inner {
     compared: bool,
     /// The tables were found damaged and are empty now, until the next refresh.
     lost: bool,
+    /// A read transaction is open: questions are answered from one state of the tables.
+    pinned: bool,
 }
 
 impl Index {
@@ -56,16 +59,23 @@ impl Index {
         let identity = identity(&info);
         let path = info.projection_path.filter(|_| !info.read_only);
         let opened = schema::open(path.as_deref(), &identity).map_err(Fault::from)?;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
     }
 
-    /// A second handle on its file, for another thread; none if there is no file. It knows what this one knows.
-    pub(crate) fn second_handle(&self) -> Option<Self> {
+    /// A second handle on its file, for another thread; none if there is no file, or before the first [`refresh`](Self::refresh). It knows what
+    /// this one knows, and this one what it brings in.
+    pub fn second_handle(&self) -> Option<Self> {
         let inner = self.lock();
         let path = inner.opened.path.as_ref().filter(|_| inner.compared && !inner.lost)?;
         let opened = schema::open_second(path, &inner.identity).ok()?;
         Some(Self {
-            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared: true, lost: false }),
+            inner: Mutex::new(Inner {
+                opened,
+                identity: inner.identity.clone(),
+                compared: true,
+                lost: false,
+                pinned: false,
+            }),
         })
     }
 
@@ -73,7 +83,7 @@ impl Index {
     pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
         let identity = identity(&backend.info());
         let opened = schema::nameless(&identity).map_err(Fault::from)?;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false }) })
+        Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
     }
 
     /// A copy of it that is thrown away, to be fed with what will not be kept.
@@ -84,7 +94,9 @@ impl Index {
         let inner = self.lock();
         let opened = schema::copy(&inner.opened.db).map_err(Fault::from)?;
         let Inner { compared, lost, .. } = *inner;
-        Ok(Self { inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost }) })
+        Ok(Self {
+            inner: Mutex::new(Inner { opened, identity: inner.identity.clone(), compared, lost, pinned: false }),
+        })
     }
 
     /// Whether it is kept in a file and need not be made anew by the next process.
@@ -160,7 +172,7 @@ impl Index {
     /// # Errors
     /// For a session, an agent's own id, a title: as [`current_leaf`]. `Index`.
     pub fn resolve(&self, store: &dyn Store, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        match self.ask(|db| resolve::resolve(db, text, folder))? {
+        match self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))? {
             Resolution::Found(target) if !target.exact_segment => {
                 let segment = current_leaf(store, target.session)?;
                 Ok(Resolution::Found(Target { segment, ..target }))
@@ -175,7 +187,15 @@ impl Index {
     /// # Errors
     /// `Index`.
     pub fn find(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
-        self.ask(|db| resolve::resolve(db, text, folder))
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InUse))
+    }
+
+    /// What an id means to who takes conversations out of the trash, as [`find`](Self::find): a title is one of a conversation in the trash.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn find_in_trash(&self, text: &str, folder: Option<&str>) -> Result<Resolution> {
+        self.ask(|db| resolve::resolve(db, text, folder, Titled::InTrash))
     }
 
     /// For each id, how many characters of its end [`resolve`](Self::resolve) needs to find it alone: at least 4, and
@@ -202,6 +222,21 @@ impl Index {
     /// `Index`.
     pub fn record_homes(&self, agent: &str, record_id: &str) -> Result<Vec<RecordHome>> {
         self.ask(|db| lookup::record_homes(db, agent, record_id))
+    }
+
+    /// As [`record_homes`](Self::record_homes), from the state of the tables in which this was asked first, until [`unpin`](Self::unpin): for who
+    /// asks for one record after the other, because most of what such a question costs is that it begins and ends.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn record_homes_pinned(&self, agent: &str, record_id: &str) -> Result<Vec<RecordHome>> {
+        self.lock().pin().map_err(Fault::from)?;
+        self.ask(|db| lookup::record_homes(db, agent, record_id))
+    }
+
+    /// Answers from what stands there now.
+    pub(crate) fn unpin(&self) {
+        self.lock().unpin();
     }
 
     /// The segments of one session that hold entries of a record.
@@ -330,22 +365,43 @@ impl Index {
         number: u64,
         notes: &[u8],
     ) -> Result<()> {
+        self.unpin();
         self.ask(|db| bookmark::put_notes(db, session, native_id, number, notes))
     }
 
-    /// Keeps a bookmark, with the last pieces of its notes.
+    /// Keeps bookmarks, each with the last pieces of its notes: session, native id, state, pieces.
     ///
     /// # Errors
     /// `Busy`; `Index`.
-    pub(crate) fn put_bookmark(
+    pub(crate) fn put_bookmarks(
         &self,
-        session: SessionId,
-        native_id: &str,
-        state: &str,
-        pieces: &[(u64, Vec<u8>)],
+        bookmarks: impl Iterator<Item = (SessionId, String, String, Vec<(u64, Vec<u8>)>)>,
     ) -> Result<()> {
         let mut inner = self.lock();
-        Ok(bookmark::put(&mut inner.opened.db, session, native_id, state, pieces).map_err(Fault::from)?)
+        inner.unpin();
+        Ok(bookmark::put(&mut inner.opened.db, bookmarks).map_err(Fault::from)?)
+    }
+
+    /// What importers have seen of the files of sources, by path.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub(crate) fn seen_files(&self) -> Result<HashMap<String, SeenFile>> {
+        self.ask(source::all)
+    }
+
+    /// Remembers what was seen of files, and forgets those that are gone.
+    ///
+    /// # Errors
+    /// `Busy`; `Index`.
+    pub(crate) fn saw_files(&self, seen: &[(String, SeenFile)], gone: &[String]) -> Result<()> {
+        if seen.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let mut inner = self.lock();
+        let db = &mut inner.opened.db;
+        source::put(db, seen, gone).map_err(Fault::from)?;
+        Ok(())
     }
 
     /// Answers from the tables. Damage that shows only now has them made anew: the question fails, and so do all others until
@@ -367,6 +423,7 @@ impl Index {
     /// Empties the tables, until the next refresh.
     pub(super) fn forget(&self) -> rusqlite::Result<()> {
         let mut inner = self.lock();
+        inner.unpin();
         let identity = inner.identity.clone();
         schema::empty(&mut inner.opened.db, &identity)?;
         inner.compared = false;
@@ -389,12 +446,28 @@ fn identity(info: &BackendInfo) -> String {
 impl Inner {
     /// Does something; once more with an index that was made anew if its database fails.
     fn healing<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Fault>) -> Result<T> {
+        self.unpin();
         match work(self) {
             Err(Fault::Db(error)) if !schema::is_busy(&error) => {
                 self.heal(&error)?;
                 Ok(work(self)?)
             }
             done => Ok(done?),
+        }
+    }
+
+    fn pin(&mut self) -> rusqlite::Result<()> {
+        if !self.pinned {
+            self.opened.db.execute_batch("BEGIN")?;
+            self.pinned = true;
+        }
+        Ok(())
+    }
+
+    fn unpin(&mut self) {
+        if std::mem::take(&mut self.pinned) {
+            // Nothing was written: a transaction that cannot be ended so is over already.
+            let _ = self.opened.db.execute_batch("COMMIT");
         }
     }
 
@@ -410,6 +483,7 @@ impl Inner {
     fn heal(&mut self, error: &rusqlite::Error) -> Result<(), Fault> {
         self.compared = false;
         self.lost = true;
+        self.pinned = false;
         let path = self.opened.path.take();
         let path = path.filter(|_| !schema::is_unwritable(error));
         // The connection is closed before its file goes: its last act would be to remove files by name.

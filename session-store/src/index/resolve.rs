@@ -20,6 +20,15 @@ pub(super) const PARTIAL_CHARS_MIN: usize = 4;
 /// How long a UUID is with its hyphens.
 const UUID_CHARS: usize = 36;
 
+/// Whose titles are names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Titled {
+    /// Of conversations that are not in the trash.
+    InUse,
+    /// Of those that are.
+    InTrash,
+}
+
 /// What an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -64,13 +73,18 @@ pub enum Resolution {
 
 /// Looks an id up; a title counts in the folder first, then everywhere. What is found as it stands wins over what it may be
 /// another way of writing.
-pub(super) fn resolve(db: &Connection, text: &str, folder: Option<&str>) -> rusqlite::Result<Resolution> {
+pub(super) fn resolve(
+    db: &Connection,
+    text: &str,
+    folder: Option<&str>,
+    among: Titled,
+) -> rusqlite::Result<Resolution> {
     if text == LAST {
         return Ok(last(db)?.map_or(Resolution::NotFound, Resolution::Found));
     }
     let mut targets = by_id(db, "ids.name = ?1", text)?;
     if targets.is_empty() {
-        targets = by_title(db, text, folder)?;
+        targets = by_title(db, text, folder, among)?;
         targets.extend(by_part(db, text)?);
     }
     for usual in usual_forms(text) {
@@ -188,17 +202,21 @@ fn by_id(db: &Connection, condition: &str, text: &str) -> rusqlite::Result<Vec<T
     rows.collect()
 }
 
-/// The conversations with exactly this title, in the folder if there are any; the trash does not count.
-fn by_title(db: &Connection, title: &str, folder: Option<&str>) -> rusqlite::Result<Vec<Target>> {
+/// The conversations with exactly this title, in the folder if there are any.
+fn by_title(db: &Connection, title: &str, folder: Option<&str>, among: Titled) -> rusqlite::Result<Vec<Target>> {
+    let where_it_is = match among {
+        Titled::InUse => " AND NOT trashed",
+        Titled::InTrash => " AND trashed",
+    };
     let in_folder = match folder {
-        Some(folder) => titled(db, title, &format!(" AND {IN_FOLDER}"), &folder_values(folder))?,
+        Some(folder) => titled(db, title, &format!("{where_it_is} AND {IN_FOLDER}"), &folder_values(folder))?,
         None => Vec::new(),
     };
-    if in_folder.is_empty() { titled(db, title, "", &[]) } else { Ok(in_folder) }
+    if in_folder.is_empty() { titled(db, title, where_it_is, &[]) } else { Ok(in_folder) }
 }
 
 fn titled(db: &Connection, title: &str, condition: &str, values: &[Value]) -> rusqlite::Result<Vec<Target>> {
-    let sql = format!("SELECT summary FROM session WHERE summary <> '' AND NOT trashed AND title = ?{condition}");
+    let sql = format!("SELECT summary FROM session WHERE summary <> '' AND title = ?{condition}");
     let values = std::iter::once(Value::Text(title.to_owned())).chain(values.iter().cloned());
     let mut query = db.prepare_cached(&sql)?;
     let rows = query.query_map(params_from_iter(values), |row| read_json(row, 0).map(|row| target(&row)))?;

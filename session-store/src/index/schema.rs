@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -107,6 +107,10 @@ CREATE TABLE bookmark (session TEXT NOT NULL, native_id TEXT NOT NULL, state TEX
   PRIMARY KEY (session, native_id)) STRICT;
 CREATE TABLE bookmark_notes (session TEXT NOT NULL, native_id TEXT NOT NULL, no INTEGER NOT NULL, notes BLOB NOT NULL,
   sum BLOB NOT NULL, PRIMARY KEY (session, native_id, no)) STRICT;
+
+-- Which files of sources an importer has seen, and as what; when it failed on one.
+CREATE TABLE source_file (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+  failed_ms INTEGER) WITHOUT ROWID, STRICT;
 
 -- The words of every entry, without its text; `text` is handed over as words in the form in which they are compared.
 CREATE VIRTUAL TABLE words USING fts5(text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0');

@@ -4,7 +4,7 @@ use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 use super::PickerRow;
-use crate::query::Query;
+use crate::query::{History, Query};
 
 /// How much of a title is looked at; titles of pasted prompts are long.
 const TITLE_CHARS_MAX: usize = 300;
@@ -51,7 +51,7 @@ impl<'a> Filter<'a> {
 
     /// `None` for a row that does not match.
     pub(super) fn score(&mut self, row: &PickerRow) -> Option<Score> {
-        if !self.query.admits(&row.summary) {
+        if !self.query.admits(&row.summary, History::of(row.compacted)) {
             return None;
         }
         let mut score = Score::default();

@@ -73,7 +73,8 @@ impl Line {
 
     fn word_before(&self) -> usize {
         let before = self.halves().0.trim_end();
-        before.rfind(char::is_whitespace).map_or(0, |at| at + 1)
+        let space = before.char_indices().rev().find(|(_, c)| c.is_whitespace());
+        space.map_or(0, |(at, c)| at + c.len_utf8())
     }
 }
 
@@ -101,6 +102,10 @@ mod tests {
         assert_eq!(typed(&[Key::Control('w')]).text(), "añb ");
         assert_eq!(typed(&[Key::Control('w'), Key::Control('w')]).text(), "");
         assert_eq!(typed(&[Key::Left, Key::Control('u')]).text(), "c");
+        // The space before the word has two bytes, and none of them may be left alone.
+        let mut line = Line::new("a\u{a0}b");
+        assert!(line.take(Key::Control('w')));
+        assert_eq!(line.text(), "a\u{a0}");
     }
 
     #[test]

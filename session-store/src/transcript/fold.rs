@@ -145,7 +145,7 @@ fn start_rows(start: &SegmentStart) -> Vec<RowRef<'_>> {
 
 /// Where in a compacted segment's history the summary is: the last message that stands nowhere else. Those before it
 /// are the context that some agents give anew.
-pub(super) fn summary_place(start: &SegmentStart) -> Option<usize> {
+pub(crate) fn summary_place(start: &SegmentStart) -> Option<usize> {
     start.compacted_from?;
     start.history.iter().rposition(|item| matches!(item, HistoryItem::Item(Item::Message { .. })))
 }

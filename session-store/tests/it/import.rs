@@ -13,6 +13,7 @@ mod rehearsal;
 mod rest;
 mod samples;
 mod sidechain;
+mod sources;
 mod truths;
 mod valid;
 pub(crate) mod world;

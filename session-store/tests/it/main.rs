@@ -7,13 +7,15 @@ mod backend;
 mod blob;
 mod compact;
 mod compaction;
+#[cfg(feature = "index")]
+mod export;
 mod facts;
 mod fold;
 mod fork;
 #[cfg(feature = "index")]
 mod fuzz;
 #[cfg(feature = "index")]
-mod import;
+pub(crate) mod import;
 #[cfg(feature = "index")]
 mod index;
 mod leaf;

@@ -140,7 +140,19 @@ fn what_is_not_shown_is_counted_by_its_reason() {
     press(&mut picker, &[Key::Control('l'), Key::Escape]);
     type_in(&mut picker, "is:archived");
     assert_eq!(titles(&picker), ["import"], "what is asked for by its state is shown");
-    assert_eq!(State::ALL.len(), 6);
+    assert_eq!(State::ALL.len(), 7);
+}
+
+#[test]
+fn what_was_compacted_is_asked_for_by_name() {
+    let mut rows: Vec<PickerRow> = vec![row(1, "whole"), row(2, "cut")];
+    rows[1].compacted = true;
+    let mut picker = picker(rows);
+    type_in(&mut picker, "is:compacted");
+    assert_eq!(titles(&picker), ["cut"]);
+    press(&mut picker, &[Key::Control('u')]);
+    type_in(&mut picker, "-is:compacted");
+    assert_eq!(titles(&picker), ["whole"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) mod blob;
 pub(crate) mod change;
 pub(crate) mod concurrency;
 pub(crate) mod create;
+pub(crate) mod create_many;
 pub(crate) mod damage;
 pub(crate) mod delete;
 pub(crate) mod durability;

@@ -8,15 +8,16 @@ use store_core::integrity::{
     Visit,
 };
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Integrity, Lease, LeaseHolder, LogEntry, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId,
-    Store, StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Integrity, Lease, LeaseHolder, LogEntry, NewBody, NewEntry, NewSession, Position, Record, Result,
+    SegmentId, Seq, SessionId, Store, StoreError, Tail, TailFrom, TimestampMs, TraceEntry, Watch,
 };
 
 use super::reference::Reference;
 use crate::{Harness, Limits};
 
 type Create = fn(&Handle, SessionId, SegmentId, &[NewEntry], &CreateOptions) -> Result<Vec<Position>>;
+type CreateSessions = fn(&Handle, &[NewSession]) -> Result<Vec<Created>>;
 type AppendOne = fn(&Handle, SessionId, SegmentId, &LogEntry) -> Result<Position>;
 type AppendWith = fn(&Handle, SessionId, SegmentId, &[NewEntry], &AppendOptions) -> Result<Vec<Position>>;
 type ReadAll = fn(&Handle, SessionId, SegmentId) -> Result<Vec<LogEntry>>;
@@ -53,6 +54,7 @@ type RecordEvent = fn(&Handle, &Event) -> Result<()>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) create: Option<Create>,
+    pub(super) create_sessions: Option<CreateSessions>,
     pub(super) append_one: Option<AppendOne>,
     pub(super) append: Option<AppendWith>,
     pub(super) all: Option<ReadAll>,
@@ -90,6 +92,7 @@ impl Rules {
     /// The reference as it is.
     pub(super) const KEPT: Self = Self {
         create: None,
+        create_sessions: None,
         append_one: None,
         append: None,
         all: None,
@@ -248,6 +251,10 @@ impl Store for Handle {
         options: &CreateOptions,
     ) -> Result<Vec<Position>> {
         call!(self, create, create_segment(session, segment, entries, options))
+    }
+
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        call!(self, create_sessions, create_sessions(sessions))
     }
 
     fn append(&self, session: SessionId, segment: SegmentId, entry: &LogEntry) -> Result<Position> {

@@ -9,6 +9,7 @@ mod change;
 mod collect;
 mod concurrency;
 mod create;
+mod create_many;
 mod delete;
 mod expected;
 mod fact;
@@ -73,8 +74,9 @@ pub fn of_watching() -> impl Iterator<Item = &'static FaultyStore> {
 
 /// The stores that break a rule of `Store` itself.
 pub fn of_the_log() -> impl Iterator<Item = &'static FaultyStore> {
-    let parts: [&[FaultyStore]; 15] = [
+    let parts: [&[FaultyStore]; 16] = [
         create::STORES,
+        create_many::STORES,
         origin::STORES,
         append::STORES,
         text::STORES,

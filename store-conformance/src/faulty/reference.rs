@@ -6,9 +6,9 @@ use store_core::integrity::{
     Visit,
 };
 use store_core::{
-    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Fact, FactScope,
-    Integrity, Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, Position, Record, Result, SegmentId, Seq, SessionId,
-    Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
+    AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
+    FactScope, Integrity, Lease, LeaseHolder, MemoryStore, NewBody, NewEntry, NewSession, Position, Record, Result,
+    SegmentId, Seq, SessionId, Store, Tail, TailFrom, TimestampMs, TraceEntry, Watch as _,
 };
 
 use crate::Limits;
@@ -43,6 +43,10 @@ impl Store for Reference {
     ) -> Result<Vec<Position>> {
         check_limits(entries)?;
         self.0.create_segment(session, segment, entries, options)
+    }
+
+    fn create_sessions(&self, sessions: &[NewSession]) -> Result<Vec<Created>> {
+        self.0.create_sessions(sessions)
     }
 
     fn append_with(

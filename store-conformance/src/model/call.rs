@@ -25,6 +25,10 @@ pub(super) enum Call {
         entries: Vec<Entry>,
         durability: Option<Durability>,
     },
+    /// Makes sessions at once.
+    CreateMany {
+        sessions: Vec<NewOne>,
+    },
     Append {
         of: Of,
         segment: u64,
@@ -74,6 +78,14 @@ pub(super) enum Call {
     LeaveBehind {
         dice: u64,
     },
+}
+
+/// A session that is to be made with others.
+#[derive(Clone, Debug)]
+pub(super) struct NewOne {
+    pub(super) session: u64,
+    pub(super) segments: Vec<(u64, Start, Vec<Entry>)>,
+    pub(super) facts: Vec<u64>,
 }
 
 /// Which session a call on a segment names.
@@ -212,6 +224,16 @@ fn durability() -> impl Strategy<Value = Option<Durability>> {
     prop_oneof![Just(None), Just(Some(Durability::Buffered)), Just(Some(Durability::Synced))]
 }
 
+fn new_one() -> impl Strategy<Value = NewOne> {
+    let one = (segment(), start(), proptest::collection::vec(entry(), 0..3));
+    let segments = prop_oneof![12 => proptest::collection::vec(one, 1..3), 1 => Just(Vec::new())];
+    (session(), segments, proptest::collection::vec(0..5_u64, 0..3)).prop_map(|(session, segments, facts)| NewOne {
+        session,
+        segments,
+        facts,
+    })
+}
+
 fn any_call() -> impl Strategy<Value = Call> {
     let after = prop_oneof![9 => 0..8_u64, 1 => Just(u64::MAX)];
     let limit = prop_oneof![3 => 0..4_usize, 1 => Just(usize::MAX)];
@@ -220,6 +242,7 @@ fn any_call() -> impl Strategy<Value = Call> {
     prop_oneof![
         10 => (session(), segment(), start(), entries(), durability()).prop_map(
             |(session, segment, start, entries, durability)| Call::Create { session, segment, start, entries, durability }),
+        4 => proptest::collection::vec(new_one(), 1..4).prop_map(|sessions| Call::CreateMany { sessions }),
         16 => (of(), segment(), entries(), end(), durability()).prop_map(
             |(of, segment, entries, expected, durability)| Call::Append { of, segment, entries, expected, durability }),
         2 => (segment(), 0..4_u64).prop_map(|(segment, text)| Call::AppendOne { segment, text }),

@@ -6,11 +6,11 @@ use std::fmt::Debug;
 use serde_json::json;
 use store_core::{
     AppendOptions, Backend, BlobRef, ChangeCursor, Changes, CreateOptions, Durability, Expected, Fact, FactScope,
-    HistoryItem, HistoryRef, LogEntry, MemoryStore, NewEntry, Part, Position, Record, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store, StoreError, TraceEntry, UserInput, chain,
+    HistoryItem, HistoryRef, LogEntry, MemoryStore, NewEntry, NewSegment, NewSession, Part, Position, Record, Result,
+    SegmentId, SegmentOrigin, SegmentStart, Seq, SessionId, Store, StoreError, TraceEntry, UserInput, chain,
 };
 
-use super::call::{Call, End, Entry, Of, Point, Shape, Start, Step};
+use super::call::{Call, End, Entry, NewOne, Of, Point, Shape, Start, Step};
 use super::picture::{Subjects, picture, records_words, seqs, words};
 use crate::checks::fixture::{TIME, nested, note, segment as segment_id, session as session_id};
 use crate::{Failure, Harness, Outcome};
@@ -107,6 +107,7 @@ impl<'a> World<'a> {
             Call::Create { session, segment, start, entries, durability } => {
                 self.create(handle, (session_id(*session), segment_id(*segment)), start, entries, *durability)
             }
+            Call::CreateMany { sessions } => self.create_many(handle, sessions),
             Call::Append { of, segment, entries, expected, durability } => {
                 let at = (self.home(*of, *segment)?, segment_id(*segment));
                 self.append(handle, at, entries, *expected, *durability)
@@ -136,8 +137,7 @@ impl<'a> World<'a> {
             }
             Call::Fact { session, text } => {
                 let scope = session.map_or(FactScope::Store, |session| FactScope::Session(session_id(session)));
-                let domain = if *text == 4 { String::new() } else { format!("domain.{}", text % 2) };
-                let fact = Fact { ts: TIME + text, domain, value: json!({"text": text}) };
+                let fact = fact_of(*text);
                 Ok(self.done(handle, |store| store.put_fact(scope, &fact)))
             }
             Call::PutBlob { bytes } => {
@@ -200,6 +200,37 @@ impl<'a> World<'a> {
         let answers = self.both(handle, |store| store.create_segment(session, segment, &all, &options));
         self.remember(segment, &answers);
         Ok(in_words(answers, |positions| seqs(&positions)))
+    }
+
+    fn create_many(&mut self, handle: usize, sessions: &[NewOne]) -> Result<(String, String), Failure> {
+        let new = sessions.iter().map(|new| {
+            let session = session_id(new.session);
+            let segments = new.segments.iter().map(|(segment, start, entries)| {
+                let mut all: Vec<NewEntry> = self.start(session, start)?.into_iter().collect();
+                all.extend(entries.iter().map(|entry| entry_of(entry, session)));
+                Ok(NewSegment { segment: segment_id(*segment), entries: all })
+            });
+            let facts = new.facts.iter().map(|text| fact_of(*text)).collect();
+            Ok(NewSession { session, segments: segments.collect::<Result<_, Failure>>()?, facts })
+        });
+        let new: Vec<NewSession> = new.collect::<Result<_, Failure>>()?;
+        let [store, reference] = self.both(handle, |store| store.create_sessions(&new));
+        let (store, reference) = (store.map_err(unexpected)?, reference.map_err(unexpected)?);
+        let (mut of_store, mut of_reference) = (Vec::new(), Vec::new());
+        for (new, answers) in new.iter().zip(store.into_iter().zip(reference)) {
+            let (store, reference) = answers;
+            if let (Ok(store), Ok(reference)) = (&store, &reference) {
+                for (segment, (store, reference)) in new.segments.iter().zip(store.iter().zip(reference)) {
+                    self.remember(segment.segment, &[Ok(store.clone()), Ok(reference.clone())]);
+                }
+            }
+            let seqs_of =
+                |made: Vec<Vec<Position>>| made.iter().map(|positions| seqs(positions)).collect::<Vec<_>>().concat();
+            let (store, reference) = in_words([store, reference], seqs_of);
+            of_store.push(store);
+            of_reference.push(reference);
+        }
+        Ok((of_store.join("; "), of_reference.join("; ")))
     }
 
     fn start(&self, session: SessionId, start: &Start) -> Result<Option<NewEntry>, Failure> {
@@ -376,4 +407,10 @@ fn entry_of(Entry { shape, text, key }: &Entry, session: SessionId) -> NewEntry 
         Some(key) => entry.with_key(format!("key {key}")),
         None => entry,
     }
+}
+
+/// One of the facts that are put; the last is refused.
+fn fact_of(text: u64) -> Fact {
+    let domain = if text == 4 { String::new() } else { format!("domain.{}", text % 2) };
+    Fact { ts: TIME + text, domain, value: json!({"text": text}) }
 }

@@ -115,6 +115,17 @@ impl LogEntry {
         }
     }
 
+    /// Writes the entry's own text behind what stands in `to` already.
+    pub(crate) fn write_text(&self, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        match self.known() {
+            Ok(known) => serde_json::to_writer(to, &known),
+            Err(unknown) => {
+                to.extend_from_slice(unknown.text.as_bytes());
+                Ok(())
+            }
+        }
+    }
+
     const fn known(&self) -> Result<KnownRef<'_>, &UnknownEntry> {
         Ok(match self {
             Self::SegmentStart(entry) => KnownRef::SegmentStart(entry),
@@ -135,6 +146,14 @@ impl LogEntry {
     /// The entry's kind, in snake_case as it is stored.
     pub fn kind(&self) -> &str {
         match self {
+            Self::Unknown(entry) => &entry.kind,
+            known => known.known_kind().unwrap_or_default(),
+        }
+    }
+
+    /// The kind of an entry that this version knows.
+    pub(crate) const fn known_kind(&self) -> Option<&'static str> {
+        Some(match self {
             Self::SegmentStart(_) => "segment_start",
             Self::UserInput(_) => "user_input",
             Self::AssistantItem(_) => "assistant_item",
@@ -146,8 +165,8 @@ impl LogEntry {
             Self::ConfigChanged(_) => "config_changed",
             Self::LlmUsage(_) => "llm_usage",
             Self::Extension(_) => "extension",
-            Self::Unknown(entry) => &entry.kind,
-        }
+            Self::Unknown(_) => return None,
+        })
     }
 
     /// When the entry happened, in milliseconds since the epoch. Never an order: that is what [`Seq`](crate::Seq) is for.

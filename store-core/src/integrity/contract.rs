@@ -31,8 +31,9 @@ pub trait Integrity: Store {
     /// It streams: memory does not grow with the log. It tells what stood there when it began; entries that others append meanwhile
     /// may be missing, and what a living writer is just writing is not told as damage. It judges nothing: that seqs follow
     /// each other, what the texts say and whether the chain is right is for the caller to see. After a stretch it goes on with the next
-    /// entry that it can find. What makes a log unreadable as a whole (a link, a folder, a database page in its place) is a stretch of kind
-    /// `Structure`, not an error. `visit` may break off.
+    /// entry that it can find. What the medium keeps beside an entry and is not what its text says is told with the entry, and nowhere else. What
+    /// makes a log unreadable as a whole (a link, a folder, a database page in its place) is a stretch of kind `Structure`, not an error.
+    /// `visit` may break off.
     ///
     /// # Errors
     /// `NotFound` for an unknown segment and for one of another session; those of the medium.

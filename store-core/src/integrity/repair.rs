@@ -247,6 +247,7 @@ mod tests {
                         part: 1,
                         offset,
                         bytes: 100,
+                        out_of_step: None,
                     }));
                 }
                 Err(kind) => {
@@ -313,7 +314,15 @@ mod tests {
         let mut planner = RepairPlanner::new(session(), SegmentId::derive(1, b"segment"));
         let position = Position { seq: Seq(LOST_SEQS_MAX + 2), crc32c: 0 };
         let text = r#"{"kind":"note","ts":1}"#;
-        planner.add(&Scanned::Entry(ScannedEntry { position, key: None, text, part: 1, offset: 0, bytes: 9 }));
+        planner.add(&Scanned::Entry(ScannedEntry {
+            position,
+            key: None,
+            text,
+            part: 1,
+            offset: 0,
+            bytes: 9,
+            out_of_step: None,
+        }));
         assert!(matches!(planner.finish(Seq::START, None), Err(StoreError::Corrupt(_))));
     }
 }

@@ -36,6 +36,9 @@ pub struct ScannedEntry<'a> {
     pub offset: u64,
     /// How many bytes it takes there, its newline included.
     pub bytes: u64,
+    /// What the medium keeps beside the entry and is not what its text says, for a person; `None` if there is no such thing. The entry is valid all
+    /// the same.
+    pub out_of_step: Option<&'a str>,
 }
 
 /// A stretch of a log that holds no valid entry.

@@ -8,7 +8,7 @@ use super::checkpoint::Checkpoint;
 use super::contract::Integrity;
 use super::finding::{Finding, FindingKind};
 use super::scan::{Scanned, ScannedEntry};
-use crate::chain::{Chain, ChainHead};
+use crate::chain::{Chain, ChainHead, TextDigest};
 use crate::entry::{BlobRef, HistoryItem, LogEntry, SegmentStart};
 use crate::error::{Result, StoreError};
 use crate::id::{SegmentId, Seq, SessionId};
@@ -82,10 +82,10 @@ pub fn verify_segment(
 ) -> Result<Option<SegmentReport>> {
     let mut walk = Walk::new(store, session, segment, looking)?;
     let mut stopped = false;
-    let mut visit = |scanned: Scanned<'_>| {
+    let mut visit = |scanned: Scanned<'_>, digest: Option<&TextDigest>| {
         let bytes = match scanned {
             Scanned::Entry(entry) => {
-                walk.entry(&entry);
+                walk.entry(&entry, digest);
                 for_each_blob(entry.text, &mut |reference| each_blob(entry.position.seq, reference));
                 entry.bytes
             }
@@ -103,7 +103,7 @@ pub fn verify_segment(
     if looking.reads_ahead {
         scan_ahead(store, session, segment, &mut visit)?;
     } else {
-        store.scan(session, segment, &mut visit)?;
+        store.scan(session, segment, &mut |scanned| visit(scanned, None))?;
     }
     Ok((!stopped).then(|| walk.finish()))
 }
@@ -166,7 +166,7 @@ impl<'a> Walk<'a> {
         self.found(Finding { part, offset, ..place });
     }
 
-    fn entry(&mut self, entry: &ScannedEntry<'_>) {
+    fn entry(&mut self, entry: &ScannedEntry<'_>, digest: Option<&TextDigest>) {
         let seq = entry.position.seq;
         self.report.entries += 1;
         self.report.bytes += entry.bytes;
@@ -184,8 +184,14 @@ impl<'a> Walk<'a> {
             self.report.last_crc32c = entry.position.crc32c;
         }
         self.look_at_text(entry);
+        if let Some(detail) = entry.out_of_step {
+            self.found_at(entry, FindingKind::Projection, detail);
+        }
         if let Some(chain) = &mut self.chain {
-            chain.push(entry.text);
+            match digest {
+                Some(digest) => chain.push_digest(digest),
+                None => chain.push(entry.text),
+            }
             self.compare_chain();
         }
     }

@@ -29,7 +29,15 @@ fn visit_all(records: &[Stored], visit: &mut Visit<'_>) {
             let seq = Some(position.seq);
             Scanned::Damaged(Stretch { part, offset, bytes, seq, kind: FindingKind::Checksum, detail })
         } else {
-            Scanned::Entry(ScannedEntry { position: *position, key: key.as_deref(), text, part, offset, bytes })
+            Scanned::Entry(ScannedEntry {
+                position: *position,
+                key: key.as_deref(),
+                text,
+                part,
+                offset,
+                bytes,
+                out_of_step: None,
+            })
         };
         if visit(scanned).is_break() {
             return;
@@ -207,7 +215,7 @@ fn repaired(id: SegmentId, damaged: &Segment, plan: &RepairPlan) -> Vec<Stored> 
                 new.records.extend(damaged.records.iter().find(|stored| stored.position.seq == kept.seq).cloned());
             }
             Planned::Lost(_, text) => {
-                let lost = Prepared { text, key: None, kind: String::new(), ts: 0, start: None };
+                let lost = Prepared { text: text.clone().into(), key: None, kind: "".into(), ts: 0, start: None };
                 new.write(id, &[&lost]);
             }
         }

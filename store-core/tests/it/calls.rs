@@ -45,7 +45,7 @@ fn a_text_is_kept_byte_for_byte() {
     ];
     for text in texts {
         let prepared = call::prepare_append(&[NewEntry::text(text.clone())]).unwrap();
-        assert_eq!(prepared[0].text, text);
+        assert_eq!(prepared[0].text.as_str(), text);
     }
 }
 

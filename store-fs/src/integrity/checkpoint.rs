@@ -27,7 +27,7 @@ impl FsStore {
     ) -> Result<Checkpoint> {
         self.check_writable()?;
         new.check()?;
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let first = self.layout.log_name(session, segment);
         let made = self.on_segment(session, segment, |log| {
             log.with_lock(|log| {

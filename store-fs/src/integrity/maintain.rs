@@ -47,7 +47,7 @@ impl FsStore {
             return Ok(HeldSession { store: self, session, segment, _locks: None });
         }
         self.check_writable()?;
-        self.before_first_write();
+        let _writing = self.before_first_write();
         self.modernise(session, segment)?;
         let create = self.lock_create()?;
         let path = self.layout.session_lock(session);

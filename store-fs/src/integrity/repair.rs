@@ -217,7 +217,15 @@ fn replayed(log: &HeldLog<'_>, plan: &RepairPlan, after: Chain) -> Result<Verifi
     let scan = |visit: &mut Visit<'_>| {
         replay(log, plan, &mut |line, text| {
             let (position, key, bytes) = (line.position, line.key.as_deref(), line.bytes.len() as u64);
-            let _ = visit(Scanned::Entry(ScannedEntry { position, key, text, part: 1, offset: 0, bytes }));
+            let _ = visit(Scanned::Entry(ScannedEntry {
+                position,
+                key,
+                text,
+                part: 1,
+                offset: 0,
+                bytes,
+                out_of_step: None,
+            }));
             Ok(())
         })
     };

@@ -80,12 +80,13 @@ impl BookLogs {
                     let holder = format!("another writer of the book {book}");
                     return Err(StoreError::Busy { holder, host: None, since: None });
                 }
-                let call = log.encode(lines);
-                if log.is_full_for(&call, self.max_part_bytes) {
+                let mut draft = log.draft();
+                log.add_call(&mut draft, lines.iter().copied());
+                if log.is_full_for(&draft, self.max_part_bytes) {
                     log.roll_over()?;
                     return Ok(None);
                 }
-                Ok(log.write_call(&call)?.pop())
+                Ok(log.write_draft(draft)?.pop())
             })?;
             Ok(done.flatten())
         })?;

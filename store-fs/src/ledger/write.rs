@@ -108,7 +108,7 @@ impl Open {
             None => self.logs.create(name, &text)?,
             Some(entry) => {
                 let after = entry.book(name)?.end.seq;
-                self.logs.append(name, after, &[NewLine { key: None, text: &text }])?
+                self.logs.append(name, after, &[NewLine { key: None, text: text.as_bytes() }])?
             }
         };
         let entry =
@@ -164,7 +164,7 @@ impl Open {
             return Ok(before);
         }
         let lines: Vec<NewLine<'_>> =
-            plan.new.iter().map(|new| NewLine { key: Some(&new.draft.key), text: &new.text }).collect();
+            plan.new.iter().map(|new| NewLine { key: Some(&new.draft.key), text: new.text.as_bytes() }).collect();
         let end: Position = self.logs.append(name, before, &lines)?;
         let Some(Entry::Whole(book)) = books.get_mut(name) else { return Ok(end.seq) };
         for new in &plan.new {

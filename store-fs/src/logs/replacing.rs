@@ -50,7 +50,7 @@ impl Logs {
             let written = log.with_lock(|log| {
                 // Whoever began this may have come as far as here.
                 if log.last_text()?.as_deref() != Some(text) {
-                    log.write(&[NewLine { key: None, text }])?;
+                    log.write(&[NewLine { key: None, text: text.as_bytes() }])?;
                 }
                 Ok(log.seq())
             })?;

@@ -61,10 +61,9 @@ impl FsStore {
                 self.note_ways_to_logs()?;
             }
             write_header(&*self.disk, &self.layout, self.now)?;
+            self.clear_leftovers_once();
         }
         self.set_adopted();
-        // What cannot be cleared away now says nothing where it is.
-        let _ = self.clear_leftovers();
         Ok(())
     }
 

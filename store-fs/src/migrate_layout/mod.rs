@@ -99,7 +99,7 @@ impl FsStore {
         if self.older_layout(session, segment)?.is_none() {
             return Ok(());
         }
-        self.before_first_write();
+        let _writing = self.before_first_write();
         let _create = self.lock_create()?;
         self.modernise_held(session, segment)
     }

@@ -1,17 +1,19 @@
 //! Writing a call's lines: all of them or none, under the log's lock.
 //!
 //! One write takes the whole call. If the medium takes only a part, the part is taken back before the lock is given
-//! up; if the process dies in between, `more` and the checksum tell the next reader, and the next writer cleans up.
+//! up; if the process dies in between, `more` and the checksum tell the next reader, and the next writer cleans up. Calls of several threads may
+//! share a write: what holds for the lines of one holds for each.
 //!
 //! A part is never gone on with by a second write. Of a line in two writes a power loss can take the few bytes that share a
 //! sector with the first, and keep what follows: too few zeros to be told from damage. The price is that a call which the
 //! medium took in parts costs a sync and a second try.
 
 use std::io;
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use store_core::codec::{LineFields, LogContext, encode_line};
+use store_core::codec::{LineFields, encode_line};
 use store_core::group_commit::Poisoned;
 use store_core::{Position, Result, Seq, StoreError};
 
@@ -23,12 +25,14 @@ use crate::error::At as _;
 const LINE_CLOSE: &[u8] = b"\"}\n";
 /// How often a call is written that the medium takes only a part of without saying why.
 const TRIES_MAX: usize = 3;
+/// The largest buffer that a log keeps for its next call.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// A line that is to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewLine<'a> {
     pub(crate) key: Option<&'a str>,
-    pub(crate) text: &'a str,
+    pub(crate) text: &'a [u8],
 }
 
 /// A log whose lock is held: what may be done with it then.
@@ -78,8 +82,15 @@ impl RecordLog {
         Ok(true)
     }
 
-    pub(super) fn failed_sync(&self, poisoned: &Poisoned) -> StoreError {
+    /// What a call answers on a log that is not trusted any more.
+    pub(crate) fn failed_sync(&self, poisoned: &Poisoned) -> StoreError {
         StoreError::io("sync", &self.name.path, io::Error::other(poisoned.clone()))
+    }
+
+    /// What a call answers that waited for a sync which failed.
+    pub(crate) fn untrusted(&self) -> StoreError {
+        let unknown = || Poisoned { reason: "it is not known why".into() };
+        self.failed_sync(&self.shared.poisoned().unwrap_or_else(unknown))
     }
 
     /// Looks at what others did to the file since this handle looked last.
@@ -103,7 +114,7 @@ impl RecordLog {
             None => writer.keys = writer.inherited.take(),
         }
         let known = Known { bytes, end };
-        self.shared.group().wrote(end.seq.0);
+        self.shared.wrote(end.seq);
         writer.known = Some(known);
         Ok(known)
     }
@@ -180,67 +191,111 @@ impl Locked<'_> {
         Ok(found)
     }
 
-    /// The lines of one call, of which there is at least one, as they follow the log's end.
-    pub(crate) fn encode<'l>(&self, lines: &'l [NewLine<'l>]) -> Call<'l> {
+    /// What is to follow the log's end: no call yet.
+    pub(crate) fn draft<'l>(&mut self) -> Draft<'l> {
         let first = self.known.end.next_seq();
-        encode_call(&self.log.name.context, first, self.log.shared.mark(first), lines)
+        let mark = self.log.shared.mark(first);
+        let buffer = mem::take(&mut self.writer.buffer);
+        Draft { end: self.known.end.position(), lines: Vec::new(), buffer, written: Vec::new(), mark, first }
     }
 
-    /// Whether this part of the log holds entries and would have more than `bytes_max` bytes with the call.
-    pub(crate) fn is_full_for(&self, call: &Call<'_>, bytes_max: u64) -> bool {
+    /// Puts the lines of one call, of which there is at least one, behind those that the draft has.
+    pub(crate) fn add_call<'l>(&self, draft: &mut Draft<'l>, lines: impl ExactSizeIterator<Item = NewLine<'l>>) {
+        let mut more = lines.len() as u64;
+        draft.lines.reserve(lines.len());
+        draft.written.reserve(lines.len());
+        for line in lines {
+            more -= 1;
+            let seq = draft.end.seq.next();
+            let synced = draft.mark.filter(|_| seq == draft.first);
+            let fields = LineFields { seq, more, key: line.key, synced };
+            let crc32c = encode_line(&mut draft.buffer, &self.log.name.context, &fields, line.text);
+            draft.end = Position { seq, crc32c };
+            draft.lines.push(line);
+            draft.written.push(draft.end);
+        }
+    }
+
+    /// Whether this part of the log holds entries and would have more than `bytes_max` bytes with the draft.
+    pub(crate) fn is_full_for(&self, draft: &Draft<'_>, bytes_max: u64) -> bool {
         let End { bytes, missing, .. } = self.known.end;
-        bytes > 0 && bytes + (missing.len() + call.buffer.len()) as u64 > bytes_max
+        bytes > 0 && bytes + (missing.len() + draft.buffer.len()) as u64 > bytes_max
     }
 
     /// Writes the lines of one call.
     pub(crate) fn write(&mut self, lines: &[NewLine<'_>]) -> Result<Vec<Position>> {
-        let call = self.encode(lines);
-        self.write_call(&call)
+        let mut draft = self.draft();
+        self.add_call(&mut draft, lines.iter().copied());
+        self.write_draft(draft)
     }
 
-    /// Writes a call that was encoded with this lock held.
-    pub(crate) fn write_call(&mut self, call: &Call<'_>) -> Result<Vec<Position>> {
+    /// Writes a draft that was made with this lock held and has a call: all of it or nothing, for who looks on; of what a crash
+    /// leaves each call is whole or not there. Answers with where its lines stand.
+    pub(crate) fn write_draft(&mut self, draft: Draft<'_>) -> Result<Vec<Position>> {
         self.known = self.log.heal(&self.known).inspect_err(|_| self.writer.known = None)?;
         self.writer.known = Some(self.known);
         let End { bytes: start, seq: before, .. } = self.known.end;
-        let missing = self.log.append_call(start, &call.buffer).inspect_err(|_| self.writer.known = None)?;
-        if let Some(mark) = call.mark {
+        let missing = self.log.append_call(start, &draft.buffer).inspect_err(|_| self.writer.known = None)?;
+        if let Some(mark) = draft.mark {
             self.log.shared.said(mark);
         }
-        let positions = call.written.clone();
-        let bytes = start + (call.buffer.len() - missing.len()) as u64;
-        let last = positions.last().copied().unwrap_or(self.known.end.position());
-        self.known = Known { bytes, end: End { seq: last.seq, crc32c: last.crc32c, bytes, missing, hole: false } };
+        let bytes = start + (draft.buffer.len() - missing.len()) as u64;
+        let Position { seq, crc32c } = draft.end;
+        self.known = Known { bytes, end: End { seq, crc32c, bytes, missing, hole: false } };
         self.writer.known = Some(self.known);
         if let Some(keys) = self.writer.keys.as_mut().filter(|keys| keys.through == before) {
-            keys.add(&*self.log.disk, &self.log.name, call, last.seq);
+            keys.add(&*self.log.disk, &self.log.name, &draft, seq);
         }
-        self.log.shared.group().wrote(last.seq.0);
-        Ok(positions)
+        self.log.shared.wrote(seq);
+        let Draft { written, mut buffer, .. } = draft;
+        if buffer.capacity() <= BUFFER_BYTES_MAX {
+            buffer.clear();
+            self.writer.buffer = buffer;
+        }
+        Ok(written)
     }
 }
 
-/// The bytes of one call.
-pub(crate) struct Call<'l> {
-    pub(super) lines: &'l [NewLine<'l>],
+/// The bytes of calls that are written together.
+pub(crate) struct Draft<'l> {
+    pub(super) lines: Vec<NewLine<'l>>,
     buffer: Vec<u8>,
     /// Each line's position.
     pub(super) written: Vec<Position>,
-    /// How far the first line says that the log is on stable storage.
+    /// Where the log ends with it.
+    end: Position,
+    /// How far its first line says that the log is on stable storage.
     mark: Option<Seq>,
+    first: Seq,
 }
 
-fn encode_call<'l>(context: &LogContext, first: Seq, mark: Option<Seq>, lines: &'l [NewLine<'l>]) -> Call<'l> {
-    let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 64).sum());
-    let mut written = Vec::with_capacity(lines.len());
-    let mut seq = first;
-    for (line, more) in lines.iter().zip((0..lines.len() as u64).rev()) {
-        let fields = LineFields { seq, more, key: line.key, synced: mark.filter(|_| seq == first) };
-        let crc32c = encode_line(&mut buffer, context, &fields, line.text);
-        written.push(Position { seq, crc32c });
-        seq = seq.next();
+impl Draft<'_> {
+    /// Where the log ends with what is in it.
+    pub(crate) const fn end(&self) -> Position {
+        self.end
     }
-    Call { lines, buffer, written, mark }
+
+    /// How much it holds.
+    pub(crate) const fn place(&self) -> DraftPlace {
+        DraftPlace { lines: self.lines.len(), bytes: self.buffer.len(), end: self.end }
+    }
+
+    /// Takes out what was added behind a place.
+    pub(crate) fn cut_back(&mut self, place: &DraftPlace) {
+        self.lines.truncate(place.lines);
+        self.written.truncate(place.lines);
+        self.buffer.truncate(place.bytes);
+        self.end = place.end;
+    }
+}
+
+/// A place in a draft, between two calls.
+pub(crate) struct DraftPlace {
+    /// How many lines stand before it.
+    pub(crate) lines: usize,
+    /// How many bytes they have.
+    pub(crate) bytes: usize,
+    end: Position,
 }
 
 /// What a medium made of a write.

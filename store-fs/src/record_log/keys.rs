@@ -19,7 +19,7 @@ use store_core::codec::Line;
 use store_core::{Position, Result, Seq};
 
 use super::End;
-use super::append::Call;
+use super::append::Draft;
 use super::read::View;
 use crate::disk::Disk;
 use crate::error::At as _;
@@ -66,9 +66,9 @@ impl<S: BuildHasher> Keys<S> {
         Ok(())
     }
 
-    /// Notes the keys of a call that was written.
-    pub(super) fn add(&mut self, disk: &dyn Disk, name: &LogName, call: &Call<'_>, last: Seq) {
-        for (line, position) in call.lines.iter().zip(&call.written) {
+    /// Notes the keys of calls that were written.
+    pub(super) fn add(&mut self, disk: &dyn Disk, name: &LogName, draft: &Draft<'_>, last: Seq) {
+        for (line, position) in draft.lines.iter().zip(&draft.written) {
             if let Some(key) = line.key {
                 self.note(disk, name, key, position.seq);
             }

@@ -22,13 +22,14 @@ mod replace_parts;
 mod scan;
 mod shared;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use store_core::group_commit::Rounds;
 use store_core::{Position, Result, Seq, StoreError};
 
-pub(crate) use append::{Locked, NewLine, append_all_or_nothing};
+pub(crate) use append::{Draft, Locked, NewLine, append_all_or_nothing};
 use keys::Keys;
 pub(crate) use keys::{Named, Pair, RunNames, Runs};
 pub(crate) use older::{OlderFile, copy_of_older, first_older_entry, is_older, same_bytes};
@@ -39,6 +40,7 @@ pub(crate) use replace_parts::{NewParts, Replacing, decide, finish as finish_rep
 pub(crate) use scan::{Scan, ScannedPart, Writers};
 use shared::Shared;
 
+use crate::append::Waiting;
 use crate::disk::{Disk, DiskFile, FileId, FileKind, FileStat, LockKind};
 use crate::error::{At as _, found};
 use crate::events::{EventKind, Events};
@@ -59,6 +61,8 @@ pub(crate) struct RecordLog {
     id: FileId,
     /// Held by the thread that writes, before it takes the file's lock: one descriptor has one lock for all threads.
     writer: Mutex<Writer>,
+    /// The calls that wait for one thread to make them together.
+    rounds: Rounds<Arc<Waiting>>,
     /// Where the mark of a failed sync would stand.
     failed: PathBuf,
     /// How far the file was looked through for zeros.
@@ -86,6 +90,8 @@ struct Writer {
     keys: Option<Keys>,
     /// What a handle of an earlier part knew of keys.
     inherited: Option<Keys>,
+    /// Memory for the lines of the next call.
+    buffer: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +134,7 @@ impl RecordLog {
             file,
             id,
             writer: Mutex::default(),
+            rounds: Rounds::default(),
             shared,
             failed,
             checked: AtomicU64::default(),
@@ -165,11 +172,26 @@ impl RecordLog {
         Some(self.shared.group().synced() >= known.end.seq.0)
     }
 
+    /// The calls that are made together.
+    pub(crate) const fn rounds(&self) -> &Rounds<Arc<Waiting>> {
+        &self.rounds
+    }
+
     /// Takes the write bits of a log that is being made, because its name is not on stable storage yet, and returns when
     /// its bytes are.
     pub(crate) fn finish_new(&self) -> Result<()> {
-        self.file.set_writable(false).at("write-protect", &self.name.path)?;
+        self.protect()?;
         self.file.sync_file().at("sync", &self.name.path)
+    }
+
+    /// Takes the write bits of a log that is being made.
+    pub(crate) fn protect(&self) -> Result<()> {
+        self.file.set_writable(false).at("write-protect", &self.name.path)
+    }
+
+    /// Where the log was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.name.path
     }
 
     /// Gives the write bits back, unless a sync of the log has failed: whoever left the mark of that took them, and takes them again

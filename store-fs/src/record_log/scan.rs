@@ -107,6 +107,14 @@ impl<'a, 'v> Scan<'a, 'v> {
         line.push_text(&mut self.text);
         let position = Position { seq: line.seq, crc32c: line.crc32c };
         let (key, text) = (line.key.as_deref(), self.text.as_str());
-        (self.visit)(Scanned::Entry(ScannedEntry { position, key, text, part: name.part, offset, bytes }))
+        (self.visit)(Scanned::Entry(ScannedEntry {
+            position,
+            key,
+            text,
+            part: name.part,
+            offset,
+            bytes,
+            out_of_step: None,
+        }))
     }
 }

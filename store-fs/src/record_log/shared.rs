@@ -57,9 +57,14 @@ impl Shared {
         }
     }
 
+    /// Says that everything through `seq` was handed to the operating system. The caller holds the log's lock.
+    pub(super) fn wrote(&self, seq: Seq) {
+        lock_mutex(&self.group).wrote(seq.0);
+    }
+
     /// What the line `next` has to say: how far the file is known to be on stable storage, if no line said so yet.
     pub(super) fn mark(&self, next: Seq) -> Option<Seq> {
-        let synced = self.group().synced();
+        let synced = lock_mutex(&self.group).synced();
         (synced > self.said.load(Ordering::Acquire) && synced < next.0).then_some(Seq(synced))
     }
 

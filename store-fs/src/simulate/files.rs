@@ -1,7 +1,7 @@
 //! The calls of the store on a simulated disk, each counted, and each one in which a fault may happen.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{CallKind, Fault, SimDisk, State, dead, refused};
 use super::file::File;
@@ -239,6 +239,31 @@ impl Disk for SimDisk {
         state.snapshot(CallKind::SyncFolder);
         let node = state.image.find(path)?;
         state.image.folder_mut(node)?.sync();
+        Ok(())
+    }
+
+    fn sync_all(&self, _root: &Path, files: &[PathBuf], folders: &[PathBuf]) -> io::Result<()> {
+        // No more than what is named: a store that relies on the rest is found out.
+        let (mut state, fault) = self.begin(CallKind::SyncFile)?;
+        state.snapshot(CallKind::SyncFile);
+        let stamp = state.image.stamp();
+        for path in files {
+            let node = state.image.find(path)?;
+            let file = state.image.file_mut(node).ok_or_else(|| io::Error::other(GONE))?;
+            if fault == Some(Fault::ForgottenSync) {
+                file.forget(stamp);
+            } else {
+                file.sync();
+            }
+        }
+        if fault == Some(Fault::ForgottenSync) {
+            state.spare(self.number());
+            return Err(refused());
+        }
+        for path in folders {
+            let node = state.image.find(path)?;
+            state.image.folder_mut(node)?.sync();
+        }
         Ok(())
     }
 

@@ -93,6 +93,20 @@ fn role_of(path: &Path) -> Role {
     }
 }
 
+impl Lie {
+    /// Whether a sync of such a file is said to have happened, and has not.
+    const fn hides_sync_of(self, role: Role) -> bool {
+        matches!(
+            (self, role),
+            (Self::LogsUnsynced, Role::Log(_))
+                | (Self::FactsUnsynced, Role::Facts)
+                | (Self::NoQuarantine | Self::QuarantineUnsynced, Role::Quarantine)
+                | (Self::RenamedUnsynced, Role::New)
+                | (Self::AnnouncedLate | Self::AnnouncedUnsynced, Role::Live)
+        )
+    }
+}
+
 /// Bytes that are yet to be written, and where.
 type Late = (Arc<dyn DiskFile>, Vec<u8>);
 
@@ -202,11 +216,7 @@ impl DiskFile for LyingFile {
 
     fn sync_file(&self) -> io::Result<()> {
         match (self.lie, self.role) {
-            (Lie::LogsUnsynced, Role::Log(_))
-            | (Lie::FactsUnsynced, Role::Facts)
-            | (Lie::NoQuarantine | Lie::QuarantineUnsynced, Role::Quarantine)
-            | (Lie::RenamedUnsynced, Role::New)
-            | (Lie::AnnouncedLate | Lie::AnnouncedUnsynced, Role::Live) => Ok(()),
+            (lie, role) if lie.hides_sync_of(role) => Ok(()),
             (Lie::SyncRetried, Role::Log(_)) => self.file.sync_file().or_else(|_| self.file.sync_file()),
             _ => self.file.sync_file(),
         }
@@ -265,6 +275,13 @@ impl Disk for LyingDisk {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         if self.lie == Lie::FoldersUnsynced { Ok(()) } else { self.disk.sync_folder(path) }
+    }
+
+    fn sync_all(&self, root: &Path, files: &[PathBuf], folders: &[PathBuf]) -> io::Result<()> {
+        let is_synced = |path: &&PathBuf| !self.lie.hides_sync_of(role_of(path));
+        let files: Vec<PathBuf> = files.iter().filter(is_synced).cloned().collect();
+        let folders = if self.lie == Lie::FoldersUnsynced { &[] } else { folders };
+        self.disk.sync_all(root, &files, folders)
     }
 
     fn medium_of(&self, folder: &Path) -> io::Result<Medium> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use store_core::call::{self, NewEntry};
 use store_core::{
-    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, Result, SegmentId, SegmentOrigin,
-    SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
+    AppendOptions, CreateOptions, Durability, Fact, FactScope, Lease, LogEntry, NewSegment, NewSession, Result,
+    SegmentId, SegmentOrigin, SegmentStart, Seq, SessionId, Store as _, StoreError, TraceEntry,
 };
 
 use super::disk::SimDisk;
@@ -30,6 +30,9 @@ pub(super) fn session_id(n: u8) -> SessionId {
 
 /// From here on a segment has its session's id, as in the layout that had no folders for sessions.
 pub(super) const FLAT: u8 = 200;
+
+/// The segment that is made when a crash was recovered from.
+const ANOTHER: u8 = 190;
 
 pub(super) fn segment_id(n: u8) -> SegmentId {
     if n >= FLAT {
@@ -219,6 +222,7 @@ impl Machine {
             Step::Create { by, segment, session, entries } => {
                 self.create(*by, segment_id(*segment), session_id(*session), *entries, None);
             }
+            Step::CreateMany { by, sessions } => self.create_many(*by, sessions),
             Step::Fork { by, segment, session, of } => self.fork(*by, *segment, *session, *of),
             Step::Append { by, segment, sizes, how } => self.append(*by, segment_id(*segment), sizes, *how),
             Step::Repeat { by, segment } => {
@@ -256,7 +260,7 @@ impl Machine {
         let mut entries = vec![Entry::plain(text)];
         entries.extend((0..count).map(|_| Entry::plain(self.text("note", 20))));
         let new = new_entries(&entries);
-        let asking = self.ask(Asked::Create { session, segment, entries, origin });
+        let asking = self.ask(Asked::Create { session, segment, entries, origin, fact: None });
         let result = store.create_segment(session, segment, &new, &CreateOptions::default());
         match &result {
             Ok(_) => _ = self.sure.insert(segment, session),
@@ -269,6 +273,60 @@ impl Machine {
             Err(_) => _ = self.sure.remove(&segment),
         }
         self.answer("create", asking, &result, |positions| done(true, positions));
+    }
+
+    /// Makes a segment that no script has.
+    pub(super) fn make_another(&mut self) {
+        self.create(0, segment_id(ANOTHER), session_id(ANOTHER), 0, None);
+    }
+
+    fn create_many(&mut self, by: usize, sessions: &[(u8, u8, usize)]) {
+        let Some(store) = self.store(by) else { return };
+        let (mut new, mut askings) = (Vec::new(), Vec::new());
+        for (session, segment, count) in sessions {
+            let (session, segment) = (session_id(*session), segment_id(*segment));
+            self.number += 1;
+            let start = SegmentStart::new(session, NOW + self.number);
+            let Ok(text) = LogEntry::SegmentStart(Box::new(start)).to_text() else { return };
+            let mut entries = vec![Entry::plain(text)];
+            entries.extend((0..*count).map(|_| Entry::plain(self.text("note", 20))));
+            self.number += 1;
+            let fact = Fact { ts: NOW, domain: "title".to_owned(), value: self.number.into() };
+            let said = Entry::plain(fact_text(&fact));
+            new.push(NewSession {
+                session,
+                segments: vec![NewSegment { segment, entries: new_entries(&entries) }],
+                facts: vec![fact],
+            });
+            let fact = Some(said.text.clone());
+            let created = self.ask(Asked::Create { session, segment, entries, origin: None, fact });
+            let said = self.ask(Asked::Append { log: LogId::Facts(Some(session)), entries: vec![said] });
+            askings.push((session, segment, created, said));
+        }
+        let answers = store.create_sessions(&new);
+        if let Err(error) = &answers {
+            self.explain("create many", error);
+        }
+        let mut answers = answers.unwrap_or_default().into_iter();
+        for (session, segment, created, said) in askings {
+            let Some(result) = answers.next() else {
+                self.sure.remove(&segment);
+                self.record.answer(created, Outcome::Unknown);
+                self.record.answer(said, Outcome::Unknown);
+                continue;
+            };
+            match &result {
+                Ok(_) => _ = self.sure.insert(segment, session),
+                Err(StoreError::AlreadyExists { .. }) => {}
+                Err(_) => _ = self.sure.remove(&segment),
+            }
+            self.answer("create one of many", created, &result, |made| done(true, &made.concat()));
+            self.answer("say a fact of one of many", said, &result, |_| Outcome::Done {
+                synced: true,
+                seqs: Vec::new(),
+            });
+        }
+        self.disk.set_mark(self.record.mark());
     }
 
     fn fork(&mut self, by: usize, segment: u8, session: u8, of: u8) {

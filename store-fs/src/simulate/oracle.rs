@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, Store as _};
+use store_core::{Durability, LogEntry, SegmentId, SegmentOrigin, SessionId, Store as _};
 
 use super::disk::{SimDisk, Snapshot};
 use super::machine::{Machine, Setting, open};
@@ -142,7 +142,7 @@ fn check_logs_untouched(before: &Tree, after: &Tree, seen: &Seen) -> Check {
 }
 
 fn hold_against(history: &History<'_>, kept: Kept, seen: &Seen, store: &FsStore) -> Check {
-    let origins = history.origins();
+    let (origins, facts) = (history.origins(), history.first_facts());
     let mut created = BTreeMap::new();
     for (log, texts) in &seen.picture {
         match *log {
@@ -150,6 +150,7 @@ fn hold_against(history: &History<'_>, kept: Kept, seen: &Seen, store: &FsStore)
                 let at = history.check_segment(session, segment, texts, kept)?;
                 created.insert(segment, at);
                 check_origin(&origins, texts, seen)?;
+                check_whole(&facts, session, texts, seen)?;
             }
             LogId::Facts(session) => history.check_facts(session, texts, kept)?,
             LogId::Trace(..) => {}
@@ -188,6 +189,14 @@ fn check_origin(origins: &BTreeMap<&str, SegmentOrigin>, texts: &[String], seen:
     Ok(())
 }
 
+/// A session that was made together with what is said of it is never there without that.
+fn check_whole(facts: &BTreeMap<&str, &str>, session: SessionId, texts: &[String], seen: &Seen) -> Check {
+    let Some(fact) = texts.first().and_then(|text| facts.get(text.as_str())) else { return Ok(()) };
+    let said = seen.picture.get(&LogId::Facts(Some(session)));
+    let is_said = said.is_some_and(|said| said.iter().any(|text| text == fact));
+    if is_said { Ok(()) } else { Err(format!("session {session} is there without what is said of it: {fact}")) }
+}
+
 /// Checks that whoever asks from a place that was known before is told of all that differs from what was there then.
 fn check_changes(record: &Record, mark: usize, seen: &Seen, store: &FsStore, tally: &mut Tally) -> Check {
     for place in record.places.iter().filter(|place| place.mark <= mark) {
@@ -217,6 +226,8 @@ fn recover(seen: Seen, before: Tree, disk: &SimDisk, number: u64, setting: Setti
     let record = seen.to_record();
     let mut machine = Machine::new(disk.clone(), record, number, setting);
     append_everywhere(&mut machine, &seen);
+    // What stopped creations left is cleared away before the next one.
+    machine.make_another();
     machine.close();
     let (number, snapshots) = (machine.number(), disk.take_snapshots());
     match machine.complaints.first() {

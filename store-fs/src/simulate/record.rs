@@ -41,9 +41,21 @@ impl Entry {
 /// One call that changes something.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Create { session: SessionId, segment: SegmentId, entries: Vec<Entry>, origin: Option<SegmentOrigin> },
-    Append { log: LogId, entries: Vec<Entry> },
-    Delete { session: SessionId },
+    Create {
+        session: SessionId,
+        segment: SegmentId,
+        entries: Vec<Entry>,
+        origin: Option<SegmentOrigin>,
+        /// What is said of the session as soon as it is there.
+        fact: Option<String>,
+    },
+    Append {
+        log: LogId,
+        entries: Vec<Entry>,
+    },
+    Delete {
+        session: SessionId,
+    },
 }
 
 /// What the store said to it.
@@ -108,7 +120,7 @@ impl Record {
             let entries: Vec<Entry> = texts.iter().cloned().map(Entry::plain).collect();
             let asked = match *log {
                 LogId::Segment(session, segment) => {
-                    Asked::Create { session, segment, entries, origin: origins.get(&segment).copied() }
+                    Asked::Create { session, segment, entries, origin: origins.get(&segment).copied(), fact: None }
                 }
                 log => Asked::Append { log, entries },
             };
@@ -198,6 +210,15 @@ impl<'a> History<'a> {
             _ => None,
         };
         self.calls.iter().filter_map(origin).collect()
+    }
+
+    /// What is said of a session as soon as it is there, by the text of its segment's first entry.
+    pub(super) fn first_facts(&self) -> BTreeMap<&'a str, &'a str> {
+        let first = |(asked, _): &(&'a Asked, &Outcome)| match *asked {
+            Asked::Create { entries, fact: Some(fact), .. } => Some((entries.first()?.text.as_str(), fact.as_str())),
+            _ => None,
+        };
+        self.calls.iter().filter_map(first).collect()
     }
 
     /// Which creations of a segment may be the one that stands; `None` among them if it may be absent.

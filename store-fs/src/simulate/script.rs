@@ -19,6 +19,13 @@ pub enum Step {
         /// How many entries it gets besides its start.
         entries: usize,
     },
+    /// Makes sessions at once, each with a segment, so many entries besides its start, and a fact.
+    CreateMany {
+        /// The handle.
+        by: usize,
+        /// Session, segment and how many entries, of each.
+        sessions: Vec<(u8, u8, usize)>,
+    },
     /// Makes a segment that continues the last entry of another.
     Fork {
         /// The handle.
@@ -164,7 +171,12 @@ impl Script {
                     fork(by, made, session, segment)
                 }
                 73..78 => fact(by, (session < 3).then_some(session)),
-                78..81 => Step::Trace { by, segment },
+                78..80 => Step::Trace { by, segment },
+                80..81 => {
+                    made += 2;
+                    let sessions = vec![(made + 2, made - 1, 1), (made + 3, made, random.below(3))];
+                    Step::CreateMany { by, sessions }
+                }
                 81..86 => Step::Cursor { by },
                 86..89 => Step::Delete { by, session },
                 89..91 => create(by, segment, session, 1),

@@ -38,6 +38,7 @@ impl Script {
             Self::older_layouts(),
             Self::writers_beside_each_other(),
             Self::leases_and_tails(),
+            Self::many_at_once(),
         ]
     }
 
@@ -216,6 +217,25 @@ impl Script {
             Step::Tail { by: 0, segment: 1 },
         ];
         Self::new("leases and tails", steps)
+    }
+
+    /// Sessions that are made together, some of which are there already, are deleted, or are gone on with.
+    fn many_at_once() -> Self {
+        let many = |by, sessions: &[(u8, u8, usize)]| Step::CreateMany { by, sessions: sessions.to_vec() };
+        let steps = vec![
+            many(0, &[(1, 1, 1), (2, 2, 0), (3, 3, 2)]),
+            append(0, 1, &[30], SYNCED),
+            fact(1, Some(2)),
+            Step::Cursor { by: 1 },
+            many(1, &[(2, 2, 0), (4, 4, 1)]),
+            fork(0, 5, 5, 4),
+            Step::Delete { by: 0, session: 2 },
+            many(0, &[(2, 2, 1), (6, 6, 0)]),
+            append(1, 2, &[10], BUFFERED),
+            Step::Close { by: 0 },
+            fact(0, Some(6)),
+        ];
+        Self::new("many at once", steps)
     }
 
     /// Work of processes that are killed before any of its last calls is synced: a power loss then leaves holes.

@@ -17,10 +17,12 @@ use crate::support::{Folder, append, create, note, note_texts, options, segment,
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// How many bytes it still takes.
-    space: AtomicU64,
+    pub(crate) space: AtomicU64,
     /// How many more calls that change something it answers; the one after them tears, and then nothing is answered.
     calls: AtomicU64,
     pub(crate) sync_fails: AtomicBool,
+    /// How often a sync lets other threads run before it is done.
+    pub(crate) sync_yields: AtomicU64,
     remote: AtomicBool,
     process: u64,
     /// What was changed and synced, in order.
@@ -38,6 +40,7 @@ impl Plan {
             space: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(calls),
             sync_fails: AtomicBool::new(false),
+            sync_yields: AtomicU64::new(0),
             remote: AtomicBool::new(false),
             process,
             done: Mutex::default(),
@@ -69,6 +72,7 @@ impl Plan {
 
     fn sync(&self, path: &Path) -> io::Result<()> {
         self.note("sync", path);
+        (0..self.sync_yields.load(Ordering::Relaxed)).for_each(|_| std::thread::yield_now());
         self.change(|| {
             if self.sync_fails.load(Ordering::Relaxed) { Err(io::Error::other("the sync failed")) } else { Ok(()) }
         })

@@ -6,7 +6,7 @@ use std::thread;
 use store_core::{AppendOptions, Expected, Seq, Store as _, StoreError};
 use store_fs::{FsOptions, FsStore};
 
-use crate::support::{Folder, append, create, names, note, note_texts, options, segment, session, texts};
+use crate::support::{Folder, append, create, names, note, note_texts, options, segment, session, start, texts};
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/dev/fd").map(Iterator::count).unwrap_or_default()
@@ -82,7 +82,7 @@ fn of_many_creators_of_one_segment_one_succeeds() {
             .map(|(n, store)| {
                 let of = session(n as u64);
                 scope.spawn(move || {
-                    let entries = [crate::support::start(of, None)];
+                    let entries = [start(of, None)];
                     store.create_segment(of, segment(9), &entries, &Default::default()).map(|_| of)
                 })
             })
@@ -139,7 +139,7 @@ fn a_deleted_session_leaves_no_entry_behind() {
     let before: Vec<String> = crate::support::tree(&folder.root()).into_iter().map(|(name, _)| name).collect();
     let origin =
         store_core::SegmentOrigin { session_id: session(1), segment_id: segment(1), seq: Seq(1), at_turn_index: 0 };
-    let entries = [crate::support::start(session(2), Some(origin))];
+    let entries = [start(session(2), Some(origin))];
     store.create_segment(session(2), segment(2), &entries, &Default::default()).unwrap();
     append(&store, 2, &[1]).unwrap();
     let refused = store.delete_session(session(1)).unwrap_err();
@@ -214,4 +214,22 @@ fn a_cursor_of_another_store_means_everything() {
     let own = store.changes(None).unwrap().cursor;
     assert_eq!(store.changes(Some(&own)).unwrap().segments, []);
     assert_eq!(store.changes(Some(&cursor)).unwrap().segments, [(session(5), segment(5))]);
+}
+
+/// What a handle remembers of a look-up must not outlive the segment: a deletion by another handle is known at once.
+#[test]
+fn a_segment_that_was_looked_up_is_unknown_when_another_handle_deletes_it() {
+    let folder = Folder::new();
+    let (one, other) = (folder.open(), folder.open());
+    create(&one, 1);
+    for handle in [&one, &other, &one] {
+        assert_eq!(handle.lookup_session_of(segment(1)).unwrap(), Some(session(1)));
+    }
+    other.delete_session(session(1)).unwrap();
+    assert_eq!(one.lookup_session_of(segment(1)).unwrap(), None);
+    let options = store_core::CreateOptions::default();
+    other.create_segment(session(2), segment(1), &[start(session(2), None)], &options).unwrap();
+    assert_eq!(one.lookup_session_of(segment(1)).unwrap(), Some(session(2)));
+    std::fs::remove_dir_all(folder.root().join(session(2).to_string())).unwrap();
+    assert_eq!(one.lookup_session_of(segment(1)).unwrap(), None);
 }

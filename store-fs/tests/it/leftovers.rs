@@ -1,6 +1,6 @@
 //! What stopped calls leave beside the logs, and who clears it away.
 
-use std::fs::{self, File};
+use std::fs;
 
 use store_core::Store as _;
 
@@ -12,7 +12,7 @@ fn leftovers(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_being_made_is_cleared_away_by_the_next_opening_unless_somebody_is_making_something() {
+fn what_was_being_made_is_cleared_away_before_the_next_creation() {
     let folder = Folder::new();
     create(&open_without_syncs(&folder), 1);
     let root = folder.root();
@@ -20,17 +20,18 @@ fn what_was_being_made_is_cleared_away_by_the_next_opening_unless_somebody_is_ma
     fs::create_dir(root.join(".new-2")).unwrap();
     fs::write(root.join(".new-2").join(format!("{}.jsonl", segment(2))), "half a log").unwrap();
     fs::write(root.join(".new-2").join("LOCK"), "").unwrap();
-    let maker = File::open(root.join("CREATE")).unwrap();
-    maker.lock().unwrap();
-    drop(open_without_syncs(&folder));
-    assert_eq!(leftovers(&root), [".new-1", ".new-2"]);
     drop(folder.open_read_only());
-    maker.unlock().unwrap();
-    drop(folder.open_read_only());
-    assert_eq!(leftovers(&root), [".new-1", ".new-2"], "a reader cleared something away");
     let store = open_without_syncs(&folder);
+    append(&store, 1, &[1]).unwrap();
+    assert_eq!(leftovers(&root), [".new-1", ".new-2"], "a large store is listed by who makes nothing");
+    create(&store, 3);
     assert_eq!(leftovers(&root), Vec::<String>::new());
-    assert_eq!(store.list_sessions().unwrap(), [session(1)]);
+    assert_eq!(store.list_sessions().unwrap(), [session(3), session(1)]);
+    fs::write(root.join(".new-3"), "being made by somebody else").unwrap();
+    store.delete_session(session(3)).unwrap();
+    assert_eq!(leftovers(&root), [".new-3"], "a handle looks once");
+    open_without_syncs(&folder).delete_session(session(1)).unwrap();
+    assert_eq!(leftovers(&root), Vec::<String>::new());
 }
 
 #[test]

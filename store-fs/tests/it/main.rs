@@ -23,6 +23,7 @@ mod parts;
 mod power_loss;
 mod processes;
 mod recovery;
+mod rounds;
 mod simulate;
 mod snapshot_set;
 mod snapshot_set_crash;

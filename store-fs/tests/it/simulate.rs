@@ -126,7 +126,7 @@ macro_rules! planted {
 }
 
 planted! {
-    no_sync_of_folders_is_found: FoldersUnsynced => "is not a store";
+    no_sync_of_folders_is_found: FoldersUnsynced => "is lost";
     an_acknowledgement_before_the_sync_is_found: LogsUnsynced => "acknowledged and not there";
     an_acknowledged_fact_that_is_not_synced_is_found: FactsUnsynced => "acknowledged and not there";
     no_quarantine_before_a_write_is_found: NoQuarantine => "taken out and not kept";

@@ -10,21 +10,28 @@ use crate::error::Result;
 use crate::read;
 use crate::row::{self, EntryRow};
 
-/// Everything about a segment's columns that its texts do not say.
-pub(super) fn out_of_step(connection: &Connection, session: SessionId, segment: SegmentId) -> Result<Vec<Finding>> {
+/// What is said of a row whose kind or time is not that of its text.
+pub(super) const ROW_OUT_OF_STEP: &str = "the row's kind and time are not those of its text";
+
+/// Whether everything that stands in columns of a segment is what its texts say.
+pub(super) fn in_step(connection: &Connection, session: SessionId, segment: SegmentId) -> Result<bool> {
+    let of_segment = segment_out_of_step(connection, session, segment)?;
+    Ok(of_segment.is_none() && wrong_rows(connection, segment)?.is_empty())
+}
+
+/// What is wrong with the segment's own columns. Those of its entries are held against the texts by whoever scans them.
+pub(super) fn segment_out_of_step(
+    connection: &Connection,
+    session: SessionId,
+    segment: SegmentId,
+) -> Result<Option<Finding>> {
     let found = read::segment_of(connection, session, segment)?;
-    let finding = |seq: Option<u64>, detail: &str| {
-        let place = Finding::of_segment(session, segment, seq.map(Seq), FindingKind::Projection, detail);
-        Finding { offset: seq.unwrap_or(0), ..place }
-    };
-    let mut findings = Vec::new();
-    for (seq, ..) in wrong_rows(connection, segment)? {
-        findings.push(finding(Some(seq), "the row's kind and time are not those of its text"));
+    if origin_in_text(connection, segment)?.is_none_or(|origin| origin == found.origin) {
+        return Ok(None);
     }
-    if origin_in_text(connection, segment)?.is_some_and(|origin| origin != found.origin) {
-        findings.push(finding(Some(1), "the segment's origin is not the one that its first entry names"));
-    }
-    Ok(findings)
+    let detail = "the segment's origin is not the one that its first entry names";
+    let place = Finding::of_segment(session, segment, Some(Seq(1)), FindingKind::Projection, detail);
+    Ok(Some(Finding { offset: 1, ..place }))
 }
 
 /// Brings the columns in step with the texts.
@@ -61,27 +68,34 @@ fn wrong_rows(connection: &Connection, segment: SegmentId) -> Result<Vec<(u64, S
         let Some(row) = row else { return Ok(wrong) };
         let (seq, kind, ts) = (row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?);
         let (ValueRef::Integer(seq), Ok(body)) = (seq, row.get_ref(3)?.as_str()) else { continue };
-        if says(body, kind, ts) {
-            continue;
-        }
-        let Ok(entry) = LogEntry::from_text(body) else { continue };
-        let is_right =
-            kind == ValueRef::Text(entry.kind().as_bytes()) && ts == ValueRef::Integer(row::to_sql(entry.ts()));
-        if let (Ok(seq), false) = (u64::try_from(seq), is_right) {
-            wrong.push((seq, entry.kind().to_owned(), entry.ts()));
+        if let (Ok(seq), Some((kind, ts))) = (u64::try_from(seq), instead(body, kind, ts)) {
+            wrong.push((seq, kind, ts));
         }
     }
 }
 
+/// The kind and time of a text beside which others stand; `None` if it is these that stand there, or the text holds no entry.
+pub(super) fn instead(body: &str, kind: ValueRef<'_>, ts: ValueRef<'_>) -> Option<(String, u64)> {
+    if says(body.as_bytes(), kind, ts) == Some(true) {
+        return None;
+    }
+    let entry = LogEntry::from_text(body).ok()?;
+    let is_right = kind == ValueRef::Text(entry.kind().as_bytes()) && ts == ValueRef::Integer(row::to_sql(entry.ts()));
+    (!is_right).then(|| (entry.kind().to_owned(), entry.ts()))
+}
+
 /// Whether a text begins with this kind and time, as almost all do: those need not be parsed.
-fn says(body: &str, kind: ValueRef<'_>, ts: ValueRef<'_>) -> bool {
-    let (ValueRef::Text(kind), ValueRef::Integer(ts)) = (kind, ts) else { return false };
-    let rest = || {
-        let rest = body.as_bytes().strip_prefix(br#"{"kind":""#)?.strip_prefix(kind)?;
-        rest.strip_prefix(br#"","ts":"#)?.strip_prefix(ts.to_string().as_bytes())
-    };
+fn says(body: &[u8], kind: ValueRef<'_>, ts: ValueRef<'_>) -> Option<bool> {
+    let (ValueRef::Text(kind), ValueRef::Integer(ts)) = (kind, ts) else { return None };
     // The parser would read an escape in a kind; none of ours has one.
-    !kind.contains(&b'\\') && rest().is_some_and(|rest| matches!(rest.first(), Some(b',' | b'}')))
+    if kind.contains(&b'\\') {
+        return None;
+    }
+    let rest = body.strip_prefix(br#"{"kind":""#)?.strip_prefix(kind)?.strip_prefix(br#"","ts":"#)?;
+    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    let add = |number: i64, digit: &u8| number.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+    let said = rest[..digits].iter().try_fold(0, add)?;
+    Some(digits > 0 && said == ts && matches!(rest[digits], b',' | b'}'))
 }
 
 /// What the first entry says of where the segment comes from; `None` if nobody can read it.

@@ -76,7 +76,7 @@ fn check_segment(connection: &Connection, session: SessionId, segment: SegmentId
     found.tell(FindingKind::Checksum, checkpoint::lines(connection, segment).map(drop))?;
     found.tell(FindingKind::Checksum, check_quarantine(connection, segment))?;
     found.tell(FindingKind::Projection, read::check_end(connection, segment, row.entry_count))?;
-    let out_of_step = columns::out_of_step(connection, session, segment);
+    let out_of_step = columns::segment_out_of_step(connection, session, segment);
     let out_of_step = out_of_step.map(|findings| found.findings.extend(findings));
     found.tell(FindingKind::Projection, out_of_step)
 }

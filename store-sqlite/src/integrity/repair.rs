@@ -69,7 +69,7 @@ impl Repairing<'_> {
         let plan = self.plan(transaction, &found, &listed)?;
         let after = self.planned_chain(transaction, &plan)?;
         let counted = found.entry_count == plan.through().0;
-        let in_step = counted && columns::out_of_step(transaction, session, segment)?.is_empty();
+        let in_step = counted && columns::in_step(transaction, session, segment)?;
         let is_whole = plan.is_clean && in_step;
         let before = end_state_in(transaction, segment, found.entry_count);
         let mut quarantined = Vec::new();
@@ -164,5 +164,6 @@ fn fill(transaction: &Connection, segment: SegmentId, plan: &RepairPlan) -> Resu
 /// The text of an entry as it is inserted.
 pub(crate) fn prepared(text: String) -> Result<Prepared> {
     let entry = LogEntry::from_text(&text).map_err(store_core::StoreError::backend)?;
-    Ok(Prepared { kind: entry.kind().to_owned(), ts: entry.ts(), text, key: None, start: None })
+    let kind = entry.kind().to_owned().into();
+    Ok(Prepared { kind, ts: entry.ts(), text: text.into(), key: None, start: None })
 }

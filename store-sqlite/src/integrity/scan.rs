@@ -1,31 +1,42 @@
 //! Walking the rows of a segment past those that are damaged.
 //!
-//! Rows are read in stretches of a few megabytes, each in a read transaction of its own, and handed over when that is done: so a scan keeps no
+//! Rows are read in stretches of half a megabyte, each in a read transaction of its own, and handed over when that is done: so a scan keeps no
 //! connection while its visitor works, which may use the store, and no writer's log from being cut. The price: who rolls the segment back
 //! in the middle of a long scan makes it fail as `Busy`.
+//!
+//! What stands in columns beside a text is held against it on the way, so that verifying reads every row once.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use store_core::integrity::{FindingKind, LOST_SEQS_MAX, Scanned, ScannedEntry, Stretch, Visit};
 use store_core::{Position, SegmentId, Seq, SessionId, StoreError};
 
+use super::columns;
 use crate::connection::Connections;
 use crate::error::Result;
 use crate::read;
-use crate::row::{self, EntryRow};
+use crate::row;
 
-/// How many bytes of entries are read before they are handed over; one entry may have more.
-const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// How many bytes of entries are read before they are handed over; one entry may have more. As much as a processor keeps at hand.
+const BATCH_BYTES: usize = 512 * 1024;
 
 /// The next thing in a segment's rows.
 enum Item {
-    Entry { row: EntryRow, bytes: u64 },
+    /// An entry, and where its key and text stand among those of its batch.
+    Entry {
+        position: Position,
+        key: Option<Range<usize>>,
+        text: Range<usize>,
+        /// Whether its columns are what its text says.
+        in_step: bool,
+    },
     Damaged(Stretch),
 }
 
 /// Things that follow each other, and the first seq behind them; `None` behind the last row.
 struct Batch {
+    texts: String,
     items: Vec<Item>,
     next: Option<i64>,
 }
@@ -46,7 +57,7 @@ pub(super) fn scan(
         })?;
         next = batch.next;
         last = batch.items.iter().rev().find_map(Item::position).or(last);
-        if hand_over(batch.items, visit).is_break() {
+        if batch.hand_over(visit).is_break() {
             return Ok(());
         }
     }
@@ -59,7 +70,7 @@ pub(super) fn scan_in(connection: &Connection, segment: SegmentId, visit: &mut V
     while let Some(from) = next {
         let batch = read_batch(connection, segment, from)?;
         next = batch.next;
-        if hand_over(batch.items, visit).is_break() {
+        if batch.hand_over(visit).is_break() {
             return Ok(());
         }
     }
@@ -81,46 +92,66 @@ fn refuse_other_log(connection: &Connection, segment: SegmentId, last: Option<Po
 impl Item {
     fn position(&self) -> Option<Position> {
         match self {
-            Self::Entry { row, .. } => Some(row.position),
+            Self::Entry { position, .. } => Some(*position),
             Self::Damaged(_) => None,
         }
     }
+}
 
-    /// What a row holds; a row that is not what was written is an answer.
-    fn read(segment: SegmentId, row: &Row<'_>) -> Result<Self> {
-        let bytes = [1, 2].map(|at| row.get_ref(at).ok().and_then(|value| value.as_bytes_or_null().ok().flatten()));
-        let bytes = bytes.into_iter().flatten().map(|bytes| bytes.len() as u64).sum();
-        match EntryRow::read(segment, row).map_err(StoreError::from) {
-            Ok(row) => Ok(Self::Entry { row, bytes }),
+impl Batch {
+    /// Takes up what a row (`seq, key, body, crc32c, kind, ts`) holds; a row that is not what was written is an answer.
+    fn take_up(&mut self, segment: SegmentId, row: &Row<'_>) -> Result<()> {
+        let texts = &mut self.texts;
+        let mut keep = |text: &str| {
+            let from = texts.len();
+            texts.push_str(text);
+            from..texts.len()
+        };
+        let (kind, ts) = (row.get_ref(4)?, row.get_ref(5)?);
+        let mut item = None;
+        let read = row::verified_row(segment, row, |position, key, text| {
+            let in_step = columns::instead(text, kind, ts).is_none();
+            item = Some(Item::Entry { position, key: key.map(&mut keep), text: keep(text), in_step });
+        });
+        self.items.extend(match read.map_err(StoreError::from) {
+            Ok(()) => item,
             Err(StoreError::Corrupt(damage)) => {
                 let seq = damage.seq.filter(|seq| *seq > Seq::START);
-                let (kind, detail) = (FindingKind::Checksum, damage.detail);
-                Ok(Self::Damaged(Stretch { part: 1, offset: damage.offset, bytes, seq, kind, detail }))
+                let (kind, detail, bytes) = (FindingKind::Checksum, damage.detail, bytes_of(row));
+                Some(Item::Damaged(Stretch { part: 1, offset: damage.offset, bytes, seq, kind, detail }))
             }
-            Err(error) => Err(error.into()),
-        }
+            Err(error) => return Err(error.into()),
+        });
+        Ok(())
+    }
+
+    fn hand_over(self, visit: &mut Visit<'_>) -> ControlFlow<()> {
+        let Self { texts, items, .. } = self;
+        items.into_iter().try_for_each(|item| {
+            visit(match item {
+                Item::Entry { position, key, text, in_step } => Scanned::Entry(ScannedEntry {
+                    position,
+                    bytes: (text.len() + key.as_ref().map_or(0, Range::len)) as u64,
+                    key: key.map(|key| &texts[key]),
+                    text: &texts[text],
+                    part: 1,
+                    offset: position.seq.0,
+                    out_of_step: (!in_step).then_some(columns::ROW_OUT_OF_STEP),
+                }),
+                Item::Damaged(stretch) => Scanned::Damaged(stretch),
+            })
+        })
     }
 }
 
-fn hand_over(items: Vec<Item>, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    for item in items {
-        visit(match &item {
-            Item::Entry { row, bytes } => Scanned::Entry(ScannedEntry {
-                position: row.position,
-                key: row.key.as_deref(),
-                text: &row.text,
-                part: 1,
-                offset: row.position.seq.0,
-                bytes: *bytes,
-            }),
-            Item::Damaged(stretch) => Scanned::Damaged(stretch.clone()),
-        })?;
-    }
-    ControlFlow::Continue(())
+/// How many bytes the key and the body of a row have, whatever stands there.
+fn bytes_of(row: &Row<'_>) -> u64 {
+    let bytes = [1, 2].map(|at| row.get_ref(at).ok().and_then(|value| value.as_bytes_or_null().ok().flatten()));
+    bytes.into_iter().flatten().map(|bytes| bytes.len() as u64).sum()
 }
 
 fn read_batch(connection: &Connection, segment: SegmentId, from: i64) -> Result<Batch> {
-    let mut batch = Batch { items: Vec::new(), next: Some(from) };
+    let mut batch = Batch { texts: String::new(), items: Vec::new(), next: Some(from) };
     match read_rows(connection, segment, &mut batch) {
         Err(error) if error.is_corrupt() => skip_unreadable(connection, segment, &mut batch, &error.to_string())?,
         read => read?,
@@ -132,16 +163,13 @@ fn read_batch(connection: &Connection, segment: SegmentId, from: i64) -> Result<
 fn read_rows(connection: &Connection, segment: SegmentId, batch: &mut Batch) -> Result<()> {
     let Some(from) = batch.next else { return Ok(()) };
     let mut statement = connection.prepare_cached(
-        "SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq >= ?2 ORDER BY seq",
+        "SELECT seq, key, body, crc32c, kind, ts FROM entries WHERE segment_id = ?1 AND seq >= ?2 ORDER BY seq",
     )?;
     let mut rows = statement.query((segment.as_bytes(), from))?;
-    let mut read = 0;
     while let Some(row) = rows.next()? {
-        let item = Item::read(segment, row)?;
-        read += if let Item::Entry { bytes, .. } = &item { *bytes } else { 1 };
-        batch.items.push(item);
+        batch.take_up(segment, row)?;
         batch.next = row.get::<_, i64>(0)?.checked_add(1);
-        if read >= BATCH_BYTES {
+        if batch.texts.len() + batch.items.len() >= BATCH_BYTES {
             return Ok(());
         }
     }
@@ -166,22 +194,22 @@ fn skip_unreadable(connection: &Connection, segment: SegmentId, batch: &mut Batc
         })
     };
     let end = last_seq(connection, segment, from)?;
-    let mut statement =
-        connection.prepare_cached("SELECT seq, key, body, crc32c FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c, kind, ts FROM entries WHERE segment_id = ?1 AND seq = ?2")?;
+    let before = batch.items.len();
     for seq in from..=end {
-        let mut look = || -> Result<Option<Item>> {
+        let mut look = || -> Result<()> {
             let mut rows = statement.query((segment.as_bytes(), seq))?;
-            rows.next()?.map(|row| Item::read(segment, row)).transpose()
+            rows.next()?.map_or(Ok(()), |row| batch.take_up(segment, row))
         };
         match look() {
-            Ok(None) => {}
-            Err(error) if error.is_corrupt() => {}
-            Err(error) => return Err(error),
-            Ok(Some(found)) => {
-                batch.items.extend([unreadable(seq - 1), found]);
-                batch.next = seq.checked_add(1);
-                return Ok(());
-            }
+            Err(error) if !error.is_corrupt() => return Err(error),
+            _ => {}
+        }
+        if batch.items.len() > before {
+            batch.items.insert(before, unreadable(seq - 1));
+            batch.next = seq.checked_add(1);
+            return Ok(());
         }
     }
     batch.items.push(unreadable(end));

@@ -139,7 +139,15 @@ impl Writing<'_> {
             }
             let position = Position { seq: Seq(*seq), crc32c: 0 };
             let (key, offset, bytes) = (key.as_deref(), *seq, text.len() as u64);
-            planner.add(&Scanned::Entry(ScannedEntry { position, key, text: &text, part: 1, offset, bytes }));
+            planner.add(&Scanned::Entry(ScannedEntry {
+                position,
+                key,
+                text: &text,
+                part: 1,
+                offset,
+                bytes,
+                out_of_step: None,
+            }));
         }
         let live = list_checkpoints(lines.iter().cloned()).into_iter().filter(|one| !one.void);
         let remembered = live.map(|one| one.checkpoint.seq.0).max().unwrap_or(0);
@@ -190,7 +198,7 @@ impl Writing<'_> {
                 }
             };
             append::insert(self.transaction, segment, chain.seq.0, &[&entry])?;
-            chain.push(&entry.text);
+            chain.push(entry.text.as_str());
             heads.insert(chain.seq, chain.head);
         }
         Ok(heads)

@@ -10,6 +10,7 @@ use session_store::is_remote;
 use store_core::BackendInfo;
 
 use super::Verdict;
+use crate::agents::folders;
 use crate::app::App;
 use crate::render::thousands;
 
@@ -87,8 +88,15 @@ fn permissions(place: &Path) -> Verdict {
 /// The agents that keep conversations on this machine.
 pub(super) fn agents(app: &App) -> Vec<Verdict> {
     let check = "agents";
-    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) =
-        app.environment.agent_folders().into_iter().partition(|folder| folder.is_dir());
+    let known = match app.agents() {
+        Ok(known) => known,
+        Err(error) => {
+            let report = error.report();
+            return vec![Verdict::problem(check, report.message, report.hint.as_deref())];
+        }
+    };
+    let all = known.iter().filter(|agent| agent.enabled).flat_map(|agent| folders(agent, &app.environment));
+    let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) = all.partition(|folder| folder.is_dir());
     if there.is_empty() {
         let looked: Vec<String> = missing.iter().map(|folder| short(app, folder)).collect();
         let detail = format!("none found; looked for {}", looked.join(", "));

@@ -8,7 +8,8 @@ use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
 use super::sidechain::is_sidechain;
-use crate::import::fields::{owned, text, time_ms};
+use crate::export::MARK;
+use crate::import::fields::{self, owned, text, time_ms};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 
 /// The largest description of a sub-agent that is read.
@@ -26,6 +27,12 @@ pub(in crate::import) fn sniff(record: &Value) -> bool {
         "file-history-snapshot" => record.get("snapshot").is_some(),
         _ => has_session,
     }
+}
+
+/// Whether the first records tell all that there is to be told: the record that says whose the file is, and when it began.
+pub(in crate::import) fn tells_head(records: &[Value]) -> bool {
+    records.iter().any(|record| text(record, "uuid").is_some())
+        && records.iter().filter_map(|record| record.get("timestamp")).any(|time| time_ms(time).is_some())
 }
 
 /// The file's head, from its first records; `None` if it holds nothing of Claude Code.
@@ -64,6 +71,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: None,
         other,
         inline: false,
+        exported: records.iter().find_map(|record| fields::exported(record.get(MARK)?)),
     })
 }
 

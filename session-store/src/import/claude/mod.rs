@@ -19,7 +19,7 @@ mod rest;
 mod sidechain;
 mod typed;
 
-pub(super) use head::{head, sniff};
+pub(super) use head::{head, sniff, tells_head};
 pub(super) use output::DOMAIN as OUTPUT_DOMAIN;
 pub(super) use reader::ClaudeReader;
 pub(super) use sidechain::{Threads, is_sidechain, may_be_sidechain};

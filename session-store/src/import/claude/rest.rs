@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use store_core::{Content, Item, Part};
 
+use crate::export::MARK;
 use crate::import::fields::{Repeated, count, is_nothing, left_of, storable, take, text};
 
 /// The domain under which it is kept.
@@ -23,7 +24,8 @@ const PART: &str = "$part";
 const REFERRED_BYTES_MIN: usize = 32;
 
 /// Fields that entries tell, or that tell nothing.
-const READ: [&str; 20] = [
+const READ: [&str; 21] = [
+    MARK,
     "type",
     "subtype",
     "uuid",

@@ -148,6 +148,7 @@ impl ClaudeReader {
             system_prompt: None,
             other: other.collect::<BTreeMap<_, _>>(),
             inline: true,
+            exported: None,
         }
     }
 }

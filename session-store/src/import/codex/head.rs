@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
-use crate::import::fields::{filled, owned, text, time_ms, uuid_in};
+use crate::export::MARK;
+use crate::import::fields::{self, filled, owned, text, time_ms, uuid_in};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall};
 
 /// The folder of conversations that Codex keeps out of sight.
@@ -69,6 +70,7 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         other: kept(meta),
         native_id,
         inline: false,
+        exported: meta.get(MARK).and_then(fields::exported),
     })
 }
 

@@ -11,8 +11,9 @@ use super::item::{self, Origin, Response};
 use super::place::{Ordinals, Place, assistant, config_changed, extension, push_usage, system, tool_result};
 use super::rest::{self, Rests};
 use super::usage::UsageReader;
+use crate::export::{MARK, MARK_FAILED};
 use crate::import::bookmark::{self, Resume};
-use crate::import::fields::{filled, take, text, time_ms};
+use crate::import::fields::{filled, owned, take, text, time_ms};
 use crate::import::memory::Notes;
 use crate::import::record::{FileHead, ForkHint, RawRecord, Reader, Step};
 
@@ -339,6 +340,8 @@ impl Reader for CodexReader {
             self.ts = ts;
         }
         let id = self.ids.take(value.get("ordinal").and_then(Value::as_u64), line);
+        // An exported record has an id of its own.
+        let id = owned(&value, MARK).unwrap_or(id);
         let place = Place { record: id, line, ts: self.ts };
         if self.settle(&value, out) {
             out.push(place.skipped());
@@ -349,7 +352,13 @@ impl Reader for CodexReader {
         }
         match text(&value, "type").unwrap_or_default() {
             "session_meta" => self.header(&place, &take(&mut value, "payload"), out),
-            "response_item" => self.response_item(&place, take(&mut value, "payload"), false, out),
+            "response_item" => {
+                let payload = take(&mut value, "payload");
+                self.response_item(&place, payload, false, out);
+                if value.get(MARK_FAILED) == Some(&Value::Bool(true)) {
+                    fail_result(out);
+                }
+            }
             "event_msg" => self.event(&place, value, out),
             "turn_context" => {
                 self.turn.summing_up = false;
@@ -359,7 +368,8 @@ impl Reader for CodexReader {
             }
             "token_usage_record" => {
                 let payload = value.get("payload").unwrap_or(&Value::Null);
-                let usage = self.usage.of_response(payload, place.ts, self.model.clone());
+                let model = owned(payload, "model").or_else(|| self.model.clone());
+                let usage = self.usage.of_response(payload, place.ts, model);
                 push_usage(&place, usage, out);
             }
             "compacted" => self.compacted(&place, take(&mut value, "payload"), out),
@@ -371,6 +381,21 @@ impl Reader for CodexReader {
 
     fn finish(&mut self, _out: &mut Vec<Step>) {
         // What is held is decided by a record that may still come.
+    }
+}
+
+/// The result that was read last failed, which an exported record says beside it.
+fn fail_result(out: &mut [Step]) {
+    let entries = out.iter_mut().rev().find_map(|step| match step {
+        Step::Entries { entries, .. } => Some(entries),
+        _ => None,
+    });
+    for entry in entries.into_iter().flatten() {
+        if let LogEntry::ToolResult(result) = entry
+            && let Item::ToolResult { is_error, .. } = &mut result.item
+        {
+            *is_error = true;
+        }
     }
 }
 

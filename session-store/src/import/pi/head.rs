@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 use store_core::{SessionConfig, SessionKind};
 
-use crate::import::fields::{filled, is_nothing, owned, storable, text, time_ms, uuid_in};
+use crate::export::MARK;
+use crate::import::fields::{self, filled, is_nothing, owned, storable, text, time_ms, uuid_in};
 use crate::import::record::{Agent, FileHead, ForkHint};
 
 /// Whether a record can only be pi's.
@@ -54,7 +55,16 @@ pub(in crate::import) fn head(path: &Path, records: &[Value]) -> Option<FileHead
         system_prompt: None,
         other: kept(header),
         inline: false,
+        exported: records
+            .iter()
+            .find(|record| is_mark(record))
+            .and_then(|record| fields::exported(record.get("data")?)),
     })
+}
+
+/// Whether a record says what its file was exported from.
+pub(super) fn is_mark(record: &Value) -> bool {
+    text(record, "type") == Some("custom") && text(record, "customType") == Some(MARK)
 }
 
 /// What the header says that has no place of its own.

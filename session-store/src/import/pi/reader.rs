@@ -6,6 +6,7 @@ use store_core::{
     ConfigChanged, Extension, Item, ItemEntry, LogEntry, Part, Role, SessionConfig, SystemItem, TimestampMs, UserInput,
 };
 
+use super::head::is_mark;
 use super::message;
 use super::rest::{self, Rests};
 use crate::import::bookmark::{self, Resume};
@@ -295,6 +296,10 @@ impl Reader for PiReader {
                 let item = Item::Message { role: Role::User, parts: message::parts(take(&mut value, "content")) };
                 out.push(place.entries(vec![injected(ts, item)]));
                 place.rest(rest::of_record(value), out);
+            }
+            "custom" if is_mark(&value) => {
+                out.push(place.entries(Vec::new()));
+                out.push(Step::Skipped { line });
             }
             "session_info" => {
                 out.push(place.entries(Vec::new()));

@@ -106,10 +106,11 @@ impl Scratch {
             let mut end = end;
             for entry in entries {
                 let seq = end.seq.next();
-                let bytes = format!("{seq} {:?} {}", entry.key, entry.text);
+                let text = entry.text.as_str();
+                let bytes = format!("{seq} {:?} {text}", entry.key);
                 end = Position { seq, crc32c: LogContext::segment(segment).checksum(bytes.as_bytes()) };
                 db.prepare_cached("INSERT INTO entry (segment, seq, crc, key, text) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                    .execute(params![segment.to_string(), to_db(seq.0), end.crc32c, entry.key, entry.text])?;
+                    .execute(params![segment.to_string(), to_db(seq.0), end.crc32c, entry.key, text])?;
                 if let Some(key) = &entry.key {
                     note_key(&db, segment, key, seq)?;
                 }

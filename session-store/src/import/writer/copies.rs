@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use store_core::{LogEntry, Record, SegmentId, Seq, SessionId, Store, TimestampMs};
 
 use super::beginning::Beginning;
+use super::known::Exported;
 use super::target::Target;
 use crate::error::Result;
 use crate::import::fresh::Fresh;
@@ -23,6 +24,8 @@ use crate::lineage::lineage;
 pub(super) enum Copied {
     /// A record that stands elsewhere.
     Copy { record: String, line: u64, at: Place },
+    /// A record that the conversation's own file was made with.
+    Known { record: String, line: u64, at: Place },
     /// It waits, or says nothing that does not stand elsewhere.
     Held,
     /// The conversation's own, behind a place in the other conversation if one is given.
@@ -43,6 +46,8 @@ pub(super) enum Copies<'a> {
     ById(Box<ById<'a>>),
     /// By what the beginning says.
     Beginning(Box<Beginning<'a>>),
+    /// The file was made of what the store holds.
+    Exported(Box<Exported<'a>>),
 }
 
 impl<'a> Copies<'a> {
@@ -54,6 +59,10 @@ impl<'a> Copies<'a> {
             let rank = (session.timestamp_ms(), head.native_id.clone());
             Self::ById(Box::new(ById { store, fresh, agent, session, moved, rank, family, last, own }))
         };
+        if let Some(home) = target.exported {
+            let behind = if head.agent == Agent::Claude { by_id(None) } else { Self::None };
+            return Ok(Self::Exported(Box::new(Exported::new(store, home, behind))));
+        }
         let continues = target.moved.as_ref().and_then(|moved| moved.continues);
         match (head.agent, &head.fork) {
             (Agent::Codex, ForkHint::Copy { .. }) if continues.is_some() => {
@@ -86,6 +95,7 @@ impl<'a> Copies<'a> {
             Self::None => Some(None),
             Self::ById(copies) => Some(copies.last.clone()),
             Self::Beginning(copies) => copies.is_over().then_some(None),
+            Self::Exported(copies) => copies.last(),
         }
     }
 
@@ -95,6 +105,7 @@ impl<'a> Copies<'a> {
             Self::None => {}
             Self::ById(copies) => copies.last = last,
             Self::Beginning(_) => *self = Self::None,
+            Self::Exported(copies) => copies.resume(last),
         }
     }
 
@@ -104,6 +115,7 @@ impl<'a> Copies<'a> {
             Self::None => Ok(Copied::own(step)),
             Self::ById(copies) => copies.take(step, behind),
             Self::Beginning(copies) => copies.take(step),
+            Self::Exported(copies) => copies.take(step, behind),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,11 @@ impl Cursor {
     /// What the file with this native id left behind.
     pub(in crate::import) fn read(facts: &SessionFacts, native_id: &str) -> Option<Self> {
         serde_json::from_value(facts.cursors.get(native_id)?.clone()).ok()
+    }
+
+    /// The file, and the segment of the agent's active leaf; none of one that the agent has put away.
+    pub(in crate::import) fn file(&self) -> (PathBuf, Option<SegmentId>) {
+        (PathBuf::from(&self.source), self.leaf.filter(|_| !self.archived))
     }
 
     /// Whether every record before an ordinal was read.
@@ -208,7 +213,9 @@ impl Writer<'_> {
     /// Where the agent goes on, if that is in this session.
     fn leaf(&self) -> Option<Place> {
         let named = self.said.leaf.as_ref().and_then(|record| self.log.place_of(record)).flatten();
-        let is_own = |place: &Place| place.session == self.session;
+        // What an exported file was made of is where the conversation was, not where it goes on.
+        let is_news = self.log.has_own() || self.target.exported.is_none();
+        let is_own = |place: &Place| place.session == self.session && is_news;
         named.filter(is_own).or(self.at.filter(is_own))
     }
 
@@ -281,14 +288,16 @@ fn mtime_ms(meta: &Metadata) -> Option<TimestampMs> {
     u64::try_from(since.as_millis()).ok()
 }
 
+/// When anything of a file was changed last, as the system says it, which nobody can set: nanoseconds since the epoch.
 #[cfg(unix)]
-fn ctime_ns(meta: &Metadata) -> Option<u64> {
+pub(in crate::import) fn ctime_ns(meta: &Metadata) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     let (seconds, rest) = (u64::try_from(meta.ctime()).ok()?, u64::try_from(meta.ctime_nsec()).ok()?);
     seconds.checked_mul(1_000_000_000)?.checked_add(rest)
 }
 
+/// Nothing that nobody can set is known here.
 #[cfg(not(unix))]
-const fn ctime_ns(_: &Metadata) -> Option<u64> {
+pub(in crate::import) const fn ctime_ns(_: &Metadata) -> Option<u64> {
     None
 }

@@ -81,8 +81,8 @@ enum Settled {
 
 impl<'a> Log<'a> {
     /// The log of a session of which nothing was read yet.
-    pub(super) fn new(target: &Target<'a>, existed: bool) -> Self {
-        Self {
+    pub(super) fn new(target: &Target<'a>, existed: bool) -> Result<Self> {
+        let mut log = Self {
             store: target.store,
             session: target.session,
             existed,
@@ -95,7 +95,15 @@ impl<'a> Log<'a> {
             places: Places::default(),
             written: 0,
             records: Some(Vec::new()),
+        };
+        if let Some(home) = target.exported.filter(|home| home.is_own_segment) {
+            let segment = log.take_up(home.at.segment, true)?;
+            let first = log.store.read_range(log.session, segment.id, Seq::START, 1)?;
+            let end = first.first().map(|first| first.position);
+            log.segments.push(Segment { end, ..segment });
+            log.open = Some(0);
         }
+        Ok(log)
     }
 
     /// Whether the session was there before.
@@ -106,6 +114,11 @@ impl<'a> Log<'a> {
     /// How many entries were written that were not there before.
     pub(super) const fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether the file has entries of its own, beside the beginning of a segment that was made for it.
+    pub(super) fn has_own(&self) -> bool {
+        self.segments.iter().any(|segment| segment.entries > 1)
     }
 
     /// The segments that the file's entries stand in.
@@ -385,6 +398,19 @@ pub(super) struct LogState {
     segments: Vec<Segment>,
     open: Option<usize>,
     places: Places,
+}
+
+impl LogState {
+    /// Says where the last entries stand that stood nowhere yet.
+    pub(super) fn place(&mut self, position: &dyn Fn(SegmentId, Seq) -> Option<Position>) {
+        for segment in &mut self.segments {
+            if let Some(end) = &mut segment.end
+                && let Some(placed) = position(segment.id, end.seq)
+            {
+                *end = placed;
+            }
+        }
+    }
 }
 
 impl Log<'_> {

@@ -10,6 +10,7 @@
 //! * `rest` writes what records say beyond their entries, and reads what earlier readers wrote.
 //! * `log` is the writer's own segments: entries on their way, what stands there already, what differs.
 //! * `pending` is an entry on its way, `places` where each record's entries end, `target` what a writer is told and counts.
+//! * `known` passes over what an exported file was made of.
 //! * `copies` and `beginning` find the conversation that a record is a copy of; `origin` the point that a file continues by reference.
 //! * `history` makes the history of a compaction of references.
 //! * `finish` says what is said about the session: leaf, title, tags, archive, cursor.
@@ -19,6 +20,7 @@ mod branch;
 mod copies;
 mod finish;
 mod history;
+mod known;
 mod log;
 mod origin;
 mod pending;
@@ -42,8 +44,9 @@ use log::Log;
 use pending::Pending;
 use target::{Keys, Reading, Said};
 
-pub(super) use finish::{Cursor, Outcome};
+pub(super) use finish::{Cursor, Outcome, ctime_ns};
 pub(super) use origin::reference_origin;
+pub(super) use state::place;
 pub use target::ImportWarning;
 pub(super) use target::{Tally, Target};
 
@@ -89,7 +92,7 @@ impl<'a> Writer<'a> {
         let folds = at.map(|at| Folds::read(target.store, at)).transpose()?.unwrap_or_default();
         Ok(Self {
             session,
-            log: Log::new(&target, exists),
+            log: Log::new(&target, exists)?,
             copies: Copies::new(&target, exists)?,
             at,
             folds,
@@ -130,6 +133,11 @@ impl<'a> Writer<'a> {
         };
         match self.copies.take(step, &behind)? {
             Copied::Copy { record, line, at } => self.is_copy(&record, line, at),
+            Copied::Known { record, line, at } => {
+                self.copied_line = Some(line);
+                self.log.places().name(&record, Some(at));
+                Ok(())
+            }
             Copied::Held => Ok(()),
             Copied::Own { behind, steps } => {
                 if let Some(at) = behind {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store_core::Durability;
+use store_core::{Durability, Position, SegmentId, Seq};
 
 use super::log::LogState;
 use super::{Keys, Said, Target, Writer};
@@ -24,6 +24,15 @@ struct WriterState {
     /// The last record, if it was a copy.
     last_copy: Option<String>,
     continues: Option<Place>,
+}
+
+/// Says in a writer's state where the last entries of its segments stand, of those that stood nowhere yet.
+pub(in crate::import) fn place(state: &mut Value, position: &dyn Fn(SegmentId, Seq) -> Option<Position>) {
+    let Some(log) = state.get_mut("log") else { return };
+    if let Some(mut placed) = bookmark::read::<LogState>(log.take()) {
+        placed.place(position);
+        *log = bookmark::value(&placed).unwrap_or_default();
+    }
 }
 
 impl<'a> Writer<'a> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use store_core::{SegmentMeta, SegmentStart, SessionId, Store, TimestampMs};
 
+use crate::import::exported::Home;
 use crate::import::fresh::Fresh;
 use crate::import::moved::Moved;
 use crate::import::record::FileHead;
@@ -50,6 +51,8 @@ pub(in crate::import) struct Target<'a> {
     pub(in crate::import) parent: Option<SessionId>,
     /// The call that started it there.
     pub(in crate::import) parent_call: Option<String>,
+    /// What the store holds of the file, which was made of it.
+    pub(in crate::import) exported: Option<Home>,
     /// The point that the file continues by reference.
     pub(in crate::import) continues: Option<Place>,
     pub(in crate::import) now: TimestampMs,

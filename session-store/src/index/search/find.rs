@@ -1,15 +1,17 @@
 //! Which entries say what was searched for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use store_core::{Backend, SegmentId, Seq, SessionId};
 
 use super::super::list::Filter;
+use super::super::lookup::compacted_sessions;
 use super::super::rows::{read_id, read_json, to_u64};
 use super::super::summary::SessionSummary;
 use super::SearchQuery;
 use super::fill::place_of;
+use crate::query::History;
 
 /// The entries of a segment that match.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub(in crate::index) fn find(
         let (segment, seq) = place_of(number?);
         by_segment.entry(segment).or_default().push(seq);
     }
+    let compacted = if query.query.asks_for_compactions() { compacted_sessions(db)? } else { BTreeSet::new() };
     let mut sessions: HashMap<SessionId, Option<Admitted>> = HashMap::new();
     let mut found = Vec::new();
     let mut segments = db.prepare_cached("SELECT session, id FROM segment WHERE no = ?1 AND NOT superseded")?;
@@ -48,7 +51,10 @@ pub(in crate::index) fn find(
         let Some((session, segment)): Option<(SessionId, SegmentId)> = row else { continue };
         let admitted = match sessions.entry(session) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => new.insert(admit(db, store, session, query)?),
+            std::collections::hash_map::Entry::Vacant(new) => new.insert({
+                let history = History::of(compacted.contains(&session));
+                admit(db, store, session, history, query)?
+            }),
         };
         if let Some(Admitted { title, last_ms }) = admitted {
             seqs.sort_unstable_by(|a, b| b.cmp(a));
@@ -64,6 +70,7 @@ fn admit(
     db: &Connection,
     store: &dyn Backend,
     session: SessionId,
+    history: History,
     query: &SearchQuery,
 ) -> rusqlite::Result<Option<Admitted>> {
     let filter = Filter::of_list(&query.among).and_id(session);
@@ -77,7 +84,7 @@ fn admit(
             if query.query.asks_who_writes() {
                 summary.look_for_writer(store);
             }
-            query.query.admits(&summary)
+            query.query.admits(&summary, history)
         };
         Ok(admits.then_some(Admitted { title: row.get(0)?, last_ms: to_u64(row.get(1)?) }))
     });

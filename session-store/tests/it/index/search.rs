@@ -123,6 +123,11 @@ fn filters_and_operators_hold_of_the_conversation() {
     let lease = store.lease(session(2), segment(2), "an agent", NOON).unwrap();
     assert_eq!((found("zebra is:live"), found("zebra -is:live")), (vec![2], vec![3, 4]));
     drop(lease);
+    assert_eq!((found("zebra is:compacted"), found("zebra -is:compacted")), (vec![], vec![3, 2, 4]));
+    let from = origin(session(2), segment(2), 2);
+    create(&store, session(2), segment(5), New { compacted_from: Some(from), ..New::default() });
+    index.refresh(&store).unwrap();
+    assert_eq!((found("zebra is:compacted"), found("zebra -is:compacted")), (vec![2], vec![3, 4]));
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! `pod --session ID`, `pod resume ID`: restore a conversation, and go on with it.
+//! A conversation restored and shown.
 
 use serde::Serialize;
 use serde_json::Value;
 use session_store::{RestoredState, restore};
 use store_core::{Item, LlmUsage, Position, SegmentId, SessionId};
 
-use super::show;
 use crate::app::App;
 use crate::cli::ToolsArg;
-use crate::error::{CliError, Result, exit};
+use crate::commands::show;
+use crate::error::{Result, exit};
 use crate::library::Library;
 
 /// The restored state as JSON shows it.
@@ -51,13 +51,10 @@ impl<'a> From<&'a RestoredState> for Document<'a> {
     }
 }
 
-/// Restores the conversation; with `print` that is all.
-pub(super) fn run(app: &App, id: &str, print: bool) -> Result<u8> {
+/// Restores the conversation and shows it; with --json, the state that a model would go on from.
+pub(super) fn run(app: &App, id: &str) -> Result<u8> {
     let library = Library::for_reading(app)?;
     let target = library.resolve(app, id)?;
-    if !print {
-        return Err(CliError::AgentUnavailable { id: id.to_owned() });
-    }
     let state = restore(&*library.store, target.session, target.segment)?;
     if app.global.json {
         app.print_json(&Document::from(&state))?;

@@ -1,0 +1,572 @@
+//! New conversations on their way into the store: held in memory until there are enough of them, and then made together.
+//!
+//! It is a store that reads from the one below and answers for what it holds itself, so that writers need not know of it. Only sessions that do not
+//! exist yet are held, whole with their facts, so that a cursor never stands in the store before the entries that it tells of. Whatever
+//! else is written goes below at once. The price is the memory of what is held, which is bounded.
+//!
+//! What was made is kept a little longer, typed as it is, for the index to be fed with: [`WithMade`](super::made::WithMade) answers for it in the place of the store.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use store_core::call::{NewBody, NewEntry};
+use store_core::{
+    AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Expected, Fact, FactScope,
+    LogEntry, NewSegment, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError,
+    TraceEntry,
+};
+
+use crate::segment::SegmentLocation;
+
+/// How much is held, in bytes of text and of what an entry takes beside it.
+const BYTES_MAX: usize = 8 << 20;
+/// What an entry takes beside its text, whose typed form is about as long: its key, and the structure of both.
+const ENTRY_BYTES: usize = 768;
+/// How many sessions are held.
+const SESSIONS_MAX: usize = 256;
+
+/// Sessions in memory, as they are handed to the store.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    list: Vec<NewSession>,
+    places: HashMap<SessionId, usize>,
+    session_of: HashMap<SegmentId, SessionId>,
+    bytes: usize,
+}
+
+impl Sessions {
+    fn get(&self, session: SessionId) -> Option<&NewSession> {
+        self.list.get(*self.places.get(&session)?)
+    }
+
+    fn get_mut(&mut self, session: SessionId) -> Option<&mut NewSession> {
+        self.list.get_mut(*self.places.get(&session)?)
+    }
+
+    fn has(&self, session: SessionId) -> bool {
+        self.places.contains_key(&session)
+    }
+
+    pub(super) fn entries(&self, session: SessionId, segment: SegmentId) -> Option<&[NewEntry]> {
+        let segments = &self.get(session)?.segments;
+        segments.iter().find(|held| held.segment == segment).map(|held| held.entries.as_slice())
+    }
+
+    pub(super) fn facts(&self, session: SessionId) -> Option<&[Fact]> {
+        self.get(session).map(|held| held.facts.as_slice())
+    }
+
+    /// The segments of a session, newest first.
+    pub(super) fn segments(&self, session: SessionId) -> Option<Vec<SegmentId>> {
+        let mut segments: Vec<SegmentId> = self.get(session)?.segments.iter().map(|held| held.segment).collect();
+        segments.sort_unstable_by(|a, b| b.cmp(a));
+        Some(segments)
+    }
+
+    /// The session of a segment.
+    pub(super) fn session_of(&self, segment: SegmentId) -> Option<SessionId> {
+        self.session_of.get(&segment).copied()
+    }
+
+    /// As `read_range` of a store, with the places that `positions` has.
+    pub(super) fn read(
+        &self,
+        (session, segment): (SessionId, SegmentId),
+        after: Seq,
+        limit: usize,
+        positions: Option<&[Position]>,
+    ) -> Option<Vec<Record>> {
+        let entries = self.entries(session, segment)?;
+        let from = usize::try_from(after.0).unwrap_or(usize::MAX).min(entries.len());
+        let records = entries.iter().enumerate().skip(from).take(limit).map(|(at, new)| {
+            let NewBody::Serialized(body) = &new.body else { return None };
+            let position = positions.and_then(|positions| positions.get(at).copied()).unwrap_or_else(|| unplaced(at));
+            let (text, entry) = (body.text().to_owned(), body.entry().clone());
+            Some(Record { position, key: new.key.clone(), text, entry })
+        });
+        records.collect()
+    }
+
+    fn add(&mut self, session: SessionId, segment: SegmentId, entries: &[NewEntry]) -> Vec<Position> {
+        let place = *self.places.entry(session).or_insert_with(|| {
+            self.list.push(NewSession { session, segments: Vec::new(), facts: Vec::new() });
+            self.list.len() - 1
+        });
+        let segments = &mut self.list[place].segments;
+        let at = segments.iter().position(|held| held.segment == segment).unwrap_or_else(|| {
+            segments.push(NewSegment { segment, entries: Vec::new() });
+            segments.len() - 1
+        });
+        let held = &mut segments[at].entries;
+        let before = held.len();
+        held.extend_from_slice(entries);
+        self.session_of.insert(segment, session);
+        self.bytes += entries.iter().map(bytes_of).sum::<usize>();
+        (before..before + entries.len()).map(unplaced).collect()
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX || self.list.len() >= SESSIONS_MAX
+    }
+}
+
+/// The position of an entry that stands nowhere yet.
+const fn unplaced(at: usize) -> Position {
+    Position { seq: Seq(at as u64 + 1), crc32c: 0 }
+}
+
+fn bytes_of(new: &NewEntry) -> usize {
+    let text = match &new.body {
+        NewBody::Serialized(body) => body.text().len(),
+        NewBody::Text(text) => text.len(),
+        NewBody::Typed(_) => 0,
+    };
+    text + ENTRY_BYTES
+}
+
+/// Sessions that were made, and where their entries stand.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) sessions: Arc<Sessions>,
+    positions: HashMap<SegmentId, Vec<Position>>,
+}
+
+impl Made {
+    /// Whether a session was made.
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        let first = self.sessions.get(session).and_then(|made| made.segments.first());
+        first.is_some_and(|first| self.positions.contains_key(&first.segment))
+    }
+
+    /// Where the entries of a segment stand.
+    pub(super) fn positions(&self, segment: SegmentId) -> Option<&[Position]> {
+        self.positions.get(&segment).map(Vec::as_slice)
+    }
+
+    /// Where an entry stands.
+    pub(super) fn position(&self, segment: SegmentId, seq: Seq) -> Option<Position> {
+        let at = usize::try_from(seq.0.checked_sub(1)?).ok()?;
+        self.positions(segment)?.get(at).copied()
+    }
+
+    /// How many bytes it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.sessions.bytes
+    }
+
+    /// The segments that were made.
+    pub(super) fn locations(&self) -> impl Iterator<Item = SegmentLocation> {
+        let all = self.sessions.list.iter().filter(|made| self.has(made.session));
+        all.flat_map(|made| {
+            made.segments
+                .iter()
+                .map(|segment| SegmentLocation { session_id: made.session, segment_id: segment.segment })
+        })
+    }
+}
+
+/// The thread that makes sessions: what goes there, and what came of it.
+struct Maker {
+    give: Sender<Arc<Sessions>>,
+    told: Receiver<Result<Vec<Created>>>,
+}
+
+#[derive(Default)]
+struct Held {
+    sessions: Sessions,
+    /// What keeps the blobs that the held entries refer to.
+    guards: Vec<Arc<BlobGuard>>,
+    /// What is being made, and what keeps its blobs.
+    making: Option<(Arc<Sessions>, Vec<Arc<BlobGuard>>)>,
+    maker: Option<Maker>,
+    /// What was made and nobody has asked for yet.
+    made: Vec<Arc<Made>>,
+    /// What could not be made.
+    failed: BTreeSet<SessionId>,
+    /// Nothing is held any more.
+    is_direct: bool,
+}
+
+/// A store in front of another one.
+pub(super) struct Staging<'a> {
+    below: &'a dyn Store,
+    held: Mutex<Held>,
+}
+
+impl<'a> Staging<'a> {
+    /// In front of a store, for who makes what is held himself.
+    pub(super) fn before(below: &'a dyn Store) -> Self {
+        Self { below, held: Mutex::default() }
+    }
+
+    /// Does `work` with a staging area whose sessions another thread makes while the next ones are read.
+    pub(super) fn beside<T>(below: &dyn Store, work: impl FnOnce(&Staging<'_>) -> T) -> T {
+        thread::scope(|scope| {
+            let (give, take) = channel::<Arc<Sessions>>();
+            let (tell, told) = channel();
+            scope.spawn(move || {
+                while let Ok(sessions) = take.recv() {
+                    if tell.send(below.create_sessions(&sessions.list)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let staging = Staging::before(below);
+            staging.held().maker = Some(Maker { give, told });
+            work(&staging)
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a session is held, or being made.
+    pub(super) fn holds(&self, session: SessionId) -> bool {
+        self.held().find(|sessions| sessions.has(session).then_some(())).is_some()
+    }
+
+    /// Makes what is held. What cannot be made is told by [`take_failed`](Self::take_failed) and not held any more.
+    pub(super) fn commit(&self) {
+        self.held().commit(self.below);
+    }
+
+    /// What was made since the last time.
+    pub(super) fn take_made(&self) -> Vec<Arc<Made>> {
+        std::mem::take(&mut self.held().made)
+    }
+
+    /// The sessions that could not be made since the last time. Perhaps others made them, or part of them.
+    pub(super) fn take_failed(&self) -> BTreeSet<SessionId> {
+        std::mem::take(&mut self.held().failed)
+    }
+
+    /// Lets everything go below at once from now on.
+    pub(super) fn go_direct(&self) {
+        let mut held = self.held();
+        held.commit(self.below);
+        held.is_direct = true;
+    }
+
+    /// Whether a session may be held that is not yet.
+    fn may_hold(&self, held: &Held, session: SessionId) -> Result<bool> {
+        Ok(!held.is_direct && !held.failed.contains(&session) && !self.below.exists(session)?)
+    }
+}
+
+impl Held {
+    /// What is held of something, be it on its way or not.
+    fn find<T>(&self, find: impl Fn(&Sessions) -> Option<T>) -> Option<T> {
+        find(&self.sessions).or_else(|| self.making.as_ref().and_then(|(making, _)| find(making)))
+    }
+
+    fn is_making(&self, session: SessionId) -> bool {
+        self.making.as_ref().is_some_and(|(making, _)| making.has(session))
+    }
+
+    /// Makes what is held and waits for it.
+    fn commit(&mut self, below: &dyn Store) {
+        self.send(below);
+        self.wait();
+    }
+
+    /// Hands what is held to who makes it, when what was handed over before is made.
+    fn send(&mut self, below: &dyn Store) {
+        self.wait();
+        let guards = std::mem::take(&mut self.guards);
+        let sessions = Arc::new(std::mem::take(&mut self.sessions));
+        if sessions.list.is_empty() {
+            return;
+        }
+        self.making = Some((Arc::clone(&sessions), guards));
+        match &self.maker {
+            Some(maker) if maker.give.send(Arc::clone(&sessions)).is_ok() => {}
+            _ => self.take_answers(below.create_sessions(&sessions.list)),
+        }
+    }
+
+    fn wait(&mut self) {
+        if let (Some(_), Some(maker)) = (&self.making, &self.maker) {
+            let gone = || Err(StoreError::backend("whoever makes sessions is gone"));
+            let answers = maker.told.recv().unwrap_or_else(|_| gone());
+            self.take_answers(answers);
+        }
+    }
+
+    fn take_answers(&mut self, answers: Result<Vec<Created>>) {
+        let Some((sessions, _guards)) = self.making.take() else { return };
+        let Ok(answers) = answers else {
+            // Whoever wrote them writes each again, and meets what this met.
+            self.failed.extend(sessions.list.iter().map(|new| new.session));
+            return;
+        };
+        let mut positions = HashMap::new();
+        for (new, answer) in sessions.list.iter().zip(answers) {
+            match answer {
+                Ok(stand) => positions.extend(new.segments.iter().map(|held| held.segment).zip(stand)),
+                Err(_) => _ = self.failed.insert(new.session),
+            }
+        }
+        self.made.push(Arc::new(Made { sessions, positions }));
+    }
+}
+
+/// Whether entries can be held: they are answered for as they were handed in.
+fn are_serialized(entries: &[NewEntry]) -> bool {
+    entries.iter().all(|new| matches!(new.body, NewBody::Serialized(_)))
+}
+
+fn origin_of(entries: &[NewEntry]) -> Option<SessionId> {
+    let NewBody::Serialized(body) = &entries.first()?.body else { return None };
+    match body.entry() {
+        LogEntry::SegmentStart(start) => start.origin().map(|origin| origin.session_id),
+        _ => None,
+    }
+}
+
+impl Store for Staging<'_> {
+    fn create_segment(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &CreateOptions,
+    ) -> Result<Vec<Position>> {
+        if let Some(session) = self.lookup_session_of(segment)? {
+            return Err(StoreError::AlreadyExists { session, segment });
+        }
+        let mut held = self.held();
+        let origin = origin_of(entries).filter(|origin| *origin != session);
+        if origin.is_some_and(|origin| held.find(|sessions| sessions.has(origin).then_some(())).is_some()) {
+            // What others continue is there before they are.
+            held.commit(self.below);
+        } else if held.is_making(session) {
+            held.wait();
+        } else if held.sessions.is_full() {
+            held.send(self.below);
+        }
+        if are_serialized(entries) && (held.sessions.has(session) || self.may_hold(&held, session)?) {
+            return Ok(held.sessions.add(session, segment, entries));
+        }
+        if held.sessions.has(session) {
+            held.commit(self.below);
+        }
+        drop(held);
+        self.below.create_segment(session, segment, entries, options)
+    }
+
+    fn append_with(
+        &self,
+        session: SessionId,
+        segment: SegmentId,
+        entries: &[NewEntry],
+        options: &AppendOptions,
+    ) -> Result<Vec<Position>> {
+        let mut held = self.held();
+        if let Some(standing) = held.sessions.entries(session, segment) {
+            let count = standing.len() as u64;
+            let is_expected = match options.expected {
+                Some(Expected::Count(expected)) => expected == count,
+                Some(Expected::At(_)) => false,
+                None => true,
+            };
+            if is_expected && are_serialized(entries) && !held.sessions.is_full() {
+                return Ok(held.sessions.add(session, segment, entries));
+            }
+            held.commit(self.below);
+        } else if held.is_making(session) {
+            held.wait();
+        }
+        drop(held);
+        self.below.append_with(session, segment, entries, options)
+    }
+
+    fn read_range(&self, session: SessionId, segment: SegmentId, after: Seq, limit: usize) -> Result<Vec<Record>> {
+        let found = self.held().find(|sessions| sessions.read((session, segment), after, limit, None));
+        found.map_or_else(|| self.below.read_range(session, segment, after, limit), Ok)
+    }
+
+    fn read_tail(&self, session: SessionId, segment: SegmentId, count: usize) -> Result<Vec<Record>> {
+        let found = self.held().find(|sessions| {
+            let entries = sessions.entries(session, segment)?.len();
+            sessions.read((session, segment), Seq(entries.saturating_sub(count) as u64), count, None)
+        });
+        found.map_or_else(|| self.below.read_tail(session, segment, count), Ok)
+    }
+
+    fn read_entry_count(&self, session: SessionId, segment: SegmentId) -> Result<u64> {
+        let count = self.held().find(|sessions| Some(sessions.entries(session, segment)?.len() as u64));
+        count.map_or_else(|| self.below.read_entry_count(session, segment), Ok)
+    }
+
+    fn exists(&self, session: SessionId) -> Result<bool> {
+        Ok(self.holds(session) || self.below.exists(session)?)
+    }
+
+    fn list_sessions(&self) -> Result<Vec<SessionId>> {
+        self.commit();
+        self.below.list_sessions()
+    }
+
+    fn list_segments(&self, session: SessionId) -> Result<Vec<SegmentId>> {
+        let found = self.held().find(|sessions| sessions.segments(session));
+        found.map_or_else(|| self.below.list_segments(session), Ok)
+    }
+
+    fn lookup_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        let found = self.held().find(|sessions| sessions.session_of(segment));
+        found.map_or_else(|| self.below.lookup_session_of(segment), |session| Ok(Some(session)))
+    }
+
+    fn append_trace(&self, session: SessionId, segment: SegmentId, trace: &TraceEntry) -> Result<()> {
+        self.commit();
+        self.below.append_trace(session, segment, trace)
+    }
+
+    fn read_traces(&self, session: SessionId, segment: SegmentId) -> Result<Vec<TraceEntry>> {
+        self.commit();
+        self.below.read_traces(session, segment)
+    }
+
+    fn put_fact(&self, scope: FactScope, fact: &Fact) -> Result<()> {
+        if let FactScope::Session(session) = scope {
+            let mut held = self.held();
+            if let Some(held) = held.sessions.get_mut(session) {
+                held.facts.push(fact.clone());
+                return Ok(());
+            }
+            if held.is_making(session) {
+                held.wait();
+            }
+        }
+        self.below.put_fact(scope, fact)
+    }
+
+    fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
+        let found = match scope {
+            FactScope::Session(session) => self.held().find(|sessions| sessions.facts(session).map(<[Fact]>::to_vec)),
+            FactScope::Store => None,
+        };
+        found.map_or_else(|| self.below.facts(scope), Ok)
+    }
+
+    fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
+        let guard = Arc::new(self.below.put_blob(bytes)?);
+        // Whoever puts it lets go of it when its entry is held, which is before that is made.
+        self.held().guards.push(Arc::clone(&guard));
+        Ok(BlobGuard::new(guard.reference().clone(), Some(Box::new(guard))))
+    }
+
+    fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
+        self.below.get_blob(reference)
+    }
+
+    fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
+        self.commit();
+        self.below.changes(cursor)
+    }
+
+    fn delete_session(&self, session: SessionId) -> Result<()> {
+        self.commit();
+        self.below.delete_session(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::{MemoryStore, SegmentOrigin, SegmentStart, Serialized};
+
+    use super::*;
+
+    fn ids(n: u64) -> (SessionId, SegmentId) {
+        (SessionId::derive(n, b"session"), SegmentId::derive(n, b"segment"))
+    }
+
+    fn start(n: u64, origin: Option<u64>) -> NewEntry {
+        let forked_from = origin.map(|of| SegmentOrigin {
+            session_id: ids(of).0,
+            segment_id: ids(of).1,
+            seq: Seq(1),
+            at_turn_index: 0,
+        });
+        let start = SegmentStart { forked_from, ..SegmentStart::new(ids(n).0, n) };
+        NewEntry::serialized(Serialized::new(LogEntry::SegmentStart(Box::new(start))).unwrap())
+    }
+
+    fn create(store: &dyn Store, n: u64, origin: Option<u64>) -> Result<Vec<Position>> {
+        store.create_segment(ids(n).0, ids(n).1, &[start(n, origin)], &CreateOptions::default())
+    }
+
+    fn title(n: u64) -> Fact {
+        Fact { ts: n, domain: "title".to_owned(), value: n.into() }
+    }
+
+    #[test]
+    fn what_is_held_is_read_as_if_it_were_there_and_is_there_after_a_commit() {
+        let below = MemoryStore::new();
+        Staging::beside(&below, |staging| {
+            create(staging, 1, None).unwrap();
+            staging.put_fact(FactScope::Session(ids(1).0), &title(1)).unwrap();
+            let (session, segment) = ids(1);
+            for is_made in [false, true] {
+                assert_eq!(below.exists(session).unwrap(), is_made);
+                assert_eq!(staging.holds(session), !is_made);
+                assert!(staging.exists(session).unwrap());
+                assert_eq!(staging.list_segments(session).unwrap(), [segment]);
+                assert_eq!(staging.lookup_session_of(segment).unwrap(), Some(session));
+                assert_eq!(staging.read_entry_count(session, segment).unwrap(), 1);
+                assert_eq!(staging.read_tail(session, segment, 5).unwrap().len(), 1);
+                assert_eq!(staging.facts(FactScope::Session(session)).unwrap(), [title(1)]);
+                staging.commit();
+            }
+            let made = staging.take_made();
+            let last = below.read_tail(session, segment, 1).unwrap().remove(0);
+            assert_eq!(made[0].position(segment, Seq(1)), Some(last.position));
+        });
+    }
+
+    #[test]
+    fn what_others_continue_is_made_before_they_are_held() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        create(&staging, 2, Some(1)).unwrap();
+        assert!(below.exists(ids(1).0).unwrap());
+        assert!(staging.holds(ids(2).0));
+        staging.commit();
+        assert!(below.exists(ids(2).0).unwrap());
+        assert_eq!(staging.take_failed(), BTreeSet::new());
+    }
+
+    /// Another process imports the same file meanwhile.
+    #[test]
+    fn a_session_that_somebody_else_made_is_told_and_not_held_again() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        create(&staging, 2, None).unwrap();
+        create(&below, 1, None).unwrap();
+        staging.commit();
+        assert_eq!(staging.take_failed(), BTreeSet::from([ids(1).0]));
+        assert!(below.exists(ids(2).0).unwrap(), "the others are there");
+        let made: Vec<SessionId> = staging
+            .take_made()
+            .iter()
+            .flat_map(|made| made.locations().map(|at| at.session_id).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(made, [ids(2).0]);
+    }
+
+    #[test]
+    fn a_session_that_exists_is_written_to_at_once() {
+        let below = MemoryStore::new();
+        create(&below, 1, None).unwrap();
+        let staging = Staging::before(&below);
+        let other = SegmentId::derive(1, b"other");
+        staging.create_segment(ids(1).0, other, &[start(1, None)], &CreateOptions::default()).unwrap();
+        assert!(!staging.holds(ids(1).0));
+        assert_eq!(below.list_segments(ids(1).0).unwrap().len(), 2);
+    }
+}
