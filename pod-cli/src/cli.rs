@@ -7,6 +7,7 @@ mod conversation;
 mod export;
 mod maintenance;
 mod settings;
+mod usage;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -18,6 +19,7 @@ pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs,
 pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
+pub(crate) use usage::{UsageArgs, UsageBy};
 
 const AFTER_HELP: &str = "\
 IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
@@ -173,6 +175,12 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Take conversations out of the trash, with all that went there along.
     Undo(IdsArgs),
+    /// Say what was used, and what it cost.
+    ///
+    /// Each provider request counts once in the whole store, however often it was recorded, forked or imported. What it cost is told by a list of prices that
+    /// comes with the program, with cache rates and long contexts, as of the request's day; where the list does not know a model, by what the agent said. What nobody knows the
+    /// price of is told as unpriced, and leaves a cost unknown rather than too low.
+    Usage(UsageArgs),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With

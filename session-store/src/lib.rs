@@ -16,6 +16,7 @@
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
 //! * [`migrate`](migrate()) copies conversations from any store into any other.
+//! * [`usage`] says what requests cost, sums that up, and posts it to the books of a ledger.
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
@@ -80,6 +81,7 @@ mod time;
 #[cfg(feature = "index")]
 mod tombstone;
 mod transcript;
+pub mod usage;
 mod valid;
 mod writer;
 

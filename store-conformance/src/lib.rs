@@ -39,6 +39,8 @@
 //! Sets of snapshots, which are no part of a store, have a suite of their own of the same form:
 //! [`snapshot_set_conformance_tests!`], [`SNAPSHOT_SET_CHECKS`].
 //!
+//! Ledgers have one too: [`ledger_conformance_tests!`], [`LEDGER_CHECKS`].
+//!
 //! [`model_test`] compares any sequence of calls, on several handles, with the reference.
 //!
 //! Nothing here knows a backend. Checks go through the public contract only: what a crash leaves, damage to stored
@@ -47,12 +49,17 @@
 mod checks;
 pub mod faulty;
 mod harness;
+mod ledgers;
 mod matrix;
 mod model;
 mod race;
 mod snapshot_sets;
 
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
+pub use ledgers::{
+    LEDGER_CHECKS, LedgerCheck, LedgerHarness, MemoryLedgerHarness, assert_ledger_conforms, ledger_model_test,
+    run_ledger_model,
+};
 pub use matrix::Matrix;
 pub use model::{model_test, run_model};
 pub use snapshot_sets::{

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::faulty::{FaultySnapshotSet, FaultyStore};
-use crate::{CHECKS, Outcome, SNAPSHOT_SET_CHECKS, race};
+use crate::faulty::{FaultyLedger, FaultySnapshotSet, FaultyStore};
+use crate::{CHECKS, LEDGER_CHECKS, Outcome, SNAPSHOT_SET_CHECKS, race};
 
 /// A check's group and name.
 type CheckName = (&'static str, &'static str);
@@ -66,6 +66,13 @@ impl Matrix {
         let sets: Vec<_> = sets.into_iter().map(|set| (set.name, set)).collect();
         let checks: Vec<_> = SNAPSHOT_SET_CHECKS.iter().map(|check| (("snapshot_set", check.name), check)).collect();
         Self::of(&sets, &checks, |set, check| check.run(&*set.fresh()))
+    }
+
+    /// Runs every check of ledgers on every one of these, each time on a fresh one.
+    pub fn run_ledgers<'a>(ledgers: impl IntoIterator<Item = &'a FaultyLedger>) -> Self {
+        let ledgers: Vec<_> = ledgers.into_iter().map(|ledger| (ledger.name, ledger)).collect();
+        let checks: Vec<_> = LEDGER_CHECKS.iter().map(|check| (("ledger", check.name), check)).collect();
+        Self::of(&ledgers, &checks, |ledger, check| check.run(&*ledger.fresh()))
     }
 
     fn of<S, C>(stores: &[(&'static str, &S)], checks: &[(CheckName, &C)], run: impl Fn(&S, &C) -> Outcome) -> Self {

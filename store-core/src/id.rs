@@ -133,6 +133,11 @@ id_type! {
     MigrationId
 }
 
+id_type! {
+    /// One transaction of the ledger, whatever book it is in.
+    TransactionId
+}
+
 /// An entry's place in its segment: 1-based and consecutive. 0 stands for "before the first entry".
 ///
 /// Order is told by `Seq`, never by a timestamp.

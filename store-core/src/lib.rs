@@ -7,6 +7,7 @@
 //! * [`Integrity`] is the contract of proving, setting back and repairing; [`integrity`] is what every backend has in common there.
 //! * [`Watch`] is the contract of tails and leases; [`follow`] is what every backend's tails have in common.
 //! * [`snapshot_set`] is the contract of the files of a state that is kept as differences and full snapshots.
+//! * [`ledger`] is the contract of a double-entry ledger, with its rules.
 //! * [`call`] and [`origin`] are the rules that every backend applies before it writes.
 //! * [`medium`] says which filesystems are not this machine's own.
 //! * [`parse`] lets several threads parse the entries of a log that is read whole.
@@ -25,6 +26,7 @@ pub mod group_commit;
 mod id;
 pub mod integrity;
 pub mod json;
+pub mod ledger;
 pub mod medium;
 mod memory;
 pub mod new_session;
@@ -44,7 +46,7 @@ pub use entry::{
     TurnEnd, UnknownEntry, UserInput,
 };
 pub use error::{BoxError, Damage, Missing, ParseIdError, Result, StoreError};
-pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs};
+pub use id::{MigrationId, Position, SegmentId, Seq, SessionId, TimestampMs, TransactionId};
 pub use integrity::Integrity;
 pub use memory::MemoryStore;
 pub use new_session::{Created, NewSegment, NewSession};

@@ -3,6 +3,7 @@
 //! `docs/FORMAT.md` describes the same tree for people. Names are made of typed ids, of content addresses that
 //! were checked, and of fixed words; no text of a caller becomes part of a path.
 
+mod ledger;
 mod older;
 mod snapshot_set;
 
@@ -13,6 +14,7 @@ use store_core::codec::LogContext;
 use store_core::{SegmentId, SessionId};
 use uuid::Uuid;
 
+pub(crate) use self::ledger::{BookKey, RunName};
 pub(crate) use self::snapshot_set::{SetName, SnapshotLayout};
 use crate::disk::{FileKind, Listed};
 use crate::record_log::Replacing;
@@ -323,9 +325,22 @@ impl Layout {
 
     /// Everything that the store has in its root beside its sessions.
     pub(crate) fn own(&self) -> impl Iterator<Item = PathBuf> {
-        [STORE_JSON, LOCK, CREATE, FACTS, CHANGES, MIGRATIONS, LIVE, BY_SEGMENT, BY_ORIGIN, BLOBS, QUARANTINE]
-            .into_iter()
-            .map(|name| self.root.join(name))
+        [
+            STORE_JSON,
+            LOCK,
+            CREATE,
+            FACTS,
+            CHANGES,
+            MIGRATIONS,
+            LIVE,
+            BY_SEGMENT,
+            BY_ORIGIN,
+            BLOBS,
+            QUARANTINE,
+            ledger::LEDGER,
+        ]
+        .into_iter()
+        .map(|name| self.root.join(name))
     }
 
     /// Whether something that was listed is being made or goes away.

@@ -3,6 +3,7 @@
 //!
 //! * [`FsStore`] keeps the contract of [`store_core::Store`] on a folder whose bytes `docs/FORMAT.md` describes.
 //! * [`FileSnapshotSet`] keeps that of [`store_core::snapshot_set::SnapshotSet`].
+//! * [`FsLedger`] keeps that of [`store_core::ledger::Ledger`].
 //! * [`disk`] is the only door to the operating system, small enough to put a lying disk behind it.
 //!
 //! The decision that shapes the rest: a line carries its own number and checksum, so the log needs no index, no
@@ -21,6 +22,7 @@ mod holders;
 mod integrity;
 mod layout;
 mod lease;
+mod ledger;
 mod live;
 mod logs;
 mod look_up;
@@ -38,6 +40,7 @@ mod watch;
 pub use events::{Event, EventKind, Hole, Outcome};
 pub use holders::{LockHolder, lock_holders};
 pub use layout::FORMAT_VERSION;
+pub use ledger::{FsLedger, LedgerOptions};
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
 pub use snapshot_set::FileSnapshotSet;
 pub use store::FsStore;

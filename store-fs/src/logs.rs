@@ -16,7 +16,7 @@ use store_core::{Damage, FactScope, Result, SegmentId, Seq, SessionId, StoreErro
 use crate::disk::{Disk, DiskFile, FileKind, OpenMode};
 use crate::error::{At as _, found};
 use crate::events::Events;
-use crate::layout::{Layout, LogName};
+use crate::layout::{BookKey, Layout, LogName};
 use crate::record_log::{RecordLog, find_parts, lock_mutex, read_replacing, seq_before};
 
 /// How often a log is opened again whose name stands for another file than the one that was opened, until it is `Busy`: a filesystem
@@ -35,6 +35,7 @@ pub(crate) enum LogKey {
     Facts(FactScope),
     Changes,
     Migrations,
+    Book(BookKey),
 }
 
 impl LogKey {
@@ -47,6 +48,7 @@ impl LogKey {
             Self::Facts(FactScope::Store) => layout.facts_name(),
             Self::Changes => layout.changes_name(),
             Self::Migrations => layout.migrations_name(),
+            Self::Book(book) => layout.book_log_name(book),
         }
     }
 
@@ -56,7 +58,7 @@ impl LogKey {
             | Self::Trace(session, _)
             | Self::Checkpoints(session, _)
             | Self::Facts(FactScope::Session(session)) => Some(session),
-            Self::Facts(FactScope::Store) | Self::Changes | Self::Migrations => None,
+            Self::Facts(FactScope::Store) | Self::Changes | Self::Migrations | Self::Book(_) => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The SQLite backend of the conversation store: one database file that keeps the promises of
 //! [`store_core::Store`].
 //!
-//! [`SqliteStore`] is the store; [`SqliteOptions`] says how it is opened. The tables, what their columns mean and what a
+//! [`SqliteStore`] is the store, [`SqliteLedger`] the ledger in the same file; [`SqliteOptions`] says how it is opened. The tables, what their columns mean and what a
 //! commit promises stand in `docs/SQLITE.md`.
 //!
 //! Calls that write run in `BEGIN IMMEDIATE` transactions on the handle's one writer connection, in WAL mode; calls of many
@@ -42,6 +42,7 @@ mod health;
 mod integrity;
 mod last_end;
 mod lease;
+mod ledger;
 mod lock_file;
 mod open;
 mod read;
@@ -56,6 +57,7 @@ mod transaction;
 mod watch;
 mod writer;
 
+pub use ledger::SqliteLedger;
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
 pub use salvage::{DatabaseSalvage, LostEntries, salvage_database};
 pub use store::SqliteStore;

@@ -14,17 +14,23 @@ use crate::error::{Error, Result};
 pub(crate) const APPLICATION_ID: u32 = 0x706F_6453;
 
 /// What leads from an empty database to the current version, in order.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/001_init.sql"), include_str!("migrations/002_integrity.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_init.sql"),
+    include_str!("migrations/002_integrity.sql"),
+    include_str!("migrations/003_ledger.sql"),
+];
 
 /// The version that this program writes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The oldest version of this program that may read what this one writes: an older one would miss appends that keep their segment's change.
 const MIN_READER: u32 = 2;
 
 /// The first version that has checkpoints, quarantine and events. Who only reads meets older ones.
 const WITH_INTEGRITY: u32 = 2;
+
+/// The first version that has a ledger.
+const WITH_LEDGER: u32 = 3;
 
 /// What the head of a database says about its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +63,11 @@ pub(crate) fn lets_us_read(connection: &Connection) -> Result<bool> {
 /// Whether the database has checkpoints, quarantine and events.
 pub(crate) fn has_integrity(connection: &Connection) -> Result<bool> {
     Ok(pragma(connection, "user_version")? >= WITH_INTEGRITY)
+}
+
+/// Whether the database has a ledger's tables.
+pub(crate) fn has_ledger(connection: &Connection) -> Result<bool> {
+    Ok(pragma(connection, "user_version")? >= WITH_LEDGER)
 }
 
 /// Everything that a database of a version has, as SQLite keeps it: type, name and statement, in order.

@@ -29,6 +29,7 @@ mod search;
 mod segments;
 mod show;
 mod table;
+mod usage;
 mod verify;
 
 use crate::app::App;
@@ -66,6 +67,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Unarchive(arguments) => organise::archive(app, &arguments, false),
             Command::Rm(arguments) => rm::run(app, &arguments),
             Command::Undo(arguments) => rm::undo(app, &arguments),
+            Command::Usage(arguments) => usage::run(app, &arguments),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

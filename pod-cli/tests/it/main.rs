@@ -29,5 +29,6 @@ mod search;
 mod segments;
 mod show;
 mod terminal;
+mod usage;
 mod verify;
 mod watch;

@@ -30,8 +30,8 @@ const TABLES: [(&str, &str); 4] = [
     ("folder", "SELECT session, path FROM folder ORDER BY session, path"),
     (
         "usage",
-        "SELECT segment.id, usage.seq, request, input_total, cache_read, cache_write, output, reasoning, cost
-         FROM usage JOIN segment ON segment.no = usage.segment ORDER BY segment.id, usage.seq",
+        "SELECT segment.id, usage.seq, request, input_total, cache_read, cache_write, output, reasoning, cost,
+         at_ms, model FROM usage JOIN segment ON segment.no = usage.segment ORDER BY segment.id, usage.seq",
     ),
 ];
 

@@ -18,9 +18,11 @@ use super::schema::{self, Opened};
 use super::search::{self, Needle, SearchHit, SearchHits, SearchProgress, SearchQuery};
 use super::source::{self, SeenFile};
 use super::summary::{Page, SegmentSummary, SessionSummary};
+use super::usage;
 use crate::error::{Result, SessionError};
 use crate::leaf::current_leaf;
 use crate::segment::SegmentLocation;
+use crate::usage::Use;
 
 /// The projection of a store that lists, names and look-ups are answered from.
 ///
@@ -318,6 +320,14 @@ impl Index {
     /// `Index`.
     pub fn continued_by(&self, session: SessionId) -> Result<Vec<(SessionId, SegmentId)>> {
         self.ask(|db| lookup::continued_by(db, session))
+    }
+
+    /// Every provider request of the store, once, with the session that owns it.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn uses(&self) -> Result<Vec<Use>> {
+        self.ask(usage::uses)
     }
 
     /// The sessions that go on behind a compaction of their own.

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -96,6 +96,8 @@ CREATE TABLE usage (
   output INTEGER NOT NULL,
   reasoning INTEGER,
   cost TEXT,
+  at_ms INTEGER NOT NULL,
+  model TEXT,
   PRIMARY KEY (segment, seq)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX usage_request ON usage (request);

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use store_core::{LlmUsage, Record, SegmentId, Seq, SessionId};
 
 use super::decimal::Decimal;
 use super::lookup::record_of;
 use super::rows::{SegmentRow, read_id, to_db, to_u64};
 use crate::fold::{UsageTotals, usage_size};
+use crate::usage::Use;
 
 /// The name under which uses are of one request: the provider's id, which holds in the whole store; without one the
 /// record that it came from, which holds in its session; else the entry itself.
@@ -34,8 +35,8 @@ pub(super) fn put_usage(
 ) -> rusqlite::Result<bool> {
     let known = db.prepare_cached("SELECT 1 FROM usage WHERE request = ?1")?.exists([request])?;
     let mut put = db.prepare_cached(
-        "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost, at_ms, model)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     put.execute(params![
         segment,
@@ -47,6 +48,8 @@ pub(super) fn put_usage(
         to_db(usage.output_tokens),
         usage.reasoning_tokens.map(to_db),
         usage.cost,
+        to_db(usage.ts),
+        usage.model,
     ])?;
     Ok(known)
 }
@@ -70,6 +73,8 @@ struct Request {
     name: String,
     /// The largest of its uses.
     largest: LlmUsage,
+    /// When it was recorded first.
+    first_ms: u64,
     holders: BTreeSet<SessionId>,
     segments: HashSet<i64>,
 }
@@ -77,7 +82,7 @@ struct Request {
 /// Every use, anywhere, of the requests that a session holds or continues, request by request. The parts that it continues are pairs of a
 /// segment's number and the last seq.
 const USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
-  usage.cache_write, usage.output, usage.reasoning, usage.cost
+  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model
   FROM usage JOIN segment ON segment.no = usage.segment
   WHERE usage.request IN (
     SELECT held.request FROM segment AS holder JOIN usage AS held ON held.segment = holder.no WHERE holder.session = ?1
@@ -108,6 +113,43 @@ pub(super) fn of_session(db: &Connection, session: SessionId, rows: &[SegmentRow
     }
     sum.usage.cost = sum.cost.map(|cost| cost.to_string());
     Ok(sum.usage)
+}
+
+/// Every use of every request, request by request.
+const ALL_USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
+  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model
+  FROM usage JOIN segment ON segment.no = usage.segment ORDER BY usage.request";
+
+/// Every request of the store once, with the session that owns it, by its name ascending.
+pub(super) fn uses(db: &Connection) -> rusqlite::Result<Vec<Use>> {
+    let mut query = db.prepare_cached(ALL_USES)?;
+    let (mut rows, mut ancestors, mut sessions) = (query.query([])?, HashMap::new(), HashMap::new());
+    let (mut uses, mut request) = (Vec::new(), None::<Request>);
+    loop {
+        let row = rows.next()?;
+        let name = row.map(|row| row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)).transpose()?;
+        if let Some(done) = request.take_if(|request| Some(request.name.as_str()) != name)
+            && let Some(session) = owner(db, &done.holders, &mut ancestors)?
+        {
+            let (agent, project) = match sessions.get(&session) {
+                Some(known) => Clone::clone(known),
+                None => sessions.entry(session).or_insert(of_whom(db, session)?).clone(),
+            };
+            let usage = LlmUsage { ts: done.first_ms, ..done.largest };
+            uses.push(Use { request: done.name, session, agent, project, usage });
+        }
+        let (Some(row), Some(name)) = (row, name) else { return Ok(uses) };
+        request.get_or_insert_with(|| Request { name: name.to_owned(), ..Request::default() }).add_use(row)?;
+    }
+}
+
+/// The agent that wrote a session, and the folder it works in.
+fn of_whom(db: &Connection, session: SessionId) -> rusqlite::Result<(Option<String>, Option<String>)> {
+    let mut query = db.prepare_cached(
+        "SELECT agent, CASE WHEN summary <> '' THEN summary ->> 'cwd' END FROM session WHERE id = ?1",
+    )?;
+    let found = query.query_row([session.to_string()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.unwrap_or_default())
 }
 
 /// What a session used, as far as its requests were read.
@@ -151,11 +193,21 @@ impl Request {
             output_tokens: to_u64(row.get(6)?),
             reasoning_tokens: row.get::<_, Option<i64>>(7)?.map(to_u64),
             cost: row.get(8)?,
+            ts: to_u64(row.get(9)?),
+            model: row.get(10)?,
             ..LlmUsage::default()
         };
+        self.first_ms = if self.holders.is_empty() { usage.ts } else { self.first_ms.min(usage.ts) };
         // The texts of the rest make one order of uses that are equally large, whichever was read first.
-        let rank =
-            |usage: &LlmUsage| (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens);
+        let rank = |usage: &LlmUsage| {
+            (
+                usage_size(usage),
+                usage.cost.clone(),
+                usage.reasoning_tokens,
+                usage.cache_read_tokens,
+                usage.model.clone(),
+            )
+        };
         if self.holders.is_empty() || rank(&usage) > rank(&self.largest) {
             self.largest = usage;
         }

@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 use serde_json::{Value, json};
 use store_core::{
     AppendOptions, Backend, CreateOptions, Expected, LogEntry, NewBody, NewEntry, Part, Position, Record, SegmentId,
-    SegmentOrigin, SegmentStart, Seq, SessionId, StoreError, UserInput,
+    SegmentOrigin, SegmentStart, Seq, SessionId, UserInput,
 };
 
 use crate::{Failure, Outcome};
@@ -179,11 +179,11 @@ pub(super) fn holds(what: &str, condition: bool) -> Outcome {
 }
 
 /// A call that has to be refused with the error that `is` recognises; use it through [`refused!`].
-pub(super) fn expect_refusal<T: Debug>(
+pub(super) fn expect_refusal<T: Debug, E: Display>(
     what: &str,
     with: &str,
-    answer: store_core::Result<T>,
-    is: impl FnOnce(&StoreError) -> bool,
+    answer: Result<T, E>,
+    is: impl FnOnce(&E) -> bool,
 ) -> Outcome {
     match answer {
         Err(error) if is(&error) => Ok(()),

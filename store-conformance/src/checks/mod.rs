@@ -18,6 +18,7 @@ pub(crate) mod fact;
 pub(crate) mod fixture;
 pub(crate) mod integrity;
 pub(crate) mod key;
+pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod origin;

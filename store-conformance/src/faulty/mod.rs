@@ -17,6 +17,7 @@ mod handle;
 mod integrity;
 mod key;
 mod lease;
+mod ledger;
 mod list;
 mod origin;
 mod read;
@@ -30,6 +31,7 @@ mod text;
 mod trace;
 
 use self::handle::{FaultyHarness, Rules};
+pub use self::ledger::{FaultyLedger, LEDGERS};
 pub use self::snapshot_set::{FaultySnapshotSet, SNAPSHOT_SETS};
 use crate::Harness;
 

@@ -24,7 +24,7 @@ use super::read::View;
 use crate::disk::Disk;
 use crate::error::At as _;
 use crate::layout::LogName;
-use runs::{Pair, Runs};
+pub(crate) use runs::{Named, Pair, RunNames, Runs};
 
 /// How many keys are held: as many as a map of 32,768 places has room for, which are about 0.6 MB.
 const RECENT_MAX: usize = 28 << 10;

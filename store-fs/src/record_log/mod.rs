@@ -31,6 +31,7 @@ use store_core::{Position, Result, Seq, StoreError};
 
 pub(crate) use append::{Draft, Locked, NewLine, append_all_or_nothing};
 use keys::Keys;
+pub(crate) use keys::{Named, Pair, RunNames, Runs};
 pub(crate) use older::{OlderFile, copy_of_older, first_older_entry, is_older, same_bytes};
 pub(crate) use parts::{Place, find_parts, seq_before};
 pub(crate) use read::View;

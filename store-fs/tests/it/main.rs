@@ -11,6 +11,8 @@ mod fuzz;
 mod handles;
 mod holes;
 mod integrity;
+mod ledger;
+mod ledger_crash;
 mod leftovers;
 mod maintenance;
 mod memory;

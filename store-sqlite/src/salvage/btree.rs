@@ -88,6 +88,21 @@ pub(super) fn parse(page: &[u8], is_first: bool, usable: usize) -> Option<TreePa
     Some(tree)
 }
 
+/// Whether a page looks like one of this size: rows are put in from its end on, so one of half the size has nothing in its second half, and one without rows says where
+/// it ends.
+pub(super) fn is_of_size(page: &[u8], size: usize) -> bool {
+    if parse(page, false, size).is_none() {
+        return false;
+    }
+    let pointers = if matches!(page.first(), Some(0x02 | 0x05)) { 12 } else { 8 };
+    let (Some(count), Some(content)) = (short(page, 3), short(page, 5)) else { return false };
+    if count == 0 {
+        // The largest size does not fit, and is said as 0.
+        return content == size % 65536;
+    }
+    (0..count).any(|index| short(page, pointers + 2 * index).is_some_and(|at| (size / 2..size).contains(&at)))
+}
+
 fn cell(page: &[u8], at: usize, kind: Kind, usable: usize) -> Option<Cell> {
     let (payload_bytes, at) = varint(page, at)?;
     let payload_bytes = usize::try_from(payload_bytes).ok()?;

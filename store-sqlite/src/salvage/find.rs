@@ -133,34 +133,32 @@ impl Finds {
 /// Every page of every tree; `None` if one of them cannot be taken apart.
 fn reachable(pages: &Pages) -> Option<HashSet<u32>> {
     let mut seen = HashSet::new();
-    let mut next = vec![1];
-    while let Some(number) = next.pop() {
+    // The tree of the first page is the schema, which may have several pages.
+    let mut next = vec![(1, true)];
+    while let Some((number, is_schema)) = next.pop() {
         if !seen.insert(number) {
             // No page has two above it.
             return None;
         }
         let page = pages.get(number)?;
         let tree = btree::parse(&page, number == 1, pages.usable())?;
-        next.extend(&tree.children);
-        // The tree of the first page is the schema: type, name, table, root page, statement.
-        if is_schema(number, &tree) {
-            for cell in &tree.cells {
-                let payload = cell.payload(&page, pages)?;
-                match record(&payload)?.get(3) {
-                    Some(ValueRef::Integer(root)) if *root > 0 => next.push(u32::try_from(*root).ok()?),
-                    _ => return None,
-                }
-            }
-        } else if number == 1 {
+        next.extend(tree.children.iter().map(|child| (*child, is_schema)));
+        if !is_schema {
+            continue;
+        }
+        if tree.kind != Kind::Table {
             return None;
+        }
+        // A row of the schema: type, name, table, root page, statement. They stand in the leaves.
+        for cell in tree.cells.iter().filter(|_| tree.children.is_empty()) {
+            let payload = cell.payload(&page, pages)?;
+            match record(&payload)?.get(3) {
+                Some(ValueRef::Integer(root)) if *root > 0 => next.push((u32::try_from(*root).ok()?, false)),
+                _ => return None,
+            }
         }
     }
     Some(seen)
-}
-
-/// Whether a page holds the schema whole: ours is a few rows and fits the first page.
-fn is_schema(number: u32, tree: &TreePage) -> bool {
-    number == 1 && tree.kind == Kind::Table && tree.children.is_empty()
 }
 
 /// Reads the record at a spot again and hands over its row.

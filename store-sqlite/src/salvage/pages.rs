@@ -189,7 +189,7 @@ fn page_bytes(database: &Source) -> usize {
     let explained = |size: &usize| {
         let pages = (database.bytes / *size as u64).min(PROBES);
         let trees = (1..pages).filter(|page| {
-            database.read(page * *size as u64, *size).is_some_and(|page| btree::parse(&page, false, *size).is_some())
+            database.read(page * *size as u64, *size).is_some_and(|page| btree::is_of_size(&page, *size))
         });
         trees.count() * size
     };

@@ -172,7 +172,7 @@ fn a_newer_version_is_not_written_and_not_touched() {
     let bytes = std::fs::read(folder.database()).unwrap();
     for (name, open) in &OPENERS[..2] {
         match open(&folder) {
-            Err(StoreError::UnsupportedVersion { found: 9, known: 2 }) => {}
+            Err(StoreError::UnsupportedVersion { found: 9, known: 3 }) => {}
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -192,8 +192,8 @@ fn a_newer_version_that_lets_us_read_is_read() {
 
 #[test]
 fn a_newer_version_that_does_not_let_us_read_is_not_read() {
-    match SqliteStore::open_read_only(newer(3).database()) {
-        Err(StoreError::UnsupportedVersion { found: 9, known: 2 }) => {}
+    match SqliteStore::open_read_only(newer(4).database()) {
+        Err(StoreError::UnsupportedVersion { found: 9, known: 3 }) => {}
         other => panic!("{other:?}"),
     }
 }
@@ -205,7 +205,7 @@ fn a_newer_version_that_stands_in_the_log_only_is_noticed() {
     fill(&store, 2);
     folder.raw().pragma_update(None, "user_version", 9).unwrap();
     match SqliteStore::open(folder.database()) {
-        Err(StoreError::UnsupportedVersion { found: 9, known: 2 }) => {}
+        Err(StoreError::UnsupportedVersion { found: 9, known: 3 }) => {}
         other => panic!("{other:?}"),
     }
 }

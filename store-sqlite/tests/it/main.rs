@@ -8,6 +8,7 @@ mod flips;
 mod foreign;
 mod handles;
 mod integrity;
+mod ledger;
 mod modes;
 mod processes;
 mod read_only;

@@ -48,7 +48,7 @@ fn names_that_mean_something_to_sqlite_are_just_names() {
 fn the_store_says_what_it_is() {
     let folder = Folder::new();
     let info = folder.open().info();
-    assert_eq!((info.scheme.as_str(), info.format_version, info.read_only), ("sqlite", 2, false));
+    assert_eq!((info.scheme.as_str(), info.format_version, info.read_only), ("sqlite", 3, false));
     assert_eq!(Path::new(&info.location).file_name(), Some("store.db".as_ref()));
     assert_eq!(info.projection_path.unwrap().file_name(), Some("store.db.index".as_ref()));
     let info = SqliteStore::open_read_only(folder.database()).unwrap().info();

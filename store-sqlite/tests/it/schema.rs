@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use store_core::integrity::{FindingKind, Outcome, VerifyOptions, verify};
+use store_core::ledger::{Ledger as _, LedgerError};
 use store_core::{Backend as _, BlobRef, ChangeCursor, FactScope, Seq, Store as _};
-use store_sqlite::SqliteStore;
+use store_sqlite::{OpenAs, SqliteLedger, SqliteOptions, SqliteStore};
 
 use crate::support::{Folder, SEGMENT, SESSION, fill, input};
 
@@ -59,6 +61,14 @@ fn no_look_up_walks_a_table() {
         "SELECT seq, body, crc32c FROM checkpoints WHERE segment_id = x'00' ORDER BY seq",
         "SELECT number FROM quarantine WHERE segment_id = x'00'",
         "SELECT seq, body, crc32c FROM facts WHERE scope = x'' ORDER BY seq",
+        "SELECT seq, key, body, crc32c FROM ledger_events WHERE book = 'b' AND key = 'k'",
+        "SELECT 1 FROM ledger_events WHERE transaction_id = x'00'",
+        "SELECT seq, key, body, crc32c FROM ledger_events WHERE book = 'b' AND seq >= 7 ORDER BY seq LIMIT 9",
+        "SELECT seq FROM ledger_events WHERE book = 'b' AND at <= 7 ORDER BY at DESC, seq DESC LIMIT 1",
+        "SELECT net FROM ledger_accounts WHERE book = 'b' AND path = 'p'",
+        "SELECT path FROM ledger_accounts WHERE book = 'b' ORDER BY path",
+        "SELECT net, seq FROM ledger_balances WHERE account_id = 1 AND seq <= 7 ORDER BY seq DESC LIMIT 1",
+        "SELECT last_seq FROM ledger_books WHERE book = 'b'",
     ];
     for sql in look_ups {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -127,6 +137,7 @@ fn the_page_about_the_format_is_true() {
         std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQLITE.md")).unwrap();
     let folder = Folder::new();
     std::fs::copy(fixture("version-2.db"), folder.database()).unwrap();
+    drop(folder.open());
     let raw = folder.raw();
     let mut statement = raw
         .prepare(
@@ -188,7 +199,7 @@ fn a_database_of_version_1_is_read_and_written() {
         assert_eq!(store.integrity().unwrap().events().unwrap(), []);
     }
     assert_eq!(folder.open().append(SESSION, SEGMENT, &input(9)).unwrap().seq, Seq(4));
-    assert_eq!(pragma(&folder.raw(), "user_version"), "0x2");
+    assert_eq!(pragma(&folder.raw(), "user_version"), "0x3");
     assert_whole(&folder.open());
 }
 
@@ -230,4 +241,30 @@ fn a_closed_store_is_one_file_and_its_lock() {
     assert_eq!(store.read_all(SESSION, SEGMENT).unwrap().len(), 3);
     drop(store);
     assert_eq!(folder.names(), ["store.db", "store.db.lock"]);
+}
+
+#[test]
+fn a_database_of_version_2_has_an_empty_ledger_for_who_only_reads() {
+    let folder = Folder::new();
+    std::fs::copy(fixture("version-2.db"), folder.database()).unwrap();
+    let options = SqliteOptions { open_as: OpenAs::ReadOnly, ..SqliteOptions::default() };
+    let ledger = SqliteLedger::open_with(folder.database(), &options, Arc::new(|| 1)).unwrap();
+    assert_eq!(ledger.list_books().unwrap(), []);
+    let account = "home:a".parse().unwrap();
+    assert!(matches!(ledger.balance(&account, None), Err(LedgerError::UnknownAccount { .. })));
+}
+
+#[test]
+fn a_database_of_version_3_is_read_and_written() {
+    let folder = Folder::new();
+    std::fs::copy(fixture("version-3.db"), folder.database()).unwrap();
+    assert_fixture(&SqliteStore::open_read_only(folder.database()).unwrap());
+    let ledger = SqliteLedger::open(folder.database(), Arc::new(|| 1)).unwrap();
+    assert_eq!(ledger.balance(&"home:a".parse().unwrap(), None).unwrap().amount, 10);
+    let events = ledger.read_events(&"home".parse().unwrap(), Seq(1), 99).unwrap();
+    assert_eq!(events.len(), 12);
+    let receipt = ledger.commit(&"home".parse().unwrap(), &crate::ledger::transfer(5)).unwrap();
+    assert_eq!((receipt.seq, receipt.at), (Seq(7), events[6].at), "a known key answers with what stands there");
+    assert_eq!(ledger.commit(&"home".parse().unwrap(), &crate::ledger::transfer(11)).unwrap().seq, Seq(13));
+    assert_whole(&folder.open());
 }

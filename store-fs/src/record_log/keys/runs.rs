@@ -5,11 +5,11 @@
 //! them, and a filter of a fixed size keeps most hashes that were never put aside from being looked for at all. When it has taken in so
 //! many that it says yes too often, a look costs a page of each run more, and no memory.
 //!
-//! The files belong to the process alone and are gone with it. What cannot be read back as it was written is an error,
-//! never an answer.
+//! The files of a segment's keys belong to the process alone and are gone with it; those of a ledger's have names, which say what they
+//! cover, and are found again ([`Named`]). What cannot be read back as it was written is an error, never an answer.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use store_core::Seq;
 
@@ -20,7 +20,7 @@ use crate::record_log::append_all_or_nothing;
 use super::filter::Filter;
 
 /// A key's hash, and the seq of its entry.
-pub(super) type Pair = (u64, Seq);
+pub(crate) type Pair = (u64, Seq);
 
 const PAIR_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
@@ -33,7 +33,7 @@ const GUESSES_MAX: u32 = 4;
 
 /// All that is put aside of one log.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub(crate) struct Runs {
     /// From the longest to the shortest.
     runs: Vec<Run>,
     filter: Filter,
@@ -43,6 +43,25 @@ pub(super) struct Runs {
 struct Run {
     file: Box<dyn DiskFile>,
     pairs: u64,
+    named: Option<Named>,
+}
+
+/// What a run with a name covers.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) path: PathBuf,
+    /// The first entry that it covers.
+    pub(crate) from: Seq,
+    /// The last.
+    pub(crate) through: Seq,
+}
+
+/// The names of runs that are found again.
+pub(crate) trait RunNames {
+    /// A name for a run that is being written.
+    fn new_name(&self) -> PathBuf;
+    /// The name of a run of so many pairs that covers the entries from one through another.
+    fn name(&self, from: Seq, through: Seq, pairs: u64) -> PathBuf;
 }
 
 /// The pairs of a page.
@@ -50,12 +69,7 @@ type Page = Vec<Pair>;
 
 impl Runs {
     /// Puts pairs aside, which are sorted; `name` gives names for files. After an error nothing has changed.
-    pub(super) fn put(
-        &mut self,
-        disk: &dyn Disk,
-        name: impl Fn() -> std::path::PathBuf,
-        pairs: &[Pair],
-    ) -> io::Result<()> {
+    pub(super) fn put(&mut self, disk: &dyn Disk, name: impl Fn() -> PathBuf, pairs: &[Pair]) -> io::Result<()> {
         let new = Run::write(disk, &name(), pairs.iter().copied().map(Ok))?;
         self.filter.add(pairs.iter().map(|(hash, _)| *hash));
         self.runs.push(new);
@@ -70,8 +84,65 @@ impl Runs {
         Ok(())
     }
 
+    /// Puts pairs aside, which are sorted, in a run with a name that covers these entries, which follow those that the runs before cover.
+    /// After an error nothing has changed.
+    pub(crate) fn put_named(
+        &mut self,
+        disk: &dyn Disk,
+        names: &dyn RunNames,
+        (from, through): (Seq, Seq),
+        pairs: &[Pair],
+    ) -> io::Result<()> {
+        let path = names.name(from, through, pairs.len() as u64);
+        let named = Named { path, from, through };
+        let new = Run::write_named(disk, &names.new_name(), named, pairs.iter().copied().map(Ok))?;
+        self.filter.add(pairs.iter().map(|(hash, _)| *hash));
+        self.runs.push(new);
+        while let [.., longer, shorter] = &self.runs[..]
+            && longer.pairs < 2 * shorter.pairs
+            && let (Some(first), Some(last)) = (&longer.named, &shorter.named)
+        {
+            let path = names.name(first.from, last.through, longer.pairs + shorter.pairs);
+            let named = Named { path, from: first.from, through: last.through };
+            let merged = Run::write_named(disk, &names.new_name(), named, merged(longer, shorter));
+            // Two runs say the same as one that cannot be made of them.
+            let Ok(one) = merged else { break };
+            for old in self.runs.drain(self.runs.len() - 2..) {
+                // What stays is covered twice, which is no harm.
+                let _ = old.named.map(|named| disk.remove_file(&named.path));
+            }
+            self.runs.push(one);
+        }
+        Ok(())
+    }
+
+    /// Takes a run up again that was put aside by an earlier process. All of it is read, so that it is known to be whole. After an error
+    /// nothing of the runs may be relied on.
+    pub(crate) fn take_up(&mut self, disk: &dyn Disk, named: Named, pairs: u64) -> io::Result<()> {
+        let file = disk.open(&named.path, OpenMode::Read)?;
+        let run = Run { file, pairs, named: Some(named) };
+        if run.file.stat()?.bytes != run.pages() * PAGE_BYTES as u64 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for page in 0..run.pages() {
+            self.filter.add(run.page(page)?.into_iter().map(|(hash, _)| hash));
+        }
+        self.runs.push(run);
+        Ok(())
+    }
+
+    /// The last entry that the runs cover, if they have names.
+    pub(crate) fn through(&self) -> Seq {
+        self.runs.last().and_then(|run| run.named.as_ref()).map_or(Seq::START, |named| named.through)
+    }
+
+    /// Whether nothing was put aside.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// Where a hash's entry stands, if it was put aside; of several entries, that of one.
-    pub(super) fn find(&self, hash: u64) -> io::Result<Option<Seq>> {
+    pub(crate) fn find(&self, hash: u64) -> io::Result<Option<Seq>> {
         if !self.filter.may_hold(hash) {
             return Ok(None);
         }
@@ -94,7 +165,27 @@ impl Run {
         let file = disk.open(path, OpenMode::CreateNew)?;
         // Who clears leftovers away may have been quicker, which is as good.
         found(disk.remove_file(path))?;
-        let mut run = Self { file, pairs: 0 };
+        Self::fill(file, pairs)
+    }
+
+    /// Writes a run that has a name when it is whole. It is not synced: what a power loss makes of it has no right checksums.
+    fn write_named(
+        disk: &dyn Disk,
+        new: &Path,
+        named: Named,
+        pairs: impl Iterator<Item = io::Result<Pair>>,
+    ) -> io::Result<Self> {
+        let file = disk.open(new, OpenMode::CreateNew)?;
+        let written = Self::fill(file, pairs).and_then(|run| disk.rename(new, &named.path).map(|()| run));
+        if written.is_err() {
+            // What stays is a leftover of whoever owns the folder.
+            let _ = disk.remove_file(new);
+        }
+        written.map(|run| Self { named: Some(named), ..run })
+    }
+
+    fn fill(file: Box<dyn DiskFile>, pairs: impl Iterator<Item = io::Result<Pair>>) -> io::Result<Self> {
+        let mut run = Self { file, pairs: 0, named: None };
         let (mut written, mut waiting, mut page) = (0, Vec::with_capacity(WRITE_BYTES), Page::new());
         for pair in pairs {
             page.push(pair?);
@@ -332,7 +423,7 @@ mod tests {
         let mut runs = Runs::default();
         runs.put(&OsDisk, names(folder.path()), &pairs(0..200)).unwrap();
         let run = runs.runs.pop().unwrap();
-        runs.runs.push(Run { file: Box::new(RottenFile(run.file, rotten.clone())), pairs: run.pairs });
+        runs.runs.push(Run { file: Box::new(RottenFile(run.file, rotten.clone())), ..run });
         for byte in 0..PAGE_BYTES as u64 {
             *rotten.0.lock().unwrap() = Some(byte);
             assert_eq!(runs.find(spread(7)).unwrap_err().kind(), io::ErrorKind::InvalidData, "{byte}");

@@ -1,0 +1,268 @@
+//! What a request cost by the list: models, periods, cache rates, and tiers for long contexts.
+//!
+//! The table is data that is shipped with the program (`prices.json`) and can be replaced model by model. Prices are US dollars for a million tokens. A name that the
+//! table does not have, and a time before its first price, has no price.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use store_core::{LlmUsage, TimestampMs};
+
+use super::money::NanoDollars;
+
+/// The tables that this program can read.
+// Persisted: never renumber or reuse.
+const VERSION: u32 = 1;
+const SHIPPED: &str = include_str!("prices.json");
+const PER_MILLION: u128 = 1_000_000;
+
+/// A table that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PriceError {
+    /// It is not of the form that tables have.
+    #[error("the price table cannot be read: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("the price table is of version {found}, and this program reads {VERSION}")]
+    Version {
+        /// The version.
+        found: u32,
+    },
+    /// A price or a day that is none.
+    #[error("the price table says {text:?} of {model}")]
+    Value {
+        /// The model.
+        model: String,
+        /// What stands there.
+        text: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct File {
+    version: u32,
+    models: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    model: String,
+    prices: Vec<Period>,
+}
+
+#[derive(Deserialize)]
+struct Period {
+    from: String,
+    #[serde(flatten)]
+    rates: RateTexts,
+    long: Option<Long>,
+}
+
+#[derive(Deserialize)]
+struct Long {
+    above: u64,
+    #[serde(flatten)]
+    rates: RateTexts,
+}
+
+#[derive(Deserialize)]
+struct RateTexts {
+    input: String,
+    cache_read: String,
+    cache_write: String,
+    output: String,
+}
+
+/// Billionths of a dollar for a million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rates {
+    input: u64,
+    cache_read: u64,
+    cache_write: u64,
+    output: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Price {
+    /// The first moment that it holds.
+    from: TimestampMs,
+    rates: Rates,
+    /// What holds for all tokens of a request with more input than this.
+    long: Option<(u64, Rates)>,
+}
+
+/// What models cost, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceTable(BTreeMap<String, Vec<Price>>);
+
+impl PriceTable {
+    /// The table that is shipped with the program.
+    ///
+    /// # Errors
+    /// None: a test reads it.
+    pub fn shipped() -> Result<Self, PriceError> {
+        Self::parse(SHIPPED)
+    }
+
+    /// Reads a table: `{"version":1,"models":[{"model":"m","prices":[{"from":"2025-01-31","input":"3","cache_read":"0.3","cache_write":"3.75","output":"15",
+    /// "long":{"above":200000,…the same four…}}]}]}`. A period begins with its day in UTC and ends with the next one's.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, PriceError> {
+        let file: File = serde_json::from_str(text)?;
+        if file.version != VERSION {
+            return Err(PriceError::Version { found: file.version });
+        }
+        let mut table = BTreeMap::new();
+        for model in file.models {
+            let mut prices =
+                model.prices.iter().map(|period| read(&model.model, period)).collect::<Result<Vec<_>, _>>()?;
+            prices.sort_unstable_by_key(|price| price.from);
+            table.insert(model.model, prices);
+        }
+        Ok(Self(table))
+    }
+
+    /// Takes over the models of another table, in place of what is known of them.
+    pub fn replace_with(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// What a request cost by the list; `None` if its model has no price at its time, or none is named.
+    pub fn cost(&self, usage: &LlmUsage) -> Option<NanoDollars> {
+        let prices = self.0.get(listed_name(usage.model.as_deref()?))?;
+        let price = prices.iter().rev().find(|price| price.from <= usage.ts)?;
+        let rates = match price.long {
+            Some((above, rates)) if usage.input_total_tokens > above => rates,
+            _ => price.rates,
+        };
+        let cached = usage.cache_read_tokens.saturating_add(usage.cache_write_tokens);
+        let plain = usage.input_total_tokens.saturating_sub(cached);
+        let parts = [
+            (plain, rates.input),
+            (usage.cache_read_tokens, rates.cache_read),
+            (usage.cache_write_tokens, rates.cache_write),
+            (usage.output_tokens, rates.output),
+        ];
+        let sum: u128 = parts.iter().map(|(tokens, rate)| u128::from(*tokens) * u128::from(*rate)).sum();
+        i64::try_from((sum + PER_MILLION / 2) / PER_MILLION).ok().map(NanoDollars)
+    }
+}
+
+fn read(model: &str, period: &Period) -> Result<Price, PriceError> {
+    let wrong = |text: &str| PriceError::Value { model: model.to_owned(), text: text.to_owned() };
+    let rates = |texts: &RateTexts| -> Result<Rates, PriceError> {
+        let rate = |text: &String| {
+            NanoDollars::parse(text).and_then(|nanos| u64::try_from(nanos.0).ok()).ok_or_else(|| wrong(text))
+        };
+        Ok(Rates {
+            input: rate(&texts.input)?,
+            cache_read: rate(&texts.cache_read)?,
+            cache_write: rate(&texts.cache_write)?,
+            output: rate(&texts.output)?,
+        })
+    };
+    let day: Date = period.from.parse().map_err(|_| wrong(&period.from))?;
+    let start = day.to_zoned(TimeZone::UTC).map_err(|_| wrong(&period.from))?;
+    let from = u64::try_from(start.timestamp().as_millisecond()).map_err(|_| wrong(&period.from))?;
+    let long = period.long.as_ref().map(|long| rates(&long.rates).map(|rates| (long.above, rates))).transpose()?;
+    Ok(Price { from, rates: rates(&period.rates)?, long })
+}
+
+/// A model's name without who sells it in front and a day or `latest` behind: `anthropic/claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`.
+fn listed_name(model: &str) -> &str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    for (separator, count) in [('-', 8), ('@', 8)] {
+        if let Some((name, day)) = name.rsplit_once(separator)
+            && digits(day, count)
+        {
+            return name;
+        }
+    }
+    if let Some((front, day)) = name.len().checked_sub(11).and_then(|at| name.split_at_checked(at))
+        && day.parse::<Date>().is_err()
+        && let Some(day) = day.strip_prefix('-')
+        && day.parse::<Date>().is_ok()
+    {
+        return front;
+    }
+    name.strip_suffix("-latest").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOVEMBER_2025: TimestampMs = 1_763_900_000_000;
+
+    fn usage(model: &str, ts: TimestampMs, input: u64, read: u64, write: u64, output: u64) -> LlmUsage {
+        LlmUsage {
+            ts,
+            model: Some(model.to_owned()),
+            input_total_tokens: input,
+            cache_read_tokens: read,
+            cache_write_tokens: write,
+            output_tokens: output,
+            ..LlmUsage::default()
+        }
+    }
+
+    fn cost(usage: &LlmUsage) -> Option<String> {
+        PriceTable::shipped().unwrap().cost(usage).map(|cost| cost.to_string())
+    }
+
+    #[test]
+    fn each_kind_of_token_has_its_rate() {
+        let parts = usage("claude-sonnet-4-5-20250929", NOVEMBER_2025, 111_000, 100_000, 1_000, 1_000);
+        // 10,000 at 3, 100,000 at 0.30, 1,000 at 3.75 and 1,000 at 15 dollars for a million.
+        assert_eq!(cost(&parts).as_deref(), Some("0.07875"));
+    }
+
+    #[test]
+    fn a_long_context_has_its_own_rates_for_all_tokens() {
+        let at = usage("claude-sonnet-4-5", NOVEMBER_2025, 200_000, 0, 0, 1_000);
+        let above = usage("claude-sonnet-4-5", NOVEMBER_2025, 200_001, 0, 0, 1_000);
+        assert_eq!([cost(&at), cost(&above)].map(Option::unwrap), ["0.615", "1.222506"]);
+    }
+
+    #[test]
+    fn a_price_holds_from_its_day_on() {
+        let before = usage("o3", 1_749_513_599_999, 1_000_000, 0, 0, 0);
+        let from = usage("o3", 1_749_513_600_000, 1_000_000, 0, 0, 0);
+        assert_eq!([cost(&before), cost(&from)].map(Option::unwrap), ["10", "2"]);
+        assert_eq!(cost(&usage("o3", 1, 1, 1, 1, 1)), None, "before there was a price there was none");
+    }
+
+    #[test]
+    fn an_unknown_model_has_no_price_and_is_not_free() {
+        for model in ["", "claude", "claude-sonnet-4-5-turbo", "claude-sonnet-4-52025", "gpt-5.1-codexx", "<synthetic>"]
+        {
+            assert_eq!(cost(&usage(model, NOVEMBER_2025, 1000, 0, 0, 0)), None, "{model:?}");
+        }
+        assert_eq!(PriceTable::shipped().unwrap().cost(&LlmUsage { model: None, ..LlmUsage::default() }), None);
+    }
+
+    #[test]
+    fn the_names_of_one_model_have_one_price() {
+        for model in ["gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-latest", "gpt-4o@20240806"] {
+            assert_eq!(cost(&usage(model, NOVEMBER_2025, 1_000_000, 0, 0, 0)).as_deref(), Some("2.5"), "{model}");
+        }
+    }
+
+    #[test]
+    fn another_table_takes_the_place_of_its_models_alone() {
+        let mut table = PriceTable::shipped().unwrap();
+        let own = r#"{"version":1,"models":[{"model":"gpt-4o","prices":[{"from":"2020-01-01","input":"1","cache_read":"1","cache_write":"1","output":"1"}]}]}"#;
+        table.replace_with(PriceTable::parse(own).unwrap());
+        let million = |model| table.cost(&usage(model, NOVEMBER_2025, 1_000_000, 0, 0, 0)).unwrap().to_string();
+        assert_eq!((million("gpt-4o"), million("gpt-5")), ("1".to_owned(), "1.25".to_owned()));
+        let newer = own.replace("\"version\":1", "\"version\":2");
+        assert!(matches!(PriceTable::parse(&newer), Err(PriceError::Version { found: 2 })));
+        let wrong = own.replace("\"input\":\"1\"", "\"input\":\"-1\"");
+        assert!(matches!(PriceTable::parse(&wrong), Err(PriceError::Value { .. })));
+    }
+}
