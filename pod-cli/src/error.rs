@@ -211,18 +211,7 @@ impl CliError {
                 format!("no checkpoint that holds is called {name:?}"),
                 Some(hint),
             ),
-            Self::Occupied { path, went_on: true } => Report::new(
-                exit::CONFLICT,
-                "went_on",
-                format!("{} has more than the export: its agent went on in it", path.display()),
-                Some("nothing was written; `pod import` brings in what it added"),
-            ),
-            Self::Occupied { path, .. } => Report::new(
-                exit::CONFLICT,
-                "occupied",
-                format!("another file is at {}", path.display()),
-                Some("nothing was written; -o PATH writes it elsewhere"),
-            ),
+            Self::Occupied { path, went_on } => occupied(path, *went_on),
             Self::Referenced { by } => referenced(by),
             Self::Summarizer { detail } => Report::new(
                 exit::FAILED,
@@ -273,6 +262,18 @@ fn ambiguous(id: &str, candidates: &[Candidate]) -> Report {
 fn no_agent(name: &str, known: &[String]) -> Report {
     let hint = format!("there are {}; `pod agents add` adds one", known.join(", "));
     Report::new(exit::NOT_FOUND, "no_agent", format!("there is no agent called {name:?}"), Some(&hint))
+}
+
+/// Another file stands where one was to be written.
+fn occupied(path: &Path, went_on: bool) -> Report {
+    let path = path.display();
+    let (kind, message, hint) = if went_on {
+        let message = format!("{path} has more than the export: its agent went on in it");
+        ("went_on", message, "nothing was written; `pod import` brings in what it added")
+    } else {
+        ("occupied", format!("another file is at {path}"), "nothing was written; -o PATH writes it elsewhere")
+    };
+    Report::new(exit::CONFLICT, kind, message, Some(hint))
 }
 
 fn referenced(by: &[Candidate]) -> Report {

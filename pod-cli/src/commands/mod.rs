@@ -43,7 +43,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Err(App::usage("--session stands for a command of its own", "leave it out, or the command"))
         }
         (None, Some(id)) => resume::with(app, &id, &cli.resume, &cli.prompt),
-        (None, None) | (Some(_), None) if cli.resume != ResumeOptions::default() => {
+        (None | Some(_), None) if cli.resume != ResumeOptions::default() => {
             let message = "--print, --print-cmd, --agent and --cwd say how to go on with a conversation";
             Err(App::usage(message, "`pod --session ID` names it"))
         }
