@@ -239,7 +239,12 @@ pub fn take_in(path: &Path, target: &dyn Backend, now: TimestampMs) -> Result<Ta
         heads: Vec::new(),
     };
     let mut input = open(path).map_err(|error| refuse(error.to_string()))?;
-    reading.read(&mut *input)?;
+    // Until the sum is known, whatever does not fit is the file's fault: it lies in memory alone.
+    let read = reading.read(&mut *input);
+    read.map_err(|error| match error {
+        SessionError::Import { .. } => error,
+        error => refuse(format!("line {}: {error}", reading.lines)),
+    })?;
     let Reading { store, sessions, heads, .. } = reading;
     let options = MigrateOptions { now, sessions: Some(sessions.clone()), dry_run: false, correlation_id: None };
     let report = migrate(&store, target, &options, &mut |_| ControlFlow::Continue(()))?;
