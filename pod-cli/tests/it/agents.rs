@@ -1,10 +1,9 @@
 //! `pod agents` and `pod config`: what is known of agents, and how it is changed.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::fresh::Talk;
-use crate::harness::World;
+use crate::harness::{World, write_program};
 
 /// A world with programs that are called like the agents': one that says its version, one that fails.
 fn world() -> World {
@@ -12,9 +11,7 @@ fn world() -> World {
     let programs = world.path().join("bin");
     fs::create_dir(&programs).unwrap();
     for (name, line) in [("codex", "echo codex-cli 0.99.1"), ("pi", "exit 3")] {
-        let path = programs.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&programs.join(name), &format!("#!/bin/sh\n{line}\n"));
     }
     let path = format!("{}:/usr/bin:/bin", programs.display());
     world.with("PATH", &path)

@@ -1,7 +1,6 @@
 //! `pod --session ID` on a terminal: a conversation goes on in an agent, which a script stands in for.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use serde_json::Value;
 use session_store::{NewSegment, OpenOptions, append_entry, create_segment, open};
 use store_core::{LogEntry, Part, SegmentMeta, SessionConfig, UserInput};
 
-use crate::harness::{NOW, World};
+use crate::harness::{NOW, World, copy_program};
 use crate::pick::Person;
 
 /// An agent, the agent's own id of a conversation, and its file below its folder.
@@ -43,8 +42,8 @@ impl Desk {
         let programs = world.path().join("programs");
         fs::create_dir(&programs).unwrap();
         for (agent, ..) in CONVERSATIONS {
-            fs::write(programs.join(agent), include_str!("stand_in.sh")).unwrap();
-            fs::set_permissions(programs.join(agent), fs::Permissions::from_mode(0o755)).unwrap();
+            let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stand_in.sh");
+            copy_program(&stand_in, &programs.join(agent));
         }
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let desk = Self { world: world.with("PATH", &path) };

@@ -73,7 +73,7 @@ impl World {
         }
         let program = self.path().join("pod");
         if !program.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_pod"), &program).unwrap();
+            copy_program(Path::new(env!("CARGO_BIN_EXE_pod")), &program);
         }
         give_away(self.path());
         let mut as_nobody = Command::new(program);
@@ -116,6 +116,22 @@ impl World {
             stderr: text(&output.stderr),
         }
     }
+}
+
+/// Copies something that is then run. Another process does it, because a child that another thread starts in that moment would hold a file that
+/// this one is writing, and a program that somebody may write to is not run.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// Writes a script that is then run.
+pub(crate) fn write_program(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text).unwrap();
+    copy_program(&draft, path);
+    std::fs::remove_file(draft).unwrap();
 }
 
 /// The user that owns nothing.

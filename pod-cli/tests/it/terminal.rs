@@ -14,7 +14,7 @@ use session_store::{NewSegment, OpenOptions, append_entry, create_segment, open}
 use store_core::{LogEntry, Part, UserInput};
 
 use crate::fixture::{self, session_id};
-use crate::harness::{NOW, World, interrupt};
+use crate::harness::{NOW, World, interrupt, write_program};
 
 /// A terminal: what the program writes to, and what a person sees of it.
 pub(crate) struct Terminal {
@@ -134,8 +134,7 @@ fn a_dumb_terminal_and_no_color_get_none() {
 fn long_answers_go_through_the_pager_that_is_named() {
     let world = fixture::world();
     let script = world.path().join("my-pager");
-    std::fs::write(&script, "#!/bin/sh\nsed 's/^/| /'\n").unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write_program(&script, "#!/bin/sh\nsed 's/^/| /'\n");
     let world = world.with("PAGER", script.to_str().unwrap());
     for arguments in [&["show", "@last"][..], &["list"], &["log", "@last"], &["segments", "@last"]] {
         let seen = Terminal::new(80).run(&mut world.command(arguments));
