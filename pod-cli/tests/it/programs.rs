@@ -203,6 +203,19 @@ fn texts_in(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
+/// The entries in which Claude Code lists something for its own model, which no other is told: each is before the extension that says so.
+fn listings(world: &World) -> Vec<(Value, u64)> {
+    let all = world.pod(&["list", "--kind", "all", "--archived", "all", "--limit", "1000", "--json"]).json();
+    let ids = all["sessions"].as_array().unwrap().iter().map(|row| row["session_id"].as_str().unwrap());
+    let printed: String = ids.map(|id| world.pod(&["log", id, "--json"]).ok()).collect();
+    let lines = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_listing = |line: &Value| {
+        let kind = line.pointer("/entry/payload/attachment/type").and_then(Value::as_str);
+        kind.is_some_and(|kind| kind.ends_with("_listing") || kind.ends_with("_delta"))
+    };
+    lines.filter(is_listing).map(|line| (line["segment_id"].clone(), line["seq"].as_u64().unwrap() - 1)).collect()
+}
+
 fn goes_on(program: Program) {
     let Some(path) = program.find() else { return };
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("session-store/tests/samples");
@@ -216,6 +229,7 @@ fn goes_on(program: Program) {
     let (port, requests) = model();
     program.configure(&home, port);
     world.pod(&["import", samples.to_str().unwrap(), "--json"]);
+    let listings = listings(&world);
     for id in CONVERSATIONS {
         let arguments = ["export", id, "--to", program.agent(), "--install", "--cwd", "work", "--json"];
         let made = world.pod(&arguments).json();
@@ -233,7 +247,8 @@ fn goes_on(program: Program) {
         let mut in_order = given.iter();
         for (at, row) in rows.iter().enumerate() {
             let (text, role) = (row["text"].as_str().unwrap().trim(), row["role"].as_str().unwrap());
-            if text.is_empty() || role == "system" || row["kind"] == "reasoning" {
+            let place = (row["segment_id"].clone(), row["seq"].as_u64().unwrap_or_default());
+            if text.is_empty() || role == "system" || row["kind"] == "reasoning" || listings.contains(&place) {
                 continue;
             }
             let line = text.lines().last().unwrap();
