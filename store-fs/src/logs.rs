@@ -276,7 +276,7 @@ impl Logs {
         }
     }
 
-    /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs two looks for names.
+    /// Where a log goes on, and whether it may be kept open there. A log of one part, which most are, costs three looks for names.
     fn newest_part(&self, key: LogKey, purpose: Purpose) -> Result<(LogName, bool)> {
         let first = key.name(&self.layout);
         if first.segment.is_none() {
@@ -286,9 +286,10 @@ impl Logs {
             return self.replaced_part(key, purpose, &first, what);
         }
         let stat = |name: &LogName| found(self.disk.stat(&name.path)).at("stat", &name.path);
-        // Without a second part there may still be later ones: the second was lost. Write bits say nothing of that, since copies
-        // give them back, so the folder is asked, once for as long as the log stays open.
-        if stat(&first)?.is_none() && stat(&first.of_part(2))?.is_none() {
+        // A part without write bits has another one behind it, even if that is not the next. Copies give write bits back, so a second part
+        // that was lost is also known by the third. Listing the folder would tell more, and costs what all of a session's segments do.
+        let is_lone = stat(&first.of_part(2))?.is_none() && stat(&first.of_part(3))?.is_none();
+        if is_lone && stat(&first)?.is_none_or(|stat| stat.writable) {
             return Ok((first, true));
         }
         let parts = find_parts(&*self.disk, &first)?;
