@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use store_core::TimestampMs;
+use store_core::ledger::Clock;
 
 pub(crate) use edit::{add_agent, replace_file, set, unset};
 pub(crate) use file::Config;
@@ -69,6 +71,18 @@ impl Environment {
     /// What the clock says by now, for who works on for long.
     pub(crate) fn clock(&self) -> TimestampMs {
         now(self.variable("POD_NOW")).unwrap_or(self.now)
+    }
+
+    /// The clock of a ledger.
+    pub(crate) fn ledger_clock(&self) -> Clock {
+        if self.variable("POD_NOW").is_some() {
+            let now = self.now.saturating_mul(1000);
+            return Arc::new(move || now);
+        }
+        Arc::new(|| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+        })
     }
 
     fn below(&self, named: Option<&PathBuf>, usual: &str) -> Option<PathBuf> {

@@ -1,5 +1,7 @@
 //! What went wrong, in words: kind, message, hint and exit code. The only place that has them.
 
+mod ledger;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub(crate) mod exit {
     pub(crate) const CONFLICT: u8 = 5;
     /// No agent to go on with.
     pub(crate) const NO_AGENT: u8 = 6;
+    /// A budget is spent.
+    pub(crate) const OVER_BUDGET: u8 = 7;
     /// A person cancelled it.
     pub(crate) const CANCELLED: u8 = 130;
 }
@@ -289,6 +293,7 @@ fn session_report(error: &SessionError) -> Report {
     let message = error.to_string();
     match error {
         SessionError::Store(error) => store_report(error, message),
+        SessionError::Ledger(error) => ledger::report(error, message),
         SessionError::Lineage(_) => {
             Report::new(exit::DAMAGE, "lineage", message, Some("the conversation's other segments can still be shown"))
         }

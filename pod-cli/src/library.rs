@@ -2,15 +2,20 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
 use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
 use session_store::organise::Organiser;
 use session_store::{OpenMode, OpenOptions, SessionError, open};
+use store_core::ledger::Ledger;
 use store_core::{Backend, SessionId, StoreError};
 
 use crate::app::App;
 use crate::error::{CliError, Result};
 use crate::refresh::{Follow, Refresh};
+
+/// How long a command waits for another process to let go of the ledger.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open store with an index that knows all that is in it.
 pub(crate) struct Library {
@@ -152,6 +157,22 @@ impl Library {
         let mut page = self.index.list(query)?;
         page.rows.iter_mut().for_each(|row| row.look_for_writer(&*self.store));
         Ok(page)
+    }
+}
+
+/// The ledger of the store that is meant, to write to; the store has to be there. Where another process writes it, that is waited for.
+pub(crate) fn open_ledger(app: &App) -> Result<Arc<dyn Ledger>> {
+    let url = app.store_url()?.url;
+    Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), LEDGER_PATIENCE)?)
+}
+
+/// The ledger of the store that is meant, to read; `None` if it has none, or is not there yet.
+pub(crate) fn read_ledger(app: &App) -> Result<Option<Arc<dyn Ledger>>> {
+    let named = app.store_url()?;
+    match session_store::read_ledger(&named.url, &app.environment.ledger_clock()) {
+        Err(error) if is_missing(&error) && named.is_default => Ok(None),
+        Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
+        other => Ok(other?),
     }
 }
 

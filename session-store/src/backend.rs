@@ -3,15 +3,21 @@
 //! A URL is `scheme:location`. `fs:PATH` and `sqlite:PATH` come with the cargo features of the same name, `memory:NAME` is
 //! always there, and a program may [`register`] schemes of its own before it opens them.
 
+mod ledger;
+mod salvage;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::Serialize;
-use store_core::integrity::Lost;
-use store_core::{Backend, MemoryStore, SegmentId, SessionId, StoreError, TimestampMs};
+use store_core::ledger::{Ledger, LedgerResult};
+use store_core::{Backend, MemoryStore, TimestampMs};
 
+use self::ledger::LedgerUse;
+pub use self::ledger::{open_ledger, read_ledger};
+pub use self::salvage::{SalvageLoss, Salvaged, salvage_into};
 use crate::error::{Result, SessionError};
 
 /// What a store is opened for.
@@ -73,17 +79,21 @@ impl fmt::Debug for OpenFn {
 
 type OpenBuiltIn = fn(&str, &OpenOptions) -> Result<Arc<dyn Backend>>;
 
+type OpenBuiltInLedger = fn(&str, &LedgerUse) -> LedgerResult<Option<Arc<dyn Ledger>>>;
+
 /// A backend that comes with this crate.
 struct BuiltIn {
     scheme: &'static str,
     /// `None`: built without it.
     open: Option<OpenBuiltIn>,
+    /// Opens the ledger of the store at a location, which is there.
+    open_ledger: Option<OpenBuiltInLedger>,
 }
 
-const BUILT_IN: [BuiltIn; 3] = [
-    BuiltIn { scheme: "fs", open: fs::OPEN },
-    BuiltIn { scheme: "memory", open: Some(open_memory) },
-    BuiltIn { scheme: "sqlite", open: sqlite::OPEN },
+static BUILT_IN: [BuiltIn; 3] = [
+    BuiltIn { scheme: "fs", open: fs::OPEN, open_ledger: fs::OPEN_LEDGER },
+    BuiltIn { scheme: "memory", open: Some(open_memory), open_ledger: Some(ledger::open_in_memory) },
+    BuiltIn { scheme: "sqlite", open: sqlite::OPEN, open_ledger: sqlite::OPEN_LEDGER },
 ];
 
 static REGISTERED: RwLock<BTreeMap<String, OpenFn>> = RwLock::new(BTreeMap::new());
@@ -94,6 +104,23 @@ static NAMED_IN_MEMORY: Mutex<Option<HashMap<String, MemoryStore>>> = Mutex::new
 /// # Errors
 /// `BadUrl`; `UnknownScheme`, also for a backend that this program was built without; what the backend fails with.
 pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
+    match find(url)? {
+        (Found::BuiltIn(built_in), location) => {
+            let open = built_in.open.ok_or_else(|| unknown(built_in.scheme, Some(built_in.scheme)))?;
+            open(location, options)
+        }
+        (Found::Registered(OpenFn(open)), location) => open(location, options),
+    }
+}
+
+/// What a URL's scheme means.
+enum Found {
+    BuiltIn(&'static BuiltIn),
+    Registered(OpenFn),
+}
+
+/// What a URL's scheme means, and the location behind it.
+fn find(url: &str) -> Result<(Found, &str)> {
     let bad = |detail: &str| SessionError::BadUrl { url: url.to_owned(), detail: detail.to_owned() };
     let (scheme, location) = url.split_once(':').ok_or_else(|| bad("it wants the form scheme:location"))?;
     if !is_scheme(scheme) {
@@ -101,14 +128,13 @@ pub fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
     }
     let Some(built_in) = BUILT_IN.iter().find(|built_in| built_in.scheme == scheme) else {
         let open = REGISTERED.read().unwrap_or_else(PoisonError::into_inner).get(scheme).cloned();
-        let OpenFn(open) = open.ok_or_else(|| unknown(scheme, None))?;
-        return open(location, options);
+        return Ok((Found::Registered(open.ok_or_else(|| unknown(scheme, None))?), location));
     };
-    let open = built_in.open.ok_or_else(|| unknown(scheme, Some(built_in.scheme)))?;
-    if location.is_empty() && scheme != "memory" {
+    // A backend that this program was built without is told as such, whatever stands behind its colon.
+    if location.is_empty() && scheme != "memory" && built_in.open.is_some() {
         return Err(bad("it wants a path behind the colon"));
     }
-    open(location, options)
+    Ok((Found::BuiltIn(built_in), location))
 }
 
 /// Gives a scheme a backend, for the life of the process.
@@ -163,70 +189,6 @@ pub fn lock_holders(url: &str) -> Option<Vec<LockHolder>> {
     if scheme == "fs" { fs::lock_holders(Path::new(location)) } else { None }
 }
 
-/// What was saved of a store that could not be opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Salvaged {
-    /// How many sessions the new store has.
-    pub sessions: u64,
-    /// How many segments the new store has.
-    pub segments: u64,
-    /// How many entries were saved.
-    pub entries: u64,
-    /// How many blobs were saved.
-    pub blobs: u64,
-    /// The entries that were not.
-    pub lost: Vec<SalvageLoss>,
-    /// Segments of which too little was found to make a log of it.
-    pub segments_lost: Vec<SegmentId>,
-    /// Segments whose session nobody knows any more: each is in one of its own.
-    pub without_session: Vec<SegmentId>,
-    /// The blobs of which only pieces were found.
-    pub blobs_lost: Vec<String>,
-    /// How many facts, traces, checkpoints and events were not saved.
-    pub beside_lost: u64,
-}
-
-impl Salvaged {
-    /// Whether nothing was lost.
-    pub fn is_whole(&self) -> bool {
-        let nothing_lost = self.lost.is_empty() && self.segments_lost.is_empty() && self.blobs_lost.is_empty();
-        nothing_lost && self.without_session.is_empty() && self.beside_lost == 0
-    }
-}
-
-/// What a segment lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SalvageLoss {
-    /// The session.
-    pub session_id: SessionId,
-    /// The segment.
-    pub segment_id: SegmentId,
-    /// The seqs whose entries are lost, in order.
-    pub lost: Vec<Lost>,
-}
-
-/// Makes a new store at the URL `into` of everything valid that the one at `url` still holds, also where it cannot be opened. The source is not changed.
-///
-/// Only a database can be damaged so that a conversation cannot be repaired where it is; a filesystem store has a file for each.
-///
-/// # Errors
-/// `BadUrl`, `UnknownScheme`; `Unsupported` unless both are databases; what the backend fails with, and `Io` of kind `AlreadyExists` if something is at `into`.
-pub fn salvage_into(url: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
-    let location = |url: &str| -> Result<String> {
-        let bad = |detail: &str| SessionError::BadUrl { url: url.to_owned(), detail: detail.to_owned() };
-        let (scheme, location) = url.split_once(':').ok_or_else(|| bad("it wants the form scheme:location"))?;
-        match scheme {
-            "sqlite" if location.is_empty() => Err(bad("it wants a path behind the colon")),
-            "sqlite" => Ok(location.to_owned()),
-            scheme if schemes().iter().any(|known| known == scheme) => {
-                Err(StoreError::Unsupported { what: "salvaging what is no database" }.into())
-            }
-            scheme => Err(unknown(scheme, None)),
-        }
-    };
-    sqlite::salvage(&location(url)?, &location(into)?, now)
-}
-
 fn unknown(scheme: &str, feature: Option<&'static str>) -> SessionError {
     SessionError::UnknownScheme { scheme: scheme.to_owned(), known: schemes(), feature }
 }
@@ -251,14 +213,33 @@ mod fs {
     use std::path::Path;
     use std::sync::Arc;
 
-    use store_core::Backend;
-    use store_fs::disk::{Disk as _, Medium, OsDisk};
-    use store_fs::{FsOptions, FsStore};
+    use std::io::ErrorKind;
 
-    use super::{LockHolder, OpenBuiltIn, OpenMode, OpenOptions};
+    use store_core::ledger::{Ledger, LedgerError, LedgerResult};
+    use store_core::{Backend, StoreError};
+    use store_fs::disk::{Disk as _, Medium, OsDisk};
+    use store_fs::{FsLedger, FsOptions, FsStore, LedgerOptions};
+
+    use super::{LedgerUse, LockHolder, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+    pub(super) const OPEN_LEDGER: Option<OpenBuiltInLedger> = Some(open_ledger);
+
+    fn open_ledger(path: &str, usage: &LedgerUse) -> LedgerResult<Option<Arc<dyn Ledger>>> {
+        let options = LedgerOptions::new(Arc::clone(&usage.clock));
+        let opened =
+            if usage.is_writing { FsLedger::open(path, &options) } else { FsLedger::open_read_only(path, &options) };
+        match opened {
+            Ok(ledger) => Ok(Some(Arc::new(ledger))),
+            Err(LedgerError::Store(StoreError::Io { source, .. }))
+                if !usage.is_writing && source.kind() == ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 
     pub(super) fn lock_holders(root: &Path) -> Option<Vec<LockHolder>> {
         let holders = store_fs::lock_holders(root)?.into_iter();
@@ -287,6 +268,7 @@ mod fs {
 #[cfg(not(feature = "fs"))]
 mod fs {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+    pub(super) const OPEN_LEDGER: Option<super::OpenBuiltInLedger> = None;
 
     pub(super) const fn lock_holders(_root: &std::path::Path) -> Option<Vec<super::LockHolder>> {
         None
@@ -301,13 +283,21 @@ mod fs {
 mod sqlite {
     use std::sync::Arc;
 
+    use store_core::ledger::{Ledger, LedgerResult};
     use store_core::{Backend, TimestampMs};
-    use store_sqlite::{LostEntries, SqliteStore, salvage_database};
+    use store_sqlite::{LostEntries, OpenAs, SqliteLedger, SqliteOptions, SqliteStore, salvage_database};
 
-    use super::{OpenBuiltIn, OpenMode, OpenOptions, SalvageLoss, Salvaged};
+    use super::{LedgerUse, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, SalvageLoss, Salvaged};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
+    pub(super) const OPEN_LEDGER: Option<OpenBuiltInLedger> = Some(open_ledger);
+
+    fn open_ledger(path: &str, usage: &LedgerUse) -> LedgerResult<Option<Arc<dyn Ledger>>> {
+        let open_as = if usage.is_writing { OpenAs::Shared } else { OpenAs::ReadOnly };
+        let options = SqliteOptions { open_as, ..SqliteOptions::default() };
+        Ok(Some(Arc::new(SqliteLedger::open_with(path, &options, Arc::clone(&usage.clock))?)))
+    }
 
     pub(super) fn salvage(path: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
         let saved = salvage_database(path, into, now)?;
@@ -341,6 +331,7 @@ mod sqlite {
 #[cfg(not(feature = "sqlite"))]
 mod sqlite {
     pub(super) const OPEN: Option<super::OpenBuiltIn> = None;
+    pub(super) const OPEN_LEDGER: Option<super::OpenBuiltInLedger> = None;
 
     pub(super) fn salvage(_path: &str, _into: &str, _now: u64) -> crate::error::Result<super::Salvaged> {
         Err(super::unknown("sqlite", Some("sqlite")))

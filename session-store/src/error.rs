@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use store_core::ledger::LedgerError;
 use store_core::{BoxError, HistoryRef, LeaseHolder, SegmentId, Seq, SessionId, StoreError};
 
 /// The result of every call of this crate.
@@ -67,6 +68,10 @@ pub enum SessionError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+
+    /// The ledger refused or failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 
     /// A segment's lineage cannot be followed.
     #[error(transparent)]

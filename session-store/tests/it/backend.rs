@@ -118,3 +118,56 @@ fn a_store_that_is_open_exclusively_is_locked_for_others() {
         open(&url, &OpenOptions::at(NOW)).unwrap();
     }
 }
+
+#[test]
+fn a_store_has_no_ledger_until_somebody_writes_one() {
+    use std::time::Duration;
+
+    use session_store::{open_ledger, read_ledger};
+    use store_core::ledger::{Asset, Clock, LedgerError};
+
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Clock = Arc::new(|| NOW * 1000);
+    for url in on_a_medium(&folder) {
+        let missing = open_ledger(&url, &clock, Duration::ZERO).map(drop).unwrap_err();
+        assert!(!matches!(missing, SessionError::Ledger(_)), "a ledger makes no store: {missing}");
+        open(&url, &OpenOptions::at(NOW)).unwrap();
+        let nothing = read_ledger(&url, &clock).unwrap();
+        assert!(nothing.is_none_or(|ledger| ledger.list_books().unwrap().is_empty()), "{url}");
+
+        let usd = Asset { id: "usd".parse().unwrap(), precision: 9 };
+        let ledger = open_ledger(&url, &clock, Duration::ZERO).unwrap();
+        ledger.register_asset(&usd).unwrap();
+        let reader = read_ledger(&url, &clock).unwrap().unwrap();
+        assert_eq!(reader.list_assets().unwrap(), [usd.clone()], "{url}: also while somebody writes it");
+        let refused = reader.register_asset(&Asset { id: "eur".parse().unwrap(), precision: 9 });
+        assert!(matches!(refused, Err(LedgerError::Store(StoreError::ReadOnly))), "{refused:?}");
+        match open_ledger(&url, &clock, Duration::from_millis(1)) {
+            Err(SessionError::Ledger(LedgerError::Store(StoreError::Locked { .. }))) => assert!(url.starts_with("fs:")),
+            other => assert!(other.is_ok() && url.starts_with("sqlite:"), "{url}"),
+        }
+        ledger.shutdown().unwrap();
+        open_ledger(&url, &clock, Duration::ZERO).unwrap().register_asset(&usd).unwrap();
+    }
+}
+
+#[test]
+fn who_waits_gets_a_ledger_when_the_other_lets_go() {
+    use std::time::Duration;
+
+    use session_store::open_ledger;
+    use store_core::ledger::Clock;
+
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Clock = Arc::new(|| NOW * 1000);
+    for url in on_a_medium(&folder) {
+        open(&url, &OpenOptions::at(NOW)).unwrap();
+        let first = open_ledger(&url, &clock, Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| open_ledger(&url, &clock, Duration::from_secs(600)).map(drop));
+            std::thread::sleep(Duration::from_millis(30));
+            first.shutdown().unwrap();
+            second.join().unwrap().unwrap();
+        });
+    }
+}

@@ -1,0 +1,31 @@
+//! What a ledger refuses, in words.
+
+use store_core::ledger::LedgerError;
+
+use super::{DAMAGE_HINT, Report, exit, store_report};
+
+pub(super) fn report(error: &LedgerError, message: String) -> Report {
+    let of = |code, kind, hint: &str| Report::new(code, kind, message.clone(), Some(hint));
+    match error {
+        LedgerError::Store(error) => store_report(error, message),
+        LedgerError::BelowMinimum { .. } => {
+            of(exit::OVER_BUDGET, "over_budget", "nothing was posted; `pod budget list` says what is left")
+        }
+        LedgerError::UnknownAccount { .. } | LedgerError::UnknownBook { .. } | LedgerError::UnknownAsset { .. } => {
+            of(exit::NOT_FOUND, "not_found", "`pod ledger accounts` lists what is there")
+        }
+        LedgerError::InvalidName { .. } => {
+            of(exit::USAGE, "bad_name", "an account is BOOK:PATH; `pod ledger accounts` lists them")
+        }
+        LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. } => {
+            of(exit::CONFLICT, "conflict", "somebody else posted meanwhile: look again, then decide")
+        }
+        LedgerError::BookClosed { .. } => of(
+            exit::FAILED,
+            "book_closed",
+            "a sync failed: look to the disk, then give the same command again; nothing is posted twice",
+        ),
+        LedgerError::Damaged { .. } => of(exit::DAMAGE, "damaged", DAMAGE_HINT),
+        _ => Report::new(exit::FAILED, "failed", message, None),
+    }
+}

@@ -1,0 +1,72 @@
+//! Saving what a store still holds that cannot be opened any more.
+
+use serde::Serialize;
+use store_core::integrity::Lost;
+use store_core::{SegmentId, SessionId, StoreError, TimestampMs};
+
+use super::{schemes, sqlite, unknown};
+use crate::error::{Result, SessionError};
+
+/// What was saved of a store that could not be opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Salvaged {
+    /// How many sessions the new store has.
+    pub sessions: u64,
+    /// How many segments the new store has.
+    pub segments: u64,
+    /// How many entries were saved.
+    pub entries: u64,
+    /// How many blobs were saved.
+    pub blobs: u64,
+    /// The entries that were not.
+    pub lost: Vec<SalvageLoss>,
+    /// Segments of which too little was found to make a log of it.
+    pub segments_lost: Vec<SegmentId>,
+    /// Segments whose session nobody knows any more: each is in one of its own.
+    pub without_session: Vec<SegmentId>,
+    /// The blobs of which only pieces were found.
+    pub blobs_lost: Vec<String>,
+    /// How many facts, traces, checkpoints and events were not saved.
+    pub beside_lost: u64,
+}
+
+impl Salvaged {
+    /// Whether nothing was lost.
+    pub fn is_whole(&self) -> bool {
+        let nothing_lost = self.lost.is_empty() && self.segments_lost.is_empty() && self.blobs_lost.is_empty();
+        nothing_lost && self.without_session.is_empty() && self.beside_lost == 0
+    }
+}
+
+/// What a segment lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SalvageLoss {
+    /// The session.
+    pub session_id: SessionId,
+    /// The segment.
+    pub segment_id: SegmentId,
+    /// The seqs whose entries are lost, in order.
+    pub lost: Vec<Lost>,
+}
+
+/// Makes a new store at the URL `into` of everything valid that the one at `url` still holds, also where it cannot be opened. The source is not changed.
+///
+/// Only a database can be damaged so that a conversation cannot be repaired where it is; a filesystem store has a file for each.
+///
+/// # Errors
+/// `BadUrl`, `UnknownScheme`; `Unsupported` unless both are databases; what the backend fails with, and `Io` of kind `AlreadyExists` if something is at `into`.
+pub fn salvage_into(url: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
+    let location = |url: &str| -> Result<String> {
+        let bad = |detail: &str| SessionError::BadUrl { url: url.to_owned(), detail: detail.to_owned() };
+        let (scheme, location) = url.split_once(':').ok_or_else(|| bad("it wants the form scheme:location"))?;
+        match scheme {
+            "sqlite" if location.is_empty() => Err(bad("it wants a path behind the colon")),
+            "sqlite" => Ok(location.to_owned()),
+            scheme if schemes().iter().any(|known| known == scheme) => {
+                Err(StoreError::Unsupported { what: "salvaging what is no database" }.into())
+            }
+            scheme => Err(unknown(scheme, None)),
+        }
+    };
+    sqlite::salvage(&location(url)?, &location(into)?, now)
+}
