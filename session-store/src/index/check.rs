@@ -16,7 +16,7 @@ use super::search::SearchProgress;
 use crate::error::Result;
 
 /// What is derived from logs alone, however they came to be read, by names that do not depend on that.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 5] = [
     (
         "segment",
         "SELECT id, session, agent, native_id, origin_session, origin_segment, origin_seq, seq, crc, damaged, superseded,
@@ -26,6 +26,11 @@ const TABLES: [(&str, &str); 4] = [
         "session",
         "SELECT id, facts, facts_damaged, summary, title, title_key, agent, subagent, archived, trashed, created_ms,
          updated_ms, last_message_ms FROM session ORDER BY id",
+    ),
+    (
+        "listed",
+        "SELECT agent, subagent, archived, trashed, sessions FROM listed WHERE sessions <> 0
+         ORDER BY agent, subagent, archived, trashed",
     ),
     ("folder", "SELECT session, path FROM folder ORDER BY session, path"),
     (

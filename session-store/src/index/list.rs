@@ -241,11 +241,9 @@ pub(super) fn folder_values(folder: &str) -> [Value; 3] {
 /// One page of the list, from a cursor on.
 pub(super) fn list(db: &Connection, query: &ListQuery, cursor: Option<&PageCursor>) -> rusqlite::Result<Page> {
     let subject = Filter::of_subject(query);
-    let mut filter = subject.clone();
+    let (total, hidden) = count(db, query, &subject)?;
+    let mut filter = subject;
     filter.restrict(query);
-    let sql = format!("SELECT count(*) FROM session WHERE {}", filter.sql);
-    let total = db.prepare_cached(&sql)?.query_row(params_from_iter(&filter.values), |row| row.get(0))?;
-    let hidden = count_hidden(db, query, &subject)?;
 
     let (column, behind, direction) =
         if query.sort.is_descending() { (query.sort.column(), "<", "DESC") } else { (query.sort.column(), ">", "ASC") };
@@ -274,34 +272,44 @@ pub(super) fn list(db: &Connection, query: &ListQuery, cursor: Option<&PageCurso
     });
     Ok(Page {
         rows: rows.into_iter().map(|(row, _)| row).collect(),
-        total: to_u64(total),
+        total,
         hidden,
         next_cursor: last.map(|last| last.to_string()),
     })
 }
 
-fn count_hidden(db: &Connection, query: &ListQuery, subject: &Filter) -> rusqlite::Result<Hidden> {
-    // Each counts for the first reason that holds.
-    let (trashed, listed_by_trash) = match query.trashed {
-        ArchivedFilter::No => ("trashed", "NOT trashed"),
-        ArchivedFilter::Only => ("0", "trashed"),
-        ArchivedFilter::All => ("0", "1"),
+/// How many rows a list has, and how many of its subject it leaves out; of those each counts for the first reason that holds.
+fn count(db: &Connection, query: &ListQuery, subject: &Filter) -> rusqlite::Result<(u64, Hidden)> {
+    let is_counted = query.cwd.is_none() && query.since.is_none() && query.tag.is_none();
+    let (sql, values) = match &query.agent {
+        None if is_counted => ("SELECT trashed, archived, subagent, sessions FROM listed".to_owned(), Vec::new()),
+        Some(agent) if is_counted => (
+            "SELECT trashed, archived, subagent, sessions FROM listed WHERE agent = ?".to_owned(),
+            vec![Value::Text(agent.clone())],
+        ),
+        _ => (
+            format!("SELECT trashed, archived, subagent, count(*) FROM session WHERE {} GROUP BY 1, 2, 3", subject.sql),
+            subject.values.clone(),
+        ),
     };
-    let archived = if query.archived == ArchivedFilter::No { "archived" } else { "0" };
-    let listed_by_archive = match query.archived {
-        ArchivedFilter::No => "NOT archived",
-        ArchivedFilter::Only => "archived",
-        ArchivedFilter::All => "1",
-    };
-    let subagent = if query.kind == KindFilter::Only(SessionKind::Main) { "subagent" } else { "0" };
-    let sql = format!(
-        "SELECT coalesce(sum({trashed}), 0), coalesce(sum({listed_by_trash} AND {archived}), 0),
-         coalesce(sum({listed_by_trash} AND {listed_by_archive} AND {subagent}), 0) FROM session WHERE {}",
-        subject.sql
-    );
-    db.prepare_cached(&sql)?.query_row(params_from_iter(&subject.values), |row| {
-        Ok(Hidden { trashed: to_u64(row.get(0)?), archived: to_u64(row.get(1)?), subagent: to_u64(row.get(2)?) })
-    })
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let (mut total, mut hidden) = (0, Hidden::default());
+    while let Some(row) = rows.next()? {
+        let (trashed, archived, subagent): (bool, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let sessions = to_u64(row.get(3)?);
+        let counter = match () {
+            () if query.trashed == ArchivedFilter::No && trashed => &mut hidden.trashed,
+            () if query.trashed == ArchivedFilter::Only && !trashed => continue,
+            () if query.archived == ArchivedFilter::No && archived => &mut hidden.archived,
+            () if query.archived == ArchivedFilter::Only && !archived => continue,
+            () if query.kind == KindFilter::Only(SessionKind::Main) && subagent => &mut hidden.subagent,
+            () if query.kind == KindFilter::Only(SessionKind::Subagent) && !subagent => continue,
+            () => &mut total,
+        };
+        *counter += sessions;
+    }
+    Ok((total, hidden))
 }
 
 #[cfg(test)]

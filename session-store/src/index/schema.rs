@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 5;
+const VERSION: i32 = 6;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -27,6 +27,9 @@ const BACKUP_WAIT: Duration = Duration::from_millis(5);
 
 /// Statements kept prepared: more than the index has.
 const STATEMENTS_MAX: usize = 96;
+
+/// How much of the file each connection keeps in memory at most.
+const CACHE_KIB: i32 = 8 << 10;
 
 /// Files up to this size are checked page by page when they are opened.
 const CHECKED_BYTES_MAX: u64 = 16 << 20;
@@ -75,6 +78,31 @@ CREATE TABLE session (
 ) STRICT;
 CREATE INDEX session_updated ON session (updated_ms, id);
 CREATE INDEX session_title ON session (title);
+CREATE INDEX session_again ON session (facts_damaged) WHERE facts_damaged;
+
+-- How many rows of lists there are of each sort, so that nobody has to count them.
+CREATE TABLE listed (
+  agent TEXT NOT NULL,
+  subagent INTEGER NOT NULL,
+  archived INTEGER NOT NULL,
+  trashed INTEGER NOT NULL,
+  sessions INTEGER NOT NULL,
+  PRIMARY KEY (agent, subagent, archived, trashed)
+) WITHOUT ROWID, STRICT;
+CREATE TRIGGER session_comes AFTER INSERT ON session WHEN NEW.summary <> '' BEGIN
+  INSERT INTO listed VALUES (ifnull(NEW.agent, ''), NEW.subagent, NEW.archived, NEW.trashed, 1)
+    ON CONFLICT DO UPDATE SET sessions = sessions + 1;
+END;
+CREATE TRIGGER session_goes AFTER DELETE ON session WHEN OLD.summary <> '' BEGIN
+  UPDATE listed SET sessions = sessions - 1 WHERE agent = ifnull(OLD.agent, '') AND subagent = OLD.subagent
+    AND archived = OLD.archived AND trashed = OLD.trashed;
+END;
+CREATE TRIGGER session_changes AFTER UPDATE OF summary, agent, subagent, archived, trashed ON session BEGIN
+  UPDATE listed SET sessions = sessions - 1 WHERE OLD.summary <> '' AND agent = ifnull(OLD.agent, '')
+    AND subagent = OLD.subagent AND archived = OLD.archived AND trashed = OLD.trashed;
+  INSERT INTO listed SELECT ifnull(NEW.agent, ''), NEW.subagent, NEW.archived, NEW.trashed, 1 WHERE NEW.summary <> ''
+    ON CONFLICT DO UPDATE SET sessions = sessions + 1;
+END;
 
 -- Every folder that a conversation ever had.
 CREATE TABLE folder (session TEXT NOT NULL, path TEXT NOT NULL, PRIMARY KEY (session, path)) WITHOUT ROWID, STRICT;
@@ -224,6 +252,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "cell_size_check", true)?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     Ok(db)
 }
 
