@@ -191,6 +191,30 @@ impl Book {
         Ok(None)
     }
 
+    /// A transaction whose key or id is not found where it stands, if there is one; the inner error is that of what was put aside.
+    pub(super) fn missing_key(&self, logs: &BookLogs) -> LedgerResult<std::io::Result<Option<Seq>>> {
+        const AT_ONCE: usize = 1024;
+        let mut next = Seq(1);
+        while next <= self.visible() {
+            let lines = logs.lines(&self.name, next, self.visible(), AT_ONCE)?;
+            let Some(last) = lines.last() else { break };
+            next = last.seq.next();
+            for line in &lines {
+                let event = text::parse(&self.name, line.seq, &line.text)?;
+                let (Some(id), Some(key)) = (event.id, &line.key) else { continue };
+                for fingerprint in [fingerprint::of_key(key), fingerprint::of_id(id)] {
+                    match lock_mutex(&self.index).find(fingerprint) {
+                        // Of two texts with one fingerprint the later has the place.
+                        Ok(Some(seq)) if seq >= line.seq => {}
+                        Ok(_) => return Ok(Ok(Some(line.seq))),
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
+            }
+        }
+        Ok(Ok(None))
+    }
+
     fn place_of(&self, logs: &BookLogs, fingerprint: u64) -> LedgerResult<Option<Seq>> {
         let mut index = lock_mutex(&self.index);
         if let Ok(place) = index.find(fingerprint) {

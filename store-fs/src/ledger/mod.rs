@@ -10,7 +10,9 @@
 //!
 //! Who opens it for reading takes no lock, looks at the logs on every call, and syncs what it shows.
 
+mod adopt;
 mod book;
+mod examine;
 mod header;
 mod index;
 mod log;

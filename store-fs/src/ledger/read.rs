@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow, rows_of,
+    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow, rows_of,
 };
 use store_core::{Seq, TransactionId};
 
@@ -156,6 +156,20 @@ impl Ledger for FsLedger {
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
         self.0.with(|open| open.snapshot_now(book))
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        let count = self.0.with(|open| {
+            let count = open.adopt_events(book, events)?;
+            open.snapshot_if_due(book);
+            Ok(count)
+        })?;
+        self.0.news.tell();
+        Ok(count)
+    }
+
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        self.0.with(Open::examine)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

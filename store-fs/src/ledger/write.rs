@@ -176,7 +176,7 @@ impl Open {
     }
 
     /// Returns when a book is on stable storage through `seq`, and visible.
-    fn sync(&self, name: &BookName, seq: Seq) -> LedgerResult<()> {
+    pub(super) fn sync(&self, name: &BookName, seq: Seq) -> LedgerResult<()> {
         {
             let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
             let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };

@@ -25,6 +25,7 @@ mod processes;
 mod recovery;
 mod rounds;
 mod simulate;
+mod simulate_ledger;
 mod snapshot_set;
 mod snapshot_set_crash;
 mod support;

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerResult,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerFinding,
+    LedgerResult,
     MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
 };
 use store_core::{Seq, TransactionId};
@@ -28,6 +29,8 @@ type Trial = fn(&Handle, &BookName, Option<TimestampUs>) -> LedgerResult<Vec<Tri
 type Events = fn(&Handle, &BookName, Seq, usize) -> LedgerResult<Vec<Event>>;
 type Subscribe = fn(&Handle, &BookName, Seq) -> LedgerResult<Box<dyn Subscription>>;
 type Snapshot = fn(&Handle, &BookName) -> LedgerResult<()>;
+type Adopt = fn(&Handle, &BookName, &[Event]) -> LedgerResult<u64>;
+type Examine = fn(&Handle) -> LedgerResult<Vec<LedgerFinding>>;
 type Shutdown = fn(&Handle) -> LedgerResult<()>;
 
 /// Which calls are replaced, and by what.
@@ -47,6 +50,8 @@ pub(super) struct Rules {
     pub(super) events: Option<Events>,
     pub(super) subscribe: Option<Subscribe>,
     pub(super) snapshot: Option<Snapshot>,
+    pub(super) adopt: Option<Adopt>,
+    pub(super) examine: Option<Examine>,
     pub(super) shutdown: Option<Shutdown>,
 }
 
@@ -67,6 +72,8 @@ impl Rules {
         events: None,
         subscribe: None,
         snapshot: None,
+        adopt: None,
+        examine: None,
         shutdown: None,
     };
 }
@@ -223,6 +230,14 @@ impl Ledger for Handle {
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
         pass_on!(self, snapshot => snapshot_now(book))
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        pass_on!(self, adopt => adopt_events(book, events))
+    }
+
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        pass_on!(self, examine => examine())
     }
 
     fn shutdown(&self) -> LedgerResult<()> {
