@@ -82,7 +82,7 @@ planted! {
     a_quarantine_that_is_not_synced_is_found: QuarantineUnsynced => "taken out and not kept";
     a_rename_before_the_sync_is_found: RenamedUnsynced => "";
     more_that_is_ignored_is_found: MoreIgnored => "half a batch";
-    a_retry_after_a_failed_sync_is_found: SyncRetried => "acknowledged and not there";
+    a_retry_after_a_failed_sync_is_found: SyncRetried => "is not registered";
     a_mark_that_nobody_has_seen_to_is_found: MarkedEarly => "damaged";
     a_hole_that_is_cut_off_and_not_kept_is_found: HolesCut => "taken out and not kept";
     a_lock_that_nobody_has_is_found: LockIgnored => "two processes own the ledger";

@@ -30,6 +30,8 @@ pub(super) struct Told {
     pub(super) is_batch: bool,
     /// Whether assets and accounts were acknowledged.
     pub(super) is_prepared: bool,
+    /// Whether the script did something to what stands beside the logs.
+    pub(super) is_harmed: bool,
 }
 
 /// Small ledgers, so that each does what large ones do.
@@ -130,7 +132,8 @@ impl LedgerMachine {
     fn begin(&self, step: &LedgerStep) {
         self.mark(|told| {
             told.begun = step.numbers().filter(|n| !told.possible.contains(n)).collect();
-            told.is_batch = step.is_batch();
+            // Without all accounts some of a batch may be refused.
+            told.is_batch = step.is_batch() && told.is_prepared;
         });
     }
 
@@ -245,6 +248,7 @@ impl LedgerMachine {
             _ => None,
         };
         if let Some((beside, harm)) = beside {
+            self.mark(|told| told.is_harmed = true);
             harm_beside(&self.disk, beside, harm);
         }
         self.ledger = self.opened();

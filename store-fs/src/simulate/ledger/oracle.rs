@@ -74,7 +74,7 @@ fn check_ledger(told: &Told, disk: &SimDisk) -> Check<Stands> {
     if told.is_prepared && events.iter().filter(|event| matches!(event.body, EventBody::AccountOpened(_))).count() != 5 {
         return Err("the accounts were acknowledged and not there".to_owned());
     }
-    check_report(&verify_ledger(&ledger).map_err(|error| format!("verifying: {error}"))?, None)?;
+    check_report(&verify_ledger(&ledger).map_err(|error| format!("verifying: {error}"))?, told.is_harmed)?;
     check_keys(&ledger, &stands)?;
     Ok(stands)
 }
@@ -101,8 +101,8 @@ fn standing(told: &Told, events: &[Event]) -> Check<Stands> {
 }
 
 /// Nothing is wrong with the ledger, but what was done to what stands beside its logs.
-fn check_report(report: &LedgerReport, harmed: Option<Beside>) -> Check {
-    let excused = |kind| harmed.is_some() && kind == LedgerFindingKind::Projection;
+fn check_report(report: &LedgerReport, is_harmed: bool) -> Check {
+    let excused = |kind| is_harmed && kind == LedgerFindingKind::Projection;
     match report.damage.iter().find(|finding| !excused(finding.kind)) {
         Some(finding) => Err(format!("damaged: {finding:?}")),
         None => Ok(()),
@@ -134,7 +134,7 @@ fn check_beside(stands: &Stands, disk: &SimDisk, seed: u64) -> Check {
     let at = |error| format!("{beside:?} {harm:?}: {error}");
     let ledger = open(&disk.start_process(), None).map_err(|error| at(format!("opening: {error}")))?;
     check_keys(&ledger, stands).map_err(at)?;
-    check_report(&verify_ledger(&ledger).map_err(|error| at(error.to_string()))?, Some(beside)).map_err(at)
+    check_report(&verify_ledger(&ledger).map_err(|error| at(error.to_string()))?, true).map_err(at)
 }
 
 /// The ledger is gone on with as if nothing had been.
