@@ -1,12 +1,12 @@
 //! The reference with some calls replaced.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerFinding,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerError, LedgerFinding,
     LedgerResult,
     MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
 };
@@ -83,13 +83,20 @@ impl Rules {
 pub(super) struct FaultyHarness {
     medium: MemoryLedgerMedium,
     busy: Arc<AtomicBool>,
+    damaged: Mutex<Option<(BookName, Seq)>>,
     opened: AtomicU64,
     rules: Rules,
 }
 
 impl FaultyHarness {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { medium: MemoryLedgerMedium::default(), busy: Arc::default(), opened: AtomicU64::default(), rules }
+        Self {
+            medium: MemoryLedgerMedium::default(),
+            busy: Arc::default(),
+            damaged: Mutex::default(),
+            opened: AtomicU64::default(),
+            rules,
+        }
     }
 }
 
@@ -104,10 +111,16 @@ impl LedgerHarness for FaultyHarness {
             let inner = MemoryLedger::open(&self.medium, clock.clone());
             let (clock, busy, rules) = (clock.clone(), Arc::clone(&self.busy), self.rules);
             let medium = self.medium.clone();
-            Box::new(Handle { inner, medium, clock, busy, reopened, number, notes: AtomicU64::default(), rules })
-                as Box<dyn Ledger>
+            let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let notes = AtomicU64::default();
+            Box::new(Handle { inner, medium, clock, busy, damaged, reopened, number, notes, rules }) as Box<dyn Ledger>
         };
         Ok((0..count).map(handle).collect())
+    }
+
+    fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some((book.clone(), seq));
+        true
     }
 }
 
@@ -118,6 +131,8 @@ pub(super) struct Handle {
     medium: MemoryLedgerMedium,
     pub(super) clock: Clock,
     busy: Arc<AtomicBool>,
+    /// The event that is damaged.
+    damaged: Option<(BookName, Seq)>,
     /// How often the ledger was opened before.
     pub(super) reopened: u64,
     /// Which of the handles of its opening.
@@ -153,6 +168,12 @@ impl Handle {
         one: impl FnMut(&Draft) -> LedgerResult<Receipt>,
     ) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
         Ok(drafts.iter().map(one).collect())
+    }
+
+    /// The damaged event, if it is one of these.
+    pub(super) fn damaged_in(&self, book: &BookName, from: Seq, limit: usize) -> Option<&(BookName, Seq)> {
+        let through = from.0.max(1).saturating_add(limit as u64);
+        self.damaged.as_ref().filter(|(of, seq)| of == book && (from.0..through).contains(&seq.0))
     }
 
     /// Every transaction of a book.
@@ -221,6 +242,12 @@ impl Ledger for Handle {
     }
 
     fn read_events(&self, book: &BookName, from: Seq, limit: usize) -> LedgerResult<Vec<Event>> {
+        if let Some((_, seq)) = self.damaged_in(book, from, limit)
+            && self.rules.events.is_none()
+        {
+            let (book, detail) = (book.clone(), "a bit was flipped".to_owned());
+            return Err(LedgerError::Damaged { book, seq: *seq, detail });
+        }
         pass_on!(self, events => read_events(book, from, limit))
     }
 
