@@ -6,6 +6,7 @@ mod model;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use store_core::Seq;
 use store_core::ledger::{BookName, Clock, Ledger, LedgerResult, MemoryLedger, MemoryLedgerMedium};
@@ -28,6 +29,11 @@ pub trait LedgerHarness: Send + Sync {
     /// # Errors
     /// Those of the implementation.
     fn open(&self, clock: &Clock, count: usize) -> LedgerResult<Vec<Box<dyn Ledger>>>;
+
+    /// How long a check waits for an event that has to come.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 
     /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open. `false` if stored bytes cannot be damaged: then nothing is asked about damage.
     fn damage(&self, _book: &BookName, _seq: Seq) -> bool {

@@ -1,7 +1,7 @@
 //! The reference with some calls replaced.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Rules {
 #[derive(Debug)]
 pub(super) struct FaultyHarness {
     medium: MemoryLedgerMedium,
-    busy: Arc<AtomicBool>,
+    busy: Arc<AtomicUsize>,
     damaged: Mutex<Option<(BookName, Seq)>>,
     opened: AtomicU64,
     rules: Rules,
@@ -118,6 +118,11 @@ impl LedgerHarness for FaultyHarness {
         Ok((0..count).map(handle).collect())
     }
 
+    fn patience(&self) -> Duration {
+        // What has to come stands there when it is waited for.
+        Duration::from_millis(100)
+    }
+
     fn damage(&self, book: &BookName, seq: Seq) -> bool {
         *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some((book.clone(), seq));
         true
@@ -130,7 +135,7 @@ pub(super) struct Handle {
     pub(super) inner: MemoryLedger,
     medium: MemoryLedgerMedium,
     pub(super) clock: Clock,
-    busy: Arc<AtomicBool>,
+    busy: Arc<AtomicUsize>,
     /// The event that is damaged.
     damaged: Option<(BookName, Seq)>,
     /// How often the ledger was opened before.
@@ -145,10 +150,10 @@ pub(super) struct Handle {
 impl Handle {
     /// Does `work`, for a while, and says whether somebody else was doing something meanwhile.
     pub(super) fn beside<T>(&self, work: impl FnOnce(bool) -> T) -> T {
-        let was_busy = self.busy.swap(true, Ordering::SeqCst);
+        let was_busy = self.busy.fetch_add(1, Ordering::SeqCst) > 0;
         thread::sleep(Duration::from_micros(300));
         let done = work(was_busy);
-        self.busy.store(false, Ordering::SeqCst);
+        self.busy.fetch_sub(1, Ordering::SeqCst);
         done
     }
 
