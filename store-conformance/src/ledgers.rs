@@ -11,7 +11,7 @@ use std::time::Duration;
 use store_core::Seq;
 use store_core::ledger::{BookName, Clock, Ledger, LedgerResult, MemoryLedger, MemoryLedgerMedium};
 
-pub use self::model::{ledger_model_test, run_ledger_model};
+pub use self::model::{ledger_model_test, run_ledger_model, run_ledger_operations};
 use crate::checks::ledger;
 use crate::harness::words_of;
 use crate::{Failure, Outcome};

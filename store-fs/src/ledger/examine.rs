@@ -3,7 +3,7 @@
 //! None of it is ever needed: whatever is wrong with it is made again of the log. So it is told and costs nobody an answer.
 
 use store_core::Seq;
-use store_core::ledger::{BookName, LedgerFinding, LedgerResult};
+use store_core::ledger::{BookName, LedgerError, LedgerFinding, LedgerResult};
 
 use super::book::Book;
 use super::{Entry, Open, snapshot};
@@ -16,7 +16,10 @@ impl Open {
             // Of a damaged book everything that is asked tells that.
             if let Entry::Whole(book) = entry {
                 self.examine_snapshots(name, book, &mut findings);
-                self.examine_keys(name, book, &mut findings)?;
+                match self.examine_keys(name, book, &mut findings) {
+                    Err(LedgerError::Damaged { .. }) => {}
+                    examined => examined?,
+                }
             }
         }
         Ok(findings)
