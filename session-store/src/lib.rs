@@ -100,7 +100,8 @@ pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
 pub use live::{Live, live, refuse_live};
 pub use migrate::{
-    MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
+    BookFailure, LedgerMigrated, MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport,
+    MigrateVerification, migrate, migrate_ledger,
 };
 pub use provider::{HistoryFault, MessageFormat, history_faults};
 pub use restore::{RestoredState, collect_state, entry_item, restore, restore_by_segment};

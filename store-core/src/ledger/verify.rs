@@ -37,6 +37,8 @@ pub enum LedgerFindingKind {
     Rule,
     /// The ledger answers otherwise than its events.
     Answer,
+    /// The ledger as a whole cannot be read.
+    Unreadable,
     /// Something beside the events, made of them, is not in step: it can be made again.
     Projection,
 }
