@@ -10,6 +10,9 @@ mod read;
 mod row;
 mod write;
 
+pub(crate) use self::adopt::adopt_in;
+pub(crate) use self::row::checksum as event_checksum;
+
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 

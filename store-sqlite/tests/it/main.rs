@@ -14,6 +14,7 @@ mod modes;
 mod processes;
 mod read_only;
 mod salvage;
+mod salvage_ledger;
 mod sample;
 mod schema;
 mod support;
