@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use session_store::{
-    LedgerMigrated, MigrateFailureKind, MigrateOptions, MigrateReport, OpenMode, OpenOptions, SessionError, migrate, open,
+    LedgerMigrated, MigrateFailureKind, MigrateOptions, MigrateReport, OpenMode, OpenOptions, SessionError, migrate,
+    open,
 };
 use store_core::{Backend, MigrationId, SessionId};
 

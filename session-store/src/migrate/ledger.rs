@@ -64,7 +64,12 @@ pub fn migrate_ledger(
     dry_run: bool,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<LedgerMigrated> {
-    let mut copy = Copy { source, target, progress, report: LedgerMigrated { dry_run, verified: true, ..LedgerMigrated::default() } };
+    let mut copy = Copy {
+        source,
+        target,
+        progress,
+        report: LedgerMigrated { dry_run, verified: true, ..LedgerMigrated::default() },
+    };
     let system = BookName::system();
     let mut books = source.list_books()?;
     // What accounts count is registered there.

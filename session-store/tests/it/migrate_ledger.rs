@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use session_store::{LedgerMigrated, MigrateFailureKind, OpenOptions, migrate_ledger, open, open_ledger, schemes};
 use store_core::ledger::{
-    Account, AccountId, AccountKind, Asset, BookName, Clock, Draft, Event, Ledger, MemoryLedger, MemoryLedgerMedium, Posting,
-    verify_ledger,
+    Account, AccountId, AccountKind, Asset, BookName, Clock, Draft, Event, Ledger, MemoryLedger, MemoryLedgerMedium,
+    Posting, verify_ledger,
 };
 use store_core::{Seq, TransactionId};
 
@@ -73,8 +73,14 @@ fn a_ledger_goes_round_through_every_backend_and_comes_back_as_it_was() {
     let mut from: Arc<dyn Ledger> = Arc::new(first.clone());
     for to in targets(&folder).into_iter().chain([Arc::new(last.clone()) as Arc<dyn Ledger>]) {
         let report = copy(&*from, &*to);
-        let expected =
-            LedgerMigrated { books: 3, events: 1_206, new_events: 1_206, migrated: 3, verified: true, ..LedgerMigrated::default() };
+        let expected = LedgerMigrated {
+            books: 3,
+            events: 1_206,
+            new_events: 1_206,
+            migrated: 3,
+            verified: true,
+            ..LedgerMigrated::default()
+        };
         assert_eq!(report, expected);
         assert!(verify_ledger(&*to).unwrap().ok);
         let again = copy(&*from, &*to);
@@ -134,7 +140,9 @@ fn books_are_not_copied_to_where_an_asset_is_counted_otherwise() {
 fn a_dry_run_says_what_a_copy_does_and_writes_nothing() {
     let source = source();
     let target = MemoryLedger::open(&MemoryLedgerMedium::default(), clock(5));
-    let mut look = |target: Option<&dyn Ledger>| migrate_ledger(&source, target, true, &mut |_| ControlFlow::Continue(())).unwrap();
+    let mut look = |target: Option<&dyn Ledger>| {
+        migrate_ledger(&source, target, true, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
     let (nowhere, empty) = (look(None), look(Some(&target)));
     assert_eq!(nowhere, empty);
     assert_eq!(LedgerMigrated { dry_run: false, ..empty }, copy(&source, &target));

@@ -117,7 +117,11 @@ fn judge<'e>(
         return Err(unfit(book, next, format!("event {} stands where {next} belongs", event.seq)));
     }
     if event.at < end.at {
-        return Err(unfit(book, next, format!("its time {} is before {}, that of the event before it", event.at, end.at)));
+        return Err(unfit(
+            book,
+            next,
+            format!("its time {} is before {}, that of the event before it", event.at, end.at),
+        ));
     }
     let is_asset = matches!(event.body, EventBody::AssetRegistered(_));
     if is_asset != book.is_reserved() {

@@ -3,8 +3,8 @@
 use super::error::LedgerResult;
 use super::names::{AccountId, AssetId, BookName};
 use super::subscription::Subscription;
-use super::verify::LedgerFinding;
 use super::types::{Account, Asset, Balance, Draft, Event, HistoryRow, Receipt, TimestampUs, Transaction, TrialRow};
+use super::verify::LedgerFinding;
 use crate::id::{Seq, TransactionId};
 
 /// A double-entry ledger of several assets, in books that only grow.

@@ -254,7 +254,8 @@ impl Ledger for MemoryLedger {
         let mut books = self.books()?;
         let there = events_of(&books, book);
         let end = there.last().map_or(End::default(), |event| End { seq: event.seq, at: event.at });
-        let known = |from: Seq, count| Ok(there.iter().filter(|event| event.seq >= from).take(count).cloned().collect());
+        let known =
+            |from: Seq, count| Ok(there.iter().filter(|event| event.seq >= from).take(count).cloned().collect());
         let new = adopt::behind(book, end.seq, events, known)?;
         adopt::judge_events(book, end, new, &Asked { books: &books, book })?;
         if !new.is_empty() {

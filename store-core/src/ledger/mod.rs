@@ -29,8 +29,8 @@ pub use memory::{MemoryLedger, MemoryLedgerMedium, rows_of};
 pub use names::{AccountId, AssetId, BookName};
 pub use state::{BookState, Mark};
 pub use subscription::{EventSource, SourceSubscription, Subscription};
-pub use verify::{LedgerFinding, LedgerFindingKind, LedgerReport, verify_ledger};
 pub use types::{
     Account, AccountKind, Asset, Balance, Clock, Draft, Event, EventBody, HistoryRow, Posting, Receipt, Side,
     TimestampUs, Transaction, TrialRow,
 };
+pub use verify::{LedgerFinding, LedgerFindingKind, LedgerReport, verify_ledger};

@@ -87,7 +87,8 @@ pub struct LedgerReport {
 /// # Errors
 /// `ShutDown`; those of the medium.
 pub fn verify_ledger(ledger: &dyn Ledger) -> LedgerResult<LedgerReport> {
-    let mut verification = Verification { ledger, report: LedgerReport::default(), assets: BTreeMap::new(), ids: Ids::default() };
+    let mut verification =
+        Verification { ledger, report: LedgerReport::default(), assets: BTreeMap::new(), ids: Ids::default() };
     let system = BookName::system();
     let mut books = ledger.list_books()?;
     // What accounts count is registered there.
@@ -173,7 +174,9 @@ impl Verification<'_> {
         self.read_on(&mut read)?;
         if read.is_whole {
             match self.answers(&mut read) {
-                Err(LedgerError::Damaged { seq, detail, .. }) => self.find(book, Some(seq), LedgerFindingKind::Event, detail),
+                Err(LedgerError::Damaged { seq, detail, .. }) => {
+                    self.find(book, Some(seq), LedgerFindingKind::Event, detail)
+                }
                 done => done?,
             }
         }
@@ -218,11 +221,13 @@ impl Verification<'_> {
         let (ledger, book) = (self.ledger, read.book);
         let mut fold = Fold { ledger, book, state, keys, assets: &self.assets, ids: &self.ids };
         let mut good = events.len();
-        let mut judged = judge_events(book, end, events, &fold).map(|judged| judged.into_iter().map(|one| one.changes).collect::<Vec<_>>());
+        let mut judged = judge_events(book, end, events, &fold)
+            .map(|judged| judged.into_iter().map(|one| one.changes).collect::<Vec<_>>());
         if let Err(LedgerError::Unfit { seq, detail, .. }) = &judged {
             let (seq, detail) = (*seq, detail.clone());
             good = usize::try_from(seq.0 - end.seq.next().0).unwrap_or_default();
-            judged = judge_events(book, end, &events[..good], &fold).map(|judged| judged.into_iter().map(|one| one.changes).collect());
+            judged = judge_events(book, end, &events[..good], &fold)
+                .map(|judged| judged.into_iter().map(|one| one.changes).collect());
             read.is_whole = false;
             self.report.damage.push(LedgerFinding::of(book, Some(seq), LedgerFindingKind::Rule, detail));
         }
@@ -327,7 +332,9 @@ impl Verification<'_> {
             let uneven = told.iter().find(|row| row.debit != row.credit);
             if uneven.is_some() || told != read.state.trial_balance(before) {
                 let detail = match uneven {
-                    Some(row) => format!("debits and credits of {} differ: {} and {}", row.asset, row.debit, row.credit),
+                    Some(row) => {
+                        format!("debits and credits of {} differ: {} and {}", row.asset, row.debit, row.credit)
+                    }
                     None => "the trial balance is not that of the events".to_owned(),
                 };
                 self.find(read.book, None, LedgerFindingKind::Answer, detail);

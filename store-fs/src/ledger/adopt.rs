@@ -1,9 +1,7 @@
 //! Taking over the events of another ledger: judged like new ones, written with their own seqs and times.
 
 use store_core::ledger::adopt::{self, End, Following, Stands};
-use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, BookName, Event, EventBody, LedgerError, LedgerResult,
-};
+use store_core::ledger::{Account, AccountId, Asset, AssetId, BookName, Event, EventBody, LedgerError, LedgerResult};
 use store_core::{Seq, StoreError, TransactionId};
 
 use super::book::{Book, event};
@@ -92,10 +90,8 @@ impl Open {
             books.insert(name.clone(), Entry::Whole(Box::new(book)));
             return self.append_following(books, name, end.seq, rest);
         }
-        let lines: Vec<NewLine<'_>> = following
-            .iter()
-            .map(|one| NewLine { key: key_of(one.event), text: one.text.as_bytes() })
-            .collect();
+        let lines: Vec<NewLine<'_>> =
+            following.iter().map(|one| NewLine { key: key_of(one.event), text: one.text.as_bytes() }).collect();
         let end = self.logs.append(name, before, &lines)?;
         let Some(Entry::Whole(book)) = books.get_mut(name) else {
             return Err(LedgerError::from(StoreError::backend(format!("the book {name} is gone"))));

@@ -35,7 +35,8 @@ impl Open {
                 Some(found) if !is_beginning(&found, book) => Some("says otherwise than the log"),
                 Some(_) => None,
             };
-            findings.extend(wrong.map(|wrong| LedgerFinding::projection(name, format!("the snapshot {ordinal} {wrong}"))));
+            findings
+                .extend(wrong.map(|wrong| LedgerFinding::projection(name, format!("the snapshot {ordinal} {wrong}"))));
         }
     }
 

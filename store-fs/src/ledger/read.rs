@@ -4,7 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow, rows_of,
+    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
+    TrialRow, rows_of,
 };
 use store_core::{Seq, TransactionId};
 

@@ -292,8 +292,11 @@ impl Simulation {
     }
 
     fn named(&self, script: &Script, work: impl FnOnce() -> Check<Tally>) -> Result<Tally, Failure> {
-        let again =
-            format!("{COMMAND} --only segments --seeds 0 --crashes-per-call {}{}", self.crashes_per_call, self.parts_argument());
+        let again = format!(
+            "{COMMAND} --only segments --seeds 0 --crashes-per-call {}{}",
+            self.crashes_per_call,
+            self.parts_argument()
+        );
         // Those that no list has are begun by what the others left.
         let is_listed = Script::fixed().iter().any(|fixed| fixed.name == script.name);
         let again = if is_listed { format!("{again} --script {:?}", script.name) } else { again };

@@ -11,7 +11,8 @@ use store_fs::{FsLedger, LedgerOptions};
 use crate::ledger::{book, clock, id, prepare, transfer};
 
 fn open(disk: &SimDisk) -> LedgerResult<FsLedger> {
-    let options = LedgerOptions { snapshot_every: 5, keys_held_max: 6, max_part_bytes: 900, ..LedgerOptions::new(clock()) };
+    let options =
+        LedgerOptions { snapshot_every: 5, keys_held_max: 6, max_part_bytes: 900, ..LedgerOptions::new(clock()) };
     FsLedger::open_on(Arc::new(disk.clone()), Path::new("/home/store"), &options)
 }
 

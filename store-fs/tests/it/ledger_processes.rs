@@ -31,7 +31,8 @@ fn clock() -> Clock {
 
 /// Small, so that parts, snapshots and runs of keys are made all the time.
 fn open(root: &PathBuf) -> Result<FsLedger, LedgerError> {
-    let small = LedgerOptions { snapshot_every: 40, keys_held_max: 32, max_part_bytes: 6000, ..LedgerOptions::new(clock()) };
+    let small =
+        LedgerOptions { snapshot_every: 40, keys_held_max: 32, max_part_bytes: 6000, ..LedgerOptions::new(clock()) };
     FsLedger::open(root, &small)
 }
 

@@ -25,7 +25,9 @@ fn a_power_loss_in_any_call_on_a_ledger_loses_no_acknowledged_transaction() {
 #[test]
 fn any_fault_in_a_call_on_a_ledger_loses_no_acknowledged_transaction() {
     let scripts = LedgerScript::fixed();
-    for (script, fault) in scripts.iter().zip([Fault::ForgottenSync, Fault::Full, Fault::Death, Fault::Refused, Fault::Short]) {
+    for (script, fault) in
+        scripts.iter().zip([Fault::ForgottenSync, Fault::Full, Fault::Death, Fault::Refused, Fault::Short])
+    {
         let tally = done(sparing(1).fail_ledger_everywhere(script, fault, 9));
         assert!(tally.faults.get(&fault).is_some_and(|count| *count > 5), "{fault:?}: {tally}");
     }

@@ -92,7 +92,8 @@ pub(super) fn tables(connection: &Connection, book: &BookName) -> Result<LedgerR
     if row::end(connection, book)? != Some(end) {
         findings.push(LedgerFinding::projection(book, "the table of books says another end than the events"));
     }
-    findings.extend(folded.differing(connection, book)?.into_iter().map(|detail| LedgerFinding::projection(book, detail)));
+    findings
+        .extend(folded.differing(connection, book)?.into_iter().map(|detail| LedgerFinding::projection(book, detail)));
     Ok(Ok(findings))
 }
 
@@ -142,7 +143,10 @@ impl Folded {
                     let stored: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
                     let expected = self.accounts.get(path).map(|(net, ..)| *net);
                     if stored.map(i128::from) != expected {
-                        return Ok(Some(format!("the table of balances says otherwise of {path} after event {}", event.seq)));
+                        return Ok(Some(format!(
+                            "the table of balances says otherwise of {path} after event {}",
+                            event.seq
+                        )));
                     }
                 }
             }

@@ -20,7 +20,8 @@ use rusqlite::Connection;
 use store_core::StoreError;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow,
+    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
+    TrialRow,
 };
 use store_core::{Seq, TransactionId};
 

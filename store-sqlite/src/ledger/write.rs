@@ -154,7 +154,11 @@ fn commit(transaction: &Connection, end: &mut Appender, draft: &Draft) -> Result
     Ok(Ok(receipt))
 }
 
-pub(super) fn by_key(transaction: &Connection, book: &BookName, key: &str) -> Result<LedgerResult<Option<Transaction>>> {
+pub(super) fn by_key(
+    transaction: &Connection,
+    book: &BookName,
+    key: &str,
+) -> Result<LedgerResult<Option<Transaction>>> {
     let mut statement =
         transaction.prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 AND key = ?2")?;
     let mut rows = statement.query((book.as_str(), key))?;

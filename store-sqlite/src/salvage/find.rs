@@ -65,7 +65,11 @@ impl Finds {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.sides.is_empty() && self.blobs.is_empty() && self.hints.is_empty() && self.ledger.is_empty()
+        self.entries.is_empty()
+            && self.sides.is_empty()
+            && self.blobs.is_empty()
+            && self.hints.is_empty()
+            && self.ledger.is_empty()
     }
 
     fn add_page(&mut self, pages: &Pages, page: &[u8], tree: &TreePage, spot: Spot, damaged: &mut u64) {

@@ -81,14 +81,20 @@ pub(crate) fn an_adopted_book_is_gone_on_with(harness: &dyn LedgerHarness) -> Ou
     let (desk, other) = with_assets(harness)?;
     adopt(&desk, &events_of(&other, &home())?).works("adopting a book")?;
     for n in [1, 9] {
-        let first = other.commit(&home(), &transfer(n, if n == 1 { "purse" } else { "b" }, if n == 1 { "a" } else { "purse" }, 3));
-        let again = desk.commit(&transfer(n, if n == 1 { "purse" } else { "b" }, if n == 1 { "a" } else { "purse" }, 3))?;
+        let first = other
+            .commit(&home(), &transfer(n, if n == 1 { "purse" } else { "b" }, if n == 1 { "a" } else { "purse" }, 3));
+        let again =
+            desk.commit(&transfer(n, if n == 1 { "purse" } else { "b" }, if n == 1 { "a" } else { "purse" }, 3))?;
         same("the receipt of an adopted key", again, first.works("committing again elsewhere")?)?;
     }
     let mut known = transfer(11, "a", "b", 1);
     known.id = super::transaction(2);
     refused!("an adopted id", desk.try_commit(&known), LedgerError::AlreadyExists { .. })?;
-    refused!("more than the adopted purse holds", desk.try_commit(&transfer(11, "b", "purse", 13)), LedgerError::BelowMinimum { .. })?;
+    refused!(
+        "more than the adopted purse holds",
+        desk.try_commit(&transfer(11, "b", "purse", 13)),
+        LedgerError::BelowMinimum { .. }
+    )?;
     same("the seq of the next transaction", desk.commit(&transfer(11, "b", "purse", 12))?.seq, Seq(14))
 }
 
@@ -97,7 +103,11 @@ pub(crate) fn events_that_stand_there_are_adopted_once(harness: &dyn LedgerHarne
     let events = events_of(&other, &home())?;
     same("how many of the first are new", adopt(&desk, &events[..6]).works("adopting a beginning")?, 6)?;
     same("how many of them are new again", adopt(&desk, &events[..6]).works("adopting it again")?, 0)?;
-    same("how many of some more are new", adopt(&desk, &events[4..]).works("adopting the rest")?, events.len() as u64 - 6)?;
+    same(
+        "how many of some more are new",
+        adopt(&desk, &events[4..]).works("adopting the rest")?,
+        events.len() as u64 - 6,
+    )?;
     same("how many of none are new", adopt(&desk, &[]).works("adopting nothing")?, 0)?;
     same("the events", desk.events(&home())?, events)
 }
@@ -145,11 +155,22 @@ pub(crate) fn adopted_transactions_are_judged(harness: &dyn LedgerHarness) -> Ou
     unfit(&desk, "one of an unknown account", &changed(&|draft| draft.postings[0].account = id("nobody")), 10)?;
     unfit(&desk, "a known key", &changed(&|draft| "key 2".clone_into(&mut draft.key)), 10)?;
     unfit(&desk, "a known id", &changed(&|draft| draft.id = super::transaction(2)), 10)?;
-    unfit(&desk, "one below a minimum", &changed(&|draft| draft.postings.iter_mut().for_each(|one| {
-        one.amount = if one.account.path() == "purse" { 3000 } else { one.amount };
-        one.amount = 3000;
-        one.side = if one.account.path() == "purse" { store_core::ledger::Side::Credit } else { store_core::ledger::Side::Debit };
-    })), 10)
+    unfit(
+        &desk,
+        "one below a minimum",
+        &changed(&|draft| {
+            draft.postings.iter_mut().for_each(|one| {
+                one.amount = if one.account.path() == "purse" { 3000 } else { one.amount };
+                one.amount = 3000;
+                one.side = if one.account.path() == "purse" {
+                    store_core::ledger::Side::Credit
+                } else {
+                    store_core::ledger::Side::Debit
+                };
+            })
+        }),
+        10,
+    )
 }
 
 pub(crate) fn of_events_with_an_unfit_one_none_is_adopted(harness: &dyn LedgerHarness) -> Outcome {
@@ -185,7 +206,11 @@ pub(crate) fn a_whole_ledger_verifies(harness: &dyn LedgerHarness) -> Outcome {
     for _ in 0..2 {
         let report = verify_ledger(desk.ledger()).works("verifying a ledger")?;
         same("what is wrong with a whole ledger", report.damage.clone(), Vec::new())?;
-        same("books, events and transactions", (report.ok, report.books, report.events, report.transactions), (true, 3, 19, 12))?;
+        same(
+            "books, events and transactions",
+            (report.ok, report.books, report.events, report.transactions),
+            (true, 3, 19, 12),
+        )?;
         desk.reopen()?;
     }
     Ok(())

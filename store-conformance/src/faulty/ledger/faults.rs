@@ -56,8 +56,15 @@ fn no_account(id: &AccountId) -> Balance {
 
 /// Every faulty ledger, in the order of the contract.
 pub fn ledgers() -> impl Iterator<Item = &'static FaultyLedger> {
-    let themes =
-        [definition::LEDGERS, commit::LEDGERS, key::LEDGERS, batch::LEDGERS, read::LEDGERS, open::LEDGERS, adopt::LEDGERS];
+    let themes = [
+        definition::LEDGERS,
+        commit::LEDGERS,
+        key::LEDGERS,
+        batch::LEDGERS,
+        read::LEDGERS,
+        open::LEDGERS,
+        adopt::LEDGERS,
+    ];
     themes.into_iter().flatten()
 }
 

@@ -1,14 +1,14 @@
 //! The reference with some calls replaced.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerError, LedgerFinding,
-    LedgerResult,
-    MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerError,
+    LedgerFinding, LedgerResult, MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction,
+    TrialRow,
 };
 use store_core::{Seq, TransactionId};
 

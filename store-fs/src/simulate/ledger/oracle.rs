@@ -71,7 +71,8 @@ fn check_ledger(told: &Told, disk: &SimDisk) -> Check<Stands> {
     if told.is_batch && there != 0 && there != sure.len() {
         return Err(format!("half a batch: {there} of {} are there", sure.len()));
     }
-    if told.is_prepared && events.iter().filter(|event| matches!(event.body, EventBody::AccountOpened(_))).count() != 5 {
+    if told.is_prepared && events.iter().filter(|event| matches!(event.body, EventBody::AccountOpened(_))).count() != 5
+    {
         return Err("the accounts were acknowledged and not there".to_owned());
     }
     check_report(&verify_ledger(&ledger).map_err(|error| format!("verifying: {error}"))?, told.is_harmed)?;
@@ -163,7 +164,11 @@ fn check_kept(before: &Tree, after: &Tree) -> Check<bool> {
     let mut has_taken_out = false;
     for book in [book(), store_core::ledger::BookName::system()] {
         let first = Layout::new(Path::new(STORE)).book_log_name(BookKey::new(&book));
-        for (path, stood) in (1..).map(|part| first.of_part(part).path).map_while(|path| Some((before.get(&path)?, path))).map(|(stood, path)| (path, stood)) {
+        for (path, stood) in (1..)
+            .map(|part| first.of_part(part).path)
+            .map_while(|path| Some((before.get(&path)?, path)))
+            .map(|(stood, path)| (path, stood))
+        {
             let (stood, stands) = (stood.as_deref().unwrap_or_default(), after.get(&path).and_then(Option::as_deref));
             let stands = stands.unwrap_or_default();
             // A log that was written anew, or whose last line was healed, goes on otherwise.
@@ -172,9 +177,10 @@ fn check_kept(before: &Tree, after: &Tree) -> Check<bool> {
             }
             let cut = &stood[stands.len()..];
             has_taken_out = true;
-            let kept = after.iter().filter(|(path, _)| path.starts_with(&first.quarantine)).any(|(_, bytes)| {
-                bytes.as_deref().is_some_and(|bytes| memchr::memmem::find(bytes, cut).is_some())
-            });
+            let kept = after
+                .iter()
+                .filter(|(path, _)| path.starts_with(&first.quarantine))
+                .any(|(_, bytes)| bytes.as_deref().is_some_and(|bytes| memchr::memmem::find(bytes, cut).is_some()));
             if !kept {
                 return Err(format!("{} bytes of {} were taken out and not kept", cut.len(), path.display()));
             }

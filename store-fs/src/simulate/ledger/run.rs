@@ -130,7 +130,8 @@ impl Simulation {
         let disk = snapshot.crash(loss, seed);
         let before = disk.tree();
         tally.crash(loss, Some(snapshot.kind));
-        let at = |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
+        let at =
+            |error| format!("{loss:?} lost in call {} ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind);
         let recovered = examine(told, &disk, self.lie, seed, &[]).map_err(at)?;
         count(&recovered, tally);
         let mut random = Random::of(seed, 25);
@@ -139,7 +140,10 @@ impl Simulation {
             let snapshot = &recovered.snapshots[random.below(recovered.snapshots.len())];
             let (loss, seed) = (random.pick(&Loss::ALL), random.number());
             let again = |error| {
-                at(format!("then {loss:?} lost in call {} of the recovery ({:?}), crash {seed}: {error}", snapshot.call, snapshot.kind))
+                at(format!(
+                    "then {loss:?} lost in call {} of the recovery ({:?}), crash {seed}: {error}",
+                    snapshot.call, snapshot.kind
+                ))
             };
             tally.crash(loss, Some(snapshot.kind));
             tally.in_recoveries += 1;

@@ -73,17 +73,48 @@ impl LedgerScript {
         };
         let script = |name, steps| Self { name, steps };
         vec![
-            script("a new ledger", vec![Prepare, Commit(1), Commit(2), Intrude, Batch(3, 3), Reopen, Commit(2), Commit(6)]),
+            script(
+                "a new ledger",
+                vec![Prepare, Commit(1), Commit(2), Intrude, Batch(3, 3), Reopen, Commit(2), Commit(6)],
+            ),
             script(
                 "snapshots",
-                vec![Prepare, Batch(1, 6), Snapshot, Commit(7), SpoilSnapshots, Commit(8), Snapshot, LoseSnapshots, Commit(9), Drop, Commit(1)],
+                vec![
+                    Prepare,
+                    Batch(1, 6),
+                    Snapshot,
+                    Commit(7),
+                    SpoilSnapshots,
+                    Commit(8),
+                    Snapshot,
+                    LoseSnapshots,
+                    Commit(9),
+                    Drop,
+                    Commit(1),
+                ],
             ),
             script(
                 "keys",
-                vec![Prepare, Batch(1, 8), Commit(9), Batch(10, 7), LoseKeys, Commit(3), Commit(17), SpoilKeys, Batch(4, 2), Commit(18), Reopen, Commit(10)],
+                vec![
+                    Prepare,
+                    Batch(1, 8),
+                    Commit(9),
+                    Batch(10, 7),
+                    LoseKeys,
+                    Commit(3),
+                    Commit(17),
+                    SpoilKeys,
+                    Batch(4, 2),
+                    Commit(18),
+                    Reopen,
+                    Commit(10),
+                ],
             ),
             script("bad drafts", vec![Prepare, BadBatch(1, 4), Commit(4), Drop, BadBatch(3, 5), Commit(8)]),
-            script("committers beside each other", vec![Prepare, Together(1, 4), Snapshot, Together(3, 4), Reopen, Commit(5)]),
+            script(
+                "committers beside each other",
+                vec![Prepare, Together(1, 4), Snapshot, Together(3, 4), Reopen, Commit(5)],
+            ),
         ]
     }
 
@@ -103,7 +134,11 @@ impl LedgerScript {
                 16 => LedgerStep::Intrude,
                 17 => LedgerStep::LoseKeys,
                 18 => LedgerStep::SpoilKeys,
-                _ => random.pick(&[0, 1]).eq(&0).then_some(LedgerStep::LoseSnapshots).unwrap_or(LedgerStep::SpoilSnapshots),
+                _ => random
+                    .pick(&[0, 1])
+                    .eq(&0)
+                    .then_some(LedgerStep::LoseSnapshots)
+                    .unwrap_or(LedgerStep::SpoilSnapshots),
             });
         }
         Self { name: "a random script", steps }

@@ -1,8 +1,8 @@
 //! Faults of taking over events, and of what a ledger proves of itself.
 
+use store_core::Seq;
 use store_core::ledger::LedgerError::Unfit;
 use store_core::ledger::{BookName, Event, Ledger as _, LedgerFinding};
-use store_core::Seq;
 
 use super::super::FaultyLedger;
 use super::super::handle::{Handle, Rules};

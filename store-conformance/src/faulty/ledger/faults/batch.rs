@@ -1,12 +1,12 @@
 //! Faults of batches.
 
+use store_core::TransactionId;
 use store_core::ledger::LedgerError::{AlreadyExists, BelowMinimum, InvalidTransaction};
-use store_core::ledger::{Account, AccountId, AccountKind, LedgerResult, Posting, Ledger as _};
-use store_core::{TransactionId};
+use store_core::ledger::{Account, AccountId, AccountKind, Ledger as _, LedgerResult, Posting};
 
 use super::super::FaultyLedger;
 use super::super::handle::{Handle, Rules};
-use super::{opened, renamed, known, fault};
+use super::{fault, known, opened, renamed};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[

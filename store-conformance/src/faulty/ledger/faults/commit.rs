@@ -1,12 +1,12 @@
 //! Faults of single transactions.
 
+use store_core::Seq;
 use store_core::ledger::LedgerError::{BelowMinimum, InvalidTransaction, Overflow, Unbalanced, UnknownAccount};
-use store_core::ledger::{Account, AccountId, AccountKind, Balance, Draft, EventBody, Posting, Receipt, Ledger as _};
-use store_core::{Seq};
+use store_core::ledger::{Account, AccountId, AccountKind, Balance, Draft, EventBody, Ledger as _, Posting, Receipt};
 
 use super::super::FaultyLedger;
 use super::super::handle::{Handle, Rules};
-use super::{made_up, opened, with, fault};
+use super::{fault, made_up, opened, with};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[

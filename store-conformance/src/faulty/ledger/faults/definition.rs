@@ -1,12 +1,12 @@
 //! Faults of assets and accounts.
 
+use store_core::Seq;
 use store_core::ledger::LedgerError::{AlreadyExists, InvalidDefinition, UnknownAsset, UnknownBook};
 use store_core::ledger::{Account, AccountId, Asset, BookName, EventBody, Known, Ledger as _};
-use store_core::{Seq};
 
 use super::super::FaultyLedger;
-use super::super::handle::{Rules};
-use super::{opened, fault};
+use super::super::handle::Rules;
+use super::{fault, opened};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use store_core::Seq;
 use store_core::ledger::LedgerError::{AlreadyExists, KeyReused, Overflow, UnknownAccount};
-use store_core::ledger::{Draft, LedgerResult, Receipt, Ledger as _};
-use store_core::{Seq};
+use store_core::ledger::{Draft, Ledger as _, LedgerResult, Receipt};
 
 use super::super::FaultyLedger;
 use super::super::handle::{Handle, Rules};
-use super::{made_up, opened, renamed, known, fault};
+use super::{fault, known, made_up, opened, renamed};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[

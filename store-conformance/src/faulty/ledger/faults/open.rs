@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use store_core::ledger::LedgerError::{BelowMinimum, InvalidDefinition, KeyReused, ReservedBook, ShutDown, UnknownBook};
-use store_core::ledger::{Account, AccountId, Balance, SourceSubscription, Ledger as _};
-use store_core::{Seq};
+use store_core::Seq;
+use store_core::ledger::LedgerError::{
+    BelowMinimum, InvalidDefinition, KeyReused, ReservedBook, ShutDown, UnknownBook,
+};
+use store_core::ledger::{Account, AccountId, Balance, Ledger as _, SourceSubscription};
 
 use super::super::FaultyLedger;
 use super::super::handle::{Handle, Rules};
-use super::{made_up, known, fault};
+use super::{fault, known, made_up};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use store_core::Seq;
 use store_core::ledger::LedgerError::{UnknownAccount, UnknownBook};
-use store_core::ledger::{Account, AccountId, AccountKind, Balance, BookName, EventBody, Receipt, TrialRow, Ledger as _};
-use store_core::{Seq};
+use store_core::ledger::{
+    Account, AccountId, AccountKind, Balance, BookName, EventBody, Ledger as _, Receipt, TrialRow,
+};
 
 use super::super::FaultyLedger;
-use super::super::handle::{Rules};
-use super::{no_account, events_are_few, fault};
+use super::super::handle::Rules;
+use super::{events_are_few, fault, no_account};
 
 /// In the order of the contract.
 pub(super) const LEDGERS: &[FaultyLedger] = &[
