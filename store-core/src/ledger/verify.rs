@@ -175,7 +175,7 @@ impl Verification<'_> {
         if read.is_whole {
             match self.answers(&mut read) {
                 Err(LedgerError::Damaged { seq, detail, .. }) => {
-                    self.find(book, Some(seq), LedgerFindingKind::Event, detail)
+                    self.find(book, Some(seq), LedgerFindingKind::Event, detail);
                 }
                 done => done?,
             }

@@ -76,11 +76,8 @@ pub(super) fn tables(connection: &Connection, book: &BookName) -> Result<LedgerR
     let (mut findings, mut folded) = (Findings::new(), Folded::default());
     let mut next = Seq(1);
     loop {
-        let events = match read::events(connection, book, next, EVENTS_AT_ONCE)? {
-            Ok(events) => events,
-            // Reading tells that; behind it nobody knows what the tables should say.
-            Err(_) => return Ok(Ok(findings)),
-        };
+        // Reading tells what is damaged; behind it nobody knows what the tables should say.
+        let Ok(events) = read::events(connection, book, next, EVENTS_AT_ONCE)? else { return Ok(Ok(findings)) };
         let Some(last) = events.last() else { break };
         (next, folded.last_at) = (last.seq.next(), last.at);
         for event in &events {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store_core::ledger::{
     AccountKind, BookName, Clock, Event, EventBody, Ledger, LedgerError, LedgerFindingKind, LedgerResult, MemoryLedger,
-    MemoryLedgerMedium, verify_ledger,
+    MemoryLedgerMedium, Posting, verify_ledger,
 };
 use store_core::{Seq, TransactionId};
 
@@ -155,22 +155,10 @@ pub(crate) fn adopted_transactions_are_judged(harness: &dyn LedgerHarness) -> Ou
     unfit(&desk, "one of an unknown account", &changed(&|draft| draft.postings[0].account = id("nobody")), 10)?;
     unfit(&desk, "a known key", &changed(&|draft| "key 2".clone_into(&mut draft.key)), 10)?;
     unfit(&desk, "a known id", &changed(&|draft| draft.id = super::transaction(2)), 10)?;
-    unfit(
-        &desk,
-        "one below a minimum",
-        &changed(&|draft| {
-            draft.postings.iter_mut().for_each(|one| {
-                one.amount = if one.account.path() == "purse" { 3000 } else { one.amount };
-                one.amount = 3000;
-                one.side = if one.account.path() == "purse" {
-                    store_core::ledger::Side::Credit
-                } else {
-                    store_core::ledger::Side::Debit
-                };
-            })
-        }),
-        10,
-    )
+    let drained = |draft: &mut store_core::ledger::Draft| {
+        draft.postings = vec![Posting::debit(id("b"), 3000), Posting::credit(id("purse"), 3000)];
+    };
+    unfit(&desk, "one below a minimum", &changed(&drained), 10)
 }
 
 pub(crate) fn of_events_with_an_unfit_one_none_is_adopted(harness: &dyn LedgerHarness) -> Outcome {

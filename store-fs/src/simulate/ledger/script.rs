@@ -124,7 +124,7 @@ impl LedgerScript {
         let mut steps = vec![LedgerStep::Prepare];
         for _ in 0..6 + random.below(14) {
             let (from, count) = (1 + random.below(NUMBERS) as u64, 2 + random.below(5) as u64);
-            steps.push(match random.below(20) {
+            steps.push(match random.below(21) {
                 0..7 => LedgerStep::Commit(from),
                 7..11 => LedgerStep::Batch(from, count),
                 11 => LedgerStep::BadBatch(from, count),
@@ -134,11 +134,8 @@ impl LedgerScript {
                 16 => LedgerStep::Intrude,
                 17 => LedgerStep::LoseKeys,
                 18 => LedgerStep::SpoilKeys,
-                _ => random
-                    .pick(&[0, 1])
-                    .eq(&0)
-                    .then_some(LedgerStep::LoseSnapshots)
-                    .unwrap_or(LedgerStep::SpoilSnapshots),
+                19 => LedgerStep::LoseSnapshots,
+                _ => LedgerStep::SpoilSnapshots,
             });
         }
         Self { name: "a random script", steps }
@@ -177,7 +174,7 @@ pub(super) fn draft(n: u64) -> Draft {
         _ => vec![debit("b"), credit("purse")],
     };
     let mut draft = Draft::new(TransactionId::derive(n, b"simulated"), key_of(n), postings);
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         draft.meta.insert("note".to_owned(), "x".repeat(200));
     }
     draft
