@@ -140,7 +140,7 @@ fn books_are_not_copied_to_where_an_asset_is_counted_otherwise() {
 fn a_dry_run_says_what_a_copy_does_and_writes_nothing() {
     let source = source();
     let target = MemoryLedger::open(&MemoryLedgerMedium::default(), clock(5));
-    let mut look = |target: Option<&dyn Ledger>| {
+    let look = |target: Option<&dyn Ledger>| {
         migrate_ledger(&source, target, true, &mut |_| ControlFlow::Continue(())).unwrap()
     };
     let (nowhere, empty) = (look(None), look(Some(&target)));
