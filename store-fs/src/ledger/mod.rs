@@ -16,6 +16,7 @@ mod index;
 mod log;
 mod plan;
 mod read;
+mod round;
 mod snapshot;
 mod write;
 
