@@ -14,7 +14,6 @@ use store_core::{Position, Result, Seq, StoreError, TransactionId};
 
 use super::index::{Index, KeysFolder};
 use super::log::{BookLogs, ReadLine, told};
-use super::round::Queue;
 use super::snapshot;
 use crate::disk::Disk;
 use crate::layout::Layout;
@@ -47,8 +46,6 @@ pub(super) struct Book {
     /// Where the last event stands.
     pub(super) end: Position,
     index: Mutex<Index>,
-    /// The batches that wait to be written.
-    pub(super) queue: Arc<Queue>,
     /// The last event that is on stable storage, and with it visible.
     durable: AtomicU64,
     /// Why nothing is written any more.
@@ -77,7 +74,6 @@ impl Book {
             assets: Vec::new(),
             end: Position { seq: Seq::START, crc32c: 0 },
             index: Mutex::new(index),
-            queue: Arc::default(),
             durable: AtomicU64::default(),
             closed: OnceLock::new(),
             snapshot: AtomicU64::default(),

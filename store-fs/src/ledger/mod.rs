@@ -30,6 +30,7 @@ use store_core::{Result, Seq, StoreError};
 
 use self::book::{Book, BookOptions};
 use self::log::BookLogs;
+use self::round::Queue;
 use crate::disk::{Disk, DiskFile, LockKind, OpenMode, OsDisk};
 use crate::error::{At as _, found};
 use crate::events::Events;
@@ -87,6 +88,8 @@ struct Open {
     book_options: BookOptions,
     logs: BookLogs,
     books: RwLock<BTreeMap<BookName, Entry>>,
+    /// The batches of each book that wait. Beside the books, so that queueing does not wait for who holds those.
+    queues: RwLock<BTreeMap<BookName, Arc<Queue>>>,
     is_read_only: bool,
     /// Held by whoever makes a snapshot.
     snapshotting: Mutex<()>,
@@ -125,20 +128,24 @@ type Books = BTreeMap<BookName, Entry>;
 /// Wakes those who wait for events.
 #[derive(Debug, Default)]
 struct News {
-    count: Mutex<u64>,
+    waiting: Mutex<usize>,
     changed: Condvar,
 }
 
 impl News {
     fn tell(&self) {
-        *lock_mutex(&self.count) += 1;
-        self.changed.notify_all();
+        // Waking nobody is a call of the system all the same.
+        if *lock_mutex(&self.waiting) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     fn wait(&self, time: Duration) {
-        let count = lock_mutex(&self.count);
+        let mut waiting = lock_mutex(&self.waiting);
+        *waiting += 1;
         // Who comes between a look and this waits for the time at most.
-        drop(self.changed.wait_timeout(count, time).unwrap_or_else(PoisonError::into_inner));
+        let (mut waiting, _) = self.changed.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner);
+        *waiting -= 1;
     }
 }
 
@@ -218,6 +225,7 @@ impl FsLedger {
             book_options,
             logs,
             books: RwLock::new(books),
+            queues: RwLock::default(),
             is_read_only,
             snapshotting: Mutex::default(),
             _lock: lock,

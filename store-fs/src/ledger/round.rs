@@ -51,6 +51,8 @@ impl Prepared {
 /// A batch that waits for whoever leads.
 #[derive(Debug)]
 pub(super) struct Batch {
+    /// When it came.
+    now: TimestampUs,
     drafts: Vec<Prepared>,
     written: Option<Written>,
     reply: Arc<Mutex<Option<Reply>>>,
@@ -85,18 +87,16 @@ impl Batch {
 impl Open {
     pub(super) fn commit_batch(&self, name: &BookName, drafts: &[Draft]) -> Answer {
         rules::check_book(name)?;
-        let queue = {
-            let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
-            let book = books.get(name).map(|entry| entry.book(name)).transpose()?;
-            book.map(|book| Arc::clone(&book.queue))
-        };
+        let queue = self.queue_of(name);
         let now = (self.options.clock)();
         let drafts = drafts.iter().map(|draft| Prepared::new(name, now, draft)).collect();
         let reply = Arc::default();
-        let batch = Batch { drafts, written: None, reply: Arc::clone(&reply) };
+        let batch = Batch { now, drafts, written: None, reply: Arc::clone(&reply) };
+        let mut has_led = false;
         let made = match queue {
             Some(queue) => queue.call(batch, |batches| {
                 self.make_round(name, batches);
+                has_led = true;
                 Ok::<_, Infallible>(())
             }),
             // Nothing is going to be written to a book that has no account: there is nobody to wait for.
@@ -105,6 +105,9 @@ impl Open {
                 Ok(())
             }
         };
+        if has_led {
+            self.snapshot_if_due(name);
+        }
         match (lock_mutex(&reply).take(), made) {
             (Some(Reply { answer, .. }), _) => answer,
             // Whoever led the round panicked.
@@ -115,17 +118,31 @@ impl Open {
         }
     }
 
+    /// Where the batches of a book wait; `None` if nothing was ever written to it.
+    fn queue_of(&self, name: &BookName) -> Option<Arc<Queue>> {
+        if let Some(queue) = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(Arc::clone(queue));
+        }
+        // Only of books that are there: what is asked for may be anything.
+        if !self.books.read().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
+            return None;
+        }
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(queues.entry(name.clone()).or_default()))
+    }
+
     /// Answers every batch.
     fn make_round(&self, name: &BookName, mut batches: Vec<Batch>) {
         for together in split(&mut batches) {
-            if self.write_batches(name, together).is_ok() {
-                continue;
-            }
-            // What failed fails again for whom it concerns.
-            for batch in together {
-                if let Err(error) = self.write_batches(name, std::slice::from_mut(batch)) {
-                    batch.settle(Err(error));
-                }
+            match self.write_batches(name, together) {
+                Ok(()) => {}
+                Err(error) if together.len() == 1 => together[0].settle(Err(error)),
+                // What failed fails again for whom it concerns.
+                Err(_) => together.iter_mut().for_each(|batch| {
+                    if let Err(error) = self.write_batches(name, std::slice::from_mut(batch)) {
+                        batch.settle(Err(error));
+                    }
+                }),
             }
         }
         let written = batches.iter().filter_map(|batch| batch.written.as_ref());
@@ -142,7 +159,8 @@ impl Open {
 
     /// Judges batches, writes what is new of them with one write, and takes it in; nothing is on stable storage yet.
     fn write_batches(&self, name: &BookName, batches: &mut [Batch]) -> LedgerResult<()> {
-        let now = (self.options.clock)();
+        // The latest time at which one of them came.
+        let now = batches.iter().map(|batch| batch.now).max().unwrap_or_default();
         let mut books = self.write()?;
         let book = books.get(name).map(|entry| entry.book(name)).transpose()?;
         book.map_or(Ok(()), Book::check_open)?;

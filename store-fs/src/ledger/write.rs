@@ -240,11 +240,7 @@ impl Open {
 
 impl Shared {
     pub(super) fn commit(&self, name: &BookName, drafts: &[Draft]) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
-        let answers = self.with(|open| {
-            let answers = open.commit_batch(name, drafts)?;
-            open.snapshot_if_due(name);
-            Ok(answers)
-        })?;
+        let answers = self.with(|open| open.commit_batch(name, drafts))?;
         self.news.tell();
         Ok(answers)
     }
