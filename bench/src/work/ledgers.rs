@@ -18,7 +18,7 @@ struct Pair {
     /// What each is called in a table, and by its program.
     other: (&'static str, &'static str),
     ours: (&'static str, &'static str),
-    /// Which part of the calls are made: a ledger that takes its time is measured with fewer.
+    /// Which part of the calls and transactions is made: a ledger that takes its time is measured with fewer.
     part: u64,
 }
 
@@ -44,7 +44,9 @@ impl Programs {
         let other = other.map_or_else(|| ours.with_file_name("talea-ledgers"), Path::to_owned);
         if !other.is_file() {
             let build = "cargo build --release --locked --manifest-path bench/talea/Cargo.toml --target-dir target";
-            return Err(format!("there is no {}: build it with `{build}`, or name it with --talea", other.display()).into());
+            return Err(
+                format!("there is no {}: build it with `{build}`, or name it with --talea", other.display()).into()
+            );
         }
         Ok(Self { other, ours })
     }
@@ -75,30 +77,33 @@ fn pairs(setting: &Setting) -> impl Iterator<Item = Pair> {
     PAIRS.into_iter().filter(move |pair| only.is_empty() || only.iter().any(|word| pair.ours.0.contains(word.as_str())))
 }
 
-/// Lets both of a pair do a task, in `folders` or in new ones.
+/// Lets both of a pair do a task, in `folders` or in new ones; with what came out, the answers of the last round.
 fn contest(
     setting: &Setting,
     (programs, pair): (&Programs, Pair),
     (work, operations): (String, u64),
     (task, folders): (Task, Option<[&Path; 2]>),
-) -> Result<Outcome> {
+) -> Result<(Outcome, [Answer; 2])> {
     let answers = Answers::default();
     let keep = |way: usize, answer: Answer| {
         answers[way].borrow_mut().push(answer);
         Duration::from_nanos(answer.nanos)
     };
-    let in_folder = |way: usize, place: &Path| folders.map_or_else(|| place.to_owned(), |folders| folders[way].to_owned());
+    let in_folder =
+        |way: usize, place: &Path| folders.map_or_else(|| place.to_owned(), |folders| folders[way].to_owned());
     let outcome = Contest::new(work, operations)
         .with(pair.other.0, |place| Ok(keep(0, programs.other(pair.other.1, task, &in_folder(0, place))?)))
         .with(pair.ours.0, |place| Ok(keep(1, programs.ours(pair.ours.1, task, &in_folder(1, place))?)))
         .run(setting)?;
-    let [other, ours] = answers.map(|answers| {
+    let answers = answers.map(RefCell::into_inner);
+    let [other, ours] = answers.each_ref().map(|answers| {
         // As in the table, the first round does not count.
-        let counted = answers.into_inner().split_off(1);
-        median(counted.iter().map(|answer| answer.processor_nanos as f64 / operations.max(1) as f64).collect())
+        let nanos = |answer: &Answer| answer.processor_nanos as f64 / operations.max(1) as f64;
+        median(answers.iter().skip(1).map(nanos).collect())
     });
     let note = format!("Processor time: {} and {}, {:.2} of it.", Span(other), Span(ours), ours / other);
-    Ok(Outcome { notes: vec![note], ..outcome })
+    let last = |way: usize| answers[way].last().copied().ok_or("nothing was measured");
+    Ok((Outcome { notes: vec![note], ..outcome }, [last(0)?, last(1)?]))
 }
 
 /// Transactions of two postings: `committers` each make `calls` calls of `per_call` transactions, or a part of that many.
@@ -115,7 +120,7 @@ pub fn commit(
         let transactions = committers * calls * per_call;
         let work = format!("{transactions} transactions, {committers} committers, {per_call} a call");
         let task = Task::Commit { committers, calls, per_call };
-        contest(setting, (programs, pair), (work, transactions), (task, None))
+        Ok(contest(setting, (programs, pair), (work, transactions), (task, None))?.0)
     };
     pairs(setting).map(one).collect()
 }
@@ -128,6 +133,7 @@ pub fn commit(
 pub fn filled(setting: &Setting, programs: &Programs, (transactions, questions): (u64, u64)) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for pair in pairs(setting) {
+        let transactions = (transactions / pair.part).max(1);
         // A database has no snapshots.
         let snapshots: &[bool] = if pair.ours.1 == "fs" { &[false, true] } else { &[false] };
         for snapshot in snapshots {
@@ -141,16 +147,14 @@ pub fn filled(setting: &Setting, programs: &Programs, (transactions, questions):
             let how = if *snapshot { " with a snapshot" } else { "" };
             let open = Task::Open { transactions };
             let work = format!("opening {transactions} transactions{how}");
-            let mut outcome = contest(setting, (programs, pair), (work, 1), (open, folders))?;
-            let opened =
-                [programs.other(pair.other.1, open, other.path())?, programs.ours(pair.ours.1, open, ours.path())?];
+            let (mut outcome, opened) = contest(setting, (programs, pair), (work, 1), (open, folders))?;
             outcome.notes.push(memory("written", filled, transactions));
             outcome.notes.push(memory("opened", opened, transactions));
             outcomes.push(outcome);
             if !snapshot {
                 let work = format!("balances as of a time, of {transactions} transactions");
                 let task = Task::Balance { transactions, questions };
-                outcomes.push(contest(setting, (programs, pair), (work, questions), (task, folders))?);
+                outcomes.push(contest(setting, (programs, pair), (work, questions), (task, folders))?.0);
             }
         }
     }

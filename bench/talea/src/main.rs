@@ -17,8 +17,8 @@ use chrono::DateTime;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use talea_core::store::{AccountCfg, Store};
 use talea_core::types::{
-    AccountDef, AccountId, AccountKind, Amount, AssetClass, AssetDef, AssetId, Book, Direction, IdempotencyKey, Posting,
-    Seq, Transaction, TxId,
+    AccountDef, AccountId, AccountKind, Amount, AssetClass, AssetDef, AssetId, Book, Direction, IdempotencyKey,
+    Posting, Seq, Transaction, TxId,
 };
 use talea_store_log::{LogStoreOptions, LogTaleaStore};
 use talea_store_sqlite::SqliteTaleaStore;
@@ -136,7 +136,8 @@ impl Opened {
                     // Longer than anybody waits: a commit that gives up would be no measurement.
                     .busy_timeout(Duration::from_secs(60))
                     .foreign_keys(true);
-                let pool = SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(600)).connect_with(options).await?;
+                let pool =
+                    SqlitePoolOptions::new().acquire_timeout(Duration::from_secs(600)).connect_with(options).await?;
                 let store = SqliteTaleaStore::new(pool);
                 store.migrate().await?;
                 Self::Sqlite(Arc::new(store))

@@ -1,7 +1,7 @@
 //! The ledger in files: a log for each book, and all that follows from it in memory.
 //!
 //! One process writes a ledger; a lock on its folder says so as long as it lives. Of the threads that commit to a book one judges, writes and takes in what
-//! all of them have queued while it holds the books, and then syncs once for all ([`round`]). What was written is judged by at once, and told only when it is
+//! all of them have queued while it holds the books, and then syncs once for all (`round`). What was written is judged by at once, and told only when it is
 //! on stable storage: each book knows its last visible event, and every answer is given through that. So a failed sync leaves nothing
 //! visible that may be lost; the book takes no writes from then on, and opening the ledger anew finds out what of it is there.
 //!

@@ -5,9 +5,7 @@
 use std::collections::HashMap;
 
 use store_core::ledger::rules::{self, Change, Standing};
-use store_core::ledger::{
-    AccountId, BookName, Known, LedgerError, LedgerResult, Receipt, TimestampUs, Transaction,
-};
+use store_core::ledger::{AccountId, BookName, Known, LedgerError, LedgerResult, Receipt, TimestampUs, Transaction};
 use store_core::{Seq, StoreError, TransactionId};
 
 use super::book::Book;
@@ -28,12 +26,7 @@ pub(super) enum Fate {
 
 impl Fate {
     /// The answer, when the first of the new transactions has become the event `first`.
-    pub(super) fn answer(
-        self,
-        new: &[NewTransaction<'_>],
-        first: Seq,
-        at: TimestampUs,
-    ) -> LedgerResult<Receipt> {
+    pub(super) fn answer(self, new: &[NewTransaction<'_>], first: Seq, at: TimestampUs) -> LedgerResult<Receipt> {
         match self {
             Self::New(place) | Self::Repeated(place) => {
                 Ok(Receipt { id: new[place].prepared.draft.id, seq: Seq(first.0 + place as u64), at })
@@ -115,8 +108,10 @@ impl<'d, 'b> Plan<'d, 'b> {
 
     fn judge(&mut self, stands: &impl Stands, prepared: &'d Prepared) -> LedgerResult<Fate> {
         let Prepared { draft, text, fingerprints: [of_key, of_id] } = prepared;
-        rules::check_draft(self.name, draft)?;
-        let text = text.as_deref().ok_or(StoreError::Unsupported { what: "a transaction without a text" })?;
+        let Some(text) = text.as_deref() else {
+            rules::check_draft(self.name, draft)?;
+            return Err(StoreError::Unsupported { what: "a transaction without a text" }.into());
+        };
         if let Some(place) = self.keys.get(&*draft.key) {
             let known = &self.new[*place].prepared.draft.postings;
             let seq = Seq(self.book.map_or(0, |book| book.end.seq.0) + 1 + *place as u64);

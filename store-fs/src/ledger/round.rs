@@ -165,7 +165,8 @@ impl Open {
         let book = books.get(name).map(|entry| entry.book(name)).transpose()?;
         book.map_or(Ok(()), Book::check_open)?;
         let at = book.map_or(now, |book| rules::commit_time(now, book.state.last_at()));
-        let texts = batches.iter_mut().flat_map(|batch| &mut batch.drafts).filter_map(|prepared| prepared.text.as_mut());
+        let texts =
+            batches.iter_mut().flat_map(|batch| &mut batch.drafts).filter_map(|prepared| prepared.text.as_mut());
         texts.for_each(|text| text::set_transaction_time(text, at));
         let mut plan = Plan::new(name, book);
         let stands = In { open: self, books: &books, name };

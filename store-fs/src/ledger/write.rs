@@ -4,7 +4,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use store_core::ledger::{
-    Account, Asset, BookName, Draft, EventBody, LedgerError, LedgerResult, Receipt, TimestampUs, Transaction, rules, text,
+    Account, Asset, BookName, Draft, EventBody, LedgerError, LedgerResult, Receipt, TimestampUs, Transaction, rules,
+    text,
 };
 use store_core::snapshot_set::SnapshotError;
 use store_core::{Position, Seq, StoreError, TransactionId};
