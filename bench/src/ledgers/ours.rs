@@ -142,7 +142,9 @@ impl Book {
                     ready.wait();
                     for drafts in &drafts {
                         match &drafts[..] {
-                            [draft] => drop(ledger.commit(&self.name, draft)?),
+                            [draft] => {
+                                ledger.commit(&self.name, draft)?;
+                            }
                             drafts => self.commit_all(ledger, drafts)?,
                         }
                     }

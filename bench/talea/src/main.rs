@@ -228,7 +228,9 @@ async fn commit(opened: &Opened, (committers, calls, per_call): (u64, u64, u64))
                 ready.wait().await;
                 for transactions in &calls {
                     match &transactions[..] {
-                        [transaction] => drop(opened.store().commit(transaction).await?),
+                        [transaction] => {
+                            opened.store().commit(transaction).await?;
+                        }
                         transactions => opened.commit_all(transactions).await?,
                     }
                 }
