@@ -151,24 +151,24 @@ impl Book {
         }
     }
 
-    /// Notes a transaction that was written.
-    pub(super) fn note(&self, seq: Seq, key: &str, id: TransactionId) {
-        lock_mutex(&self.index).note(seq, &[fingerprint::of_key(key), fingerprint::of_id(id)]);
+    /// Notes the fingerprints of an event that was written: a transaction's, or none.
+    pub(super) fn note(&self, seq: Seq, fingerprints: &[u64]) {
+        lock_mutex(&self.index).note(seq, fingerprints);
     }
 
-    /// Notes an event that is no transaction.
-    pub(super) fn note_other(&self, seq: Seq) {
-        lock_mutex(&self.index).note(seq, &[]);
+    /// The transaction with an idempotency key, which has this fingerprint.
+    pub(super) fn find_key(&self, logs: &BookLogs, fingerprint: u64, key: &str) -> LedgerResult<Option<Transaction>> {
+        self.find(logs, fingerprint, |found| found.draft.key == key)
     }
 
-    /// The transaction with an idempotency key.
-    pub(super) fn find_key(&self, logs: &BookLogs, key: &str) -> LedgerResult<Option<Transaction>> {
-        self.find(logs, fingerprint::of_key(key), |found| found.draft.key == key)
-    }
-
-    /// The transaction with an id.
-    pub(super) fn find_id(&self, logs: &BookLogs, id: TransactionId) -> LedgerResult<Option<Transaction>> {
-        self.find(logs, fingerprint::of_id(id), |found| found.draft.id == id)
+    /// The transaction with an id, which has this fingerprint.
+    pub(super) fn find_id(
+        &self,
+        logs: &BookLogs,
+        fingerprint: u64,
+        id: TransactionId,
+    ) -> LedgerResult<Option<Transaction>> {
+        self.find(logs, fingerprint, |found| found.draft.id == id)
     }
 
     fn find(

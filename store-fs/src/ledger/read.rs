@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
     LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
-    TrialRow, rows_of,
+    TrialRow, fingerprint, rows_of,
 };
 use store_core::{Seq, TransactionId};
 
@@ -63,10 +63,10 @@ impl Open {
     }
 
     fn transaction(&self, id: TransactionId) -> LedgerResult<Option<Transaction>> {
-        let books = self.read()?;
+        let (books, fingerprint) = (self.read()?, fingerprint::of_id(id));
         for (name, entry) in &*books {
             let Entry::Whole(book) = entry else { continue };
-            if let Some(found) = book.find_id(&self.logs, id)? {
+            if let Some(found) = book.find_id(&self.logs, fingerprint, id)? {
                 return Ok(Some(found).filter(|found| found.seq <= book.visible()));
             }
             debug_assert_eq!(book.name, *name);

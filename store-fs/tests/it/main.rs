@@ -14,6 +14,7 @@ mod integrity;
 mod ledger;
 mod ledger_crash;
 mod ledger_processes;
+mod ledger_rounds;
 mod leftovers;
 mod maintenance;
 mod memory;
