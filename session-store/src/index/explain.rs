@@ -11,6 +11,7 @@ use store_core::{LlmUsage, SegmentId, Seq, SessionId};
 
 use super::rows::{SegmentRow, read_id, to_db, to_u64};
 use super::usage::{continued, owner, rank, read_usage};
+use crate::usage::Use;
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,6 +51,14 @@ pub struct UsageRecord {
     pub counted: RecordPlace,
     /// What the request counts with: its largest record, and the time of its first.
     pub counted_usage: LlmUsage,
+}
+
+impl UsageRecord {
+    /// The request that it is of, as it counts. Of whose it is only the session is told.
+    pub fn into_use(self) -> Use {
+        let Self { request, counted, counted_usage, .. } = self;
+        Use { request, session: counted.session_id, agent: None, project: None, usage: counted_usage }
+    }
 }
 
 /// A record as the tables have it.

@@ -6,6 +6,9 @@
 //!
 //! What was spent stays spent: the books keep a request whose conversation was purged or rolled back, and the index passes it on ([`known_uses`]).
 
+use std::collections::BTreeMap;
+
+use store_core::SessionId;
 use store_core::ledger::{Ledger, TimestampUs};
 
 use super::post::{Known, Posted, bring_in_step};
@@ -13,7 +16,7 @@ use super::prices::PriceTable;
 use super::standing::{Folded, Line, Standing, is_usage_book, line_of};
 use super::PricedUse;
 use crate::error::{Result, SessionError};
-use crate::index::{BookCursor, Index};
+use crate::index::{ArchivedFilter, BookCursor, Index, KindFilter, ListQuery, Verdict};
 
 /// How many events of a book are read at once.
 const EVENTS_MAX: usize = 4096;
@@ -89,6 +92,37 @@ impl Known for InIndex<'_> {
     fn standing(&mut self, request: &str) -> Result<Standing> {
         self.0.standing(request)
     }
+}
+
+/// Reads the books anew, from their beginning, and has the next [`feed`] hold every use against them: for who changed them otherwise.
+///
+/// # Errors
+/// As [`follow`].
+pub fn reread(index: &Index, ledger: &dyn Ledger) -> Result<()> {
+    index.forget_books()?;
+    follow(index, ledger)
+}
+
+/// What each session continues or repeats of requests that others own, once each, with what it cost; as far as the index was refreshed.
+///
+/// # Errors
+/// `Index`.
+pub fn inherited_uses(index: &Index, prices: &PriceTable) -> Result<BTreeMap<SessionId, Vec<PricedUse>>> {
+    let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, trashed: ArchivedFilter::All, limit: None, ..ListQuery::default() };
+    let mut inherited = BTreeMap::new();
+    for row in index.list(&all)?.rows {
+        let mut of_session: BTreeMap<String, PricedUse> = BTreeMap::new();
+        for record in index.explain_usage(row.session_id, None)? {
+            if record.verdict == Verdict::Inherited {
+                let request = record.request.clone();
+                of_session.entry(request).or_insert_with(|| PricedUse::of(record.into_use(), prices));
+            }
+        }
+        if !of_session.is_empty() {
+            inherited.insert(row.session_id, of_session.into_values().collect());
+        }
+    }
+    Ok(inherited)
 }
 
 /// Every request that is known, once, with what it cost: those of the logs by these prices, and those that only the books know any more as they stand there. As far as the index was refreshed and the books were

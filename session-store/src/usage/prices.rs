@@ -276,9 +276,10 @@ fn start_of(day: Date) -> Option<TimestampMs> {
     u64::try_from(start.timestamp().as_millisecond()).ok()
 }
 
-/// A model's name without who sells it in front and a day or `latest` behind: `anthropic/claude-sonnet-4-5-20250929` is `claude-sonnet-4-5`.
+/// A model's name without who sells it in front and a day, `latest` or a size of context behind: `anthropic/claude-sonnet-4-5-20250929[1m]` is `claude-sonnet-4-5`.
 fn listed_name(model: &str) -> &str {
     let name = model.rsplit('/').next().unwrap_or(model);
+    let name = name.strip_suffix("[1m]").unwrap_or(name);
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     for (separator, count) in [('-', 8), ('@', 8)] {
         if let Some((name, day)) = name.rsplit_once(separator)
@@ -352,8 +353,39 @@ mod tests {
 
     #[test]
     fn the_names_of_one_model_have_one_price() {
-        for model in ["gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-latest", "gpt-4o@20240806"] {
+        for model in ["gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-latest", "gpt-4o@20240806", "gpt-4o[1m]"] {
             assert_eq!(cost(&usage(model, NOVEMBER_2025, 1_000_000, 0, 0, 0)).as_deref(), Some("2.5"), "{model}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_prices_are_plausible() {
+        for (model, prices) in &PriceTable::shipped().unwrap().0 {
+            assert!(prices.is_sorted_by(|one, next| one.from < next.from), "{model}: a day twice");
+            for price in prices {
+                let (short, long) = (price.rates, price.long.map_or(price.rates, |(_, rates)| rates));
+                for Rates { input, cache_read, cache_write, output } in [short, long] {
+                    assert!(0 < cache_read && cache_read <= input && input < output, "{model}");
+                    assert!(input <= cache_write && cache_write <= 2 * input, "{model}: writing to a cache");
+                }
+                assert!(short.input <= long.input && short.output <= long.output, "{model}: a long context");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_of_ones_own_may_leave_out_what_follows() {
+        let price: ModelPrice = serde_json::from_str(r#"{"input":3,"output":"15","cache_read":0.3}"#).unwrap();
+        let table = PriceTable::of([("seller/mine".to_owned(), vec![price.clone()])]);
+        let cost = |model| table.cost(&usage(model, 0, 3_000_000, 1_000_000, 1_000_000, 0)).map(|cost| cost.to_string());
+        assert_eq!(cost("seller/mine").as_deref(), Some("6.3"), "always, and writing to a cache is input");
+        assert_eq!(cost("mine"), None, "a name is taken as it is first");
+        assert_eq!(table.fingerprint(), PriceTable::of([("seller/mine".to_owned(), vec![price])]).fingerprint());
+        assert_ne!(table.fingerprint(), PriceTable::default().fingerprint());
+        for wrong in [r#"{"input":-3,"output":1}"#, r#"{"input":1}"#, r#"{"input":1,"output":1,"inptu":1}"#,
+            r#"{"input":1,"output":1,"from":"2025-02-30"}"#, r#"{"input":true,"output":1}"#]
+        {
+            assert!(serde_json::from_str::<ModelPrice>(wrong).is_err(), "{wrong}");
         }
     }
 
