@@ -136,7 +136,8 @@ impl App {
     /// What models cost: the list that comes with the program, with what the config file says in place of it.
     pub(crate) fn prices(&self) -> Result<PriceTable> {
         // A test reads the list that is shipped.
-        let mut prices = PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))?;
+        let mut prices =
+            PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))?;
         let own = self.config()?.prices.iter();
         prices.replace_with(PriceTable::of(own.map(|(model, prices)| (model.clone(), prices.0.clone()))));
         Ok(prices)

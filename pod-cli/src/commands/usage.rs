@@ -105,9 +105,7 @@ fn run_report(app: &App, arguments: &UsageReportArgs) -> Result<u8> {
     feed_books(app, &library, &prices)?;
     let uses = match as_of {
         None => known_uses(&library.index, &prices)?,
-        Some(as_of) => {
-            read_ledger(app)?.map(|ledger| uses_as_of(&*ledger, as_of)).transpose()?.unwrap_or_default()
-        }
+        Some(as_of) => read_ledger(app)?.map(|ledger| uses_as_of(&*ledger, as_of)).transpose()?.unwrap_or_default(),
     };
     let made = report_of(&uses, self::by(by), filter, &zone);
     let made = if arguments.inherited { with_inherited(&library, &prices, filter, made)? } else { without(made) };
@@ -185,7 +183,8 @@ fn write_csv(made: &InheritedReport, with_inherited: bool) -> Result<()> {
     let mut out = Output::plain();
     write!(out, "key,{CSV_SUMS}")?;
     if with_inherited {
-        let named = |prefix: &str| CSV_SUMS.split(',').map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().join(",");
+        let named =
+            |prefix: &str| CSV_SUMS.split(',').map(|name| format!("{prefix}{name}")).collect::<Vec<_>>().join(",");
         write!(out, ",{},{}", named("inherited_"), named("with_inherited_"))?;
     }
     writeln!(out)?;
@@ -241,7 +240,9 @@ fn write_table(app: &App, by: UsageBy, made: &InheritedReport, with_inherited: b
             Cell::plain(&cost_text(sums)),
         ];
         if with_inherited {
-            let of = |text: fn(&InheritedGroup) -> String| inherited.map_or_else(Cell::default, |group| Cell::plain(&text(group)));
+            let of = |text: fn(&InheritedGroup) -> String| {
+                inherited.map_or_else(Cell::default, |group| Cell::plain(&text(group)))
+            };
             cells.push(of(|group| thousands(group.inherited.usage.total_tokens)));
             cells.push(of(|group| thousands(group.with_inherited.usage.total_tokens)));
             cells.push(of(|group| cost_text(&group.with_inherited)));

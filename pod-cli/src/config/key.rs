@@ -173,7 +173,9 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIG.md")).unwrap();
-        for (name, _) in KEYS.iter().chain(&AGENT_KEYS).chain(&PRICE_KEYS).filter(|(name, _)| !["agents", "prices"].contains(name)) {
+        for (name, _) in
+            KEYS.iter().chain(&AGENT_KEYS).chain(&PRICE_KEYS).filter(|(name, _)| !["agents", "prices"].contains(name))
+        {
             assert!(page.contains(&format!("\n| `{name}` |")), "docs/CONFIG.md does not explain {name}");
         }
     }

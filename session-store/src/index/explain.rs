@@ -108,9 +108,8 @@ pub(super) fn explain(
     }
     let own = rows.iter().filter(|row| segment.is_none_or(|segment| row.id == segment));
     parts.extend(own.map(|row| (row.no, Seq(u64::MAX))));
-    let mut query = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} WHERE usage.segment = ?1 AND usage.seq <= ?2 ORDER BY usage.seq"
-    ))?;
+    let mut query = db
+        .prepare_cached(&format!("SELECT {COLUMNS} WHERE usage.segment = ?1 AND usage.seq <= ?2 ORDER BY usage.seq"))?;
     let (mut records, mut counted, mut families) = (Vec::new(), HashMap::new(), Families::default());
     for (no, through) in parts {
         let found: Vec<Found> =
@@ -158,9 +157,8 @@ impl Families {
         };
         let place_of = |found: &Found| order.iter().position(|no| *no == found.segment);
         let owned = all.iter().filter(|found| found.session == owner);
-        let counts = owned.min_by_key(|found| {
-            (place_of(found), std::cmp::Reverse(rank(&found.usage)), found.place.seq)
-        });
+        let counts =
+            owned.min_by_key(|found| (place_of(found), std::cmp::Reverse(rank(&found.usage)), found.place.seq));
         let largest = all.iter().max_by_key(|found| rank(&found.usage));
         let first_ms = all.iter().map(|found| found.usage.ts).min().unwrap_or_default();
         Ok(counts.zip(largest).map(|(counts, largest)| Counted {

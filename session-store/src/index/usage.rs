@@ -228,7 +228,11 @@ pub(super) fn read_usage(row: &Row<'_>, first: usize) -> rusqlite::Result<LlmUsa
 }
 
 /// The segments of other sessions that a session continues, each with the last seq that it does.
-pub(super) fn continued(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqlite::Result<BTreeMap<i64, Seq>> {
+pub(super) fn continued(
+    db: &Connection,
+    session: SessionId,
+    rows: &[SegmentRow],
+) -> rusqlite::Result<BTreeMap<i64, Seq>> {
     let mut parts: BTreeMap<i64, Seq> = BTreeMap::new();
     for row in rows {
         let mut next = row.own.origin().copied();

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use store_core::SessionId;
 use store_core::ledger::{Ledger, TimestampUs};
 
+use super::PricedUse;
 use super::post::{Known, Posted, bring_in_step};
 use super::prices::PriceTable;
 use super::standing::{Folded, Line, Standing, is_usage_book, line_of};
-use super::PricedUse;
 use crate::error::{Result, SessionError};
 use crate::index::{ArchivedFilter, BookCursor, Index, KindFilter, ListQuery, Verdict};
 
@@ -108,7 +108,13 @@ pub fn reread(index: &Index, ledger: &dyn Ledger) -> Result<()> {
 /// # Errors
 /// `Index`.
 pub fn inherited_uses(index: &Index, prices: &PriceTable) -> Result<BTreeMap<SessionId, Vec<PricedUse>>> {
-    let all = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, trashed: ArchivedFilter::All, limit: None, ..ListQuery::default() };
+    let all = ListQuery {
+        kind: KindFilter::All,
+        archived: ArchivedFilter::All,
+        trashed: ArchivedFilter::All,
+        limit: None,
+        ..ListQuery::default()
+    };
     let mut inherited = BTreeMap::new();
     for row in index.list(&all)?.rows {
         let mut of_session: BTreeMap<String, PricedUse> = BTreeMap::new();
@@ -142,8 +148,7 @@ pub fn known_uses(index: &Index, prices: &PriceTable) -> Result<Vec<PricedUse>> 
 /// Those of the ledger.
 pub fn uses_as_of(ledger: &dyn Ledger, as_of: TimestampUs) -> Result<Vec<PricedUse>> {
     let folded = Folded::read(ledger, Some(as_of))?;
-    let mut uses: Vec<PricedUse> =
-        folded.iter().filter_map(|(request, standing)| standing.to_use(request)).collect();
+    let mut uses: Vec<PricedUse> = folded.iter().filter_map(|(request, standing)| standing.to_use(request)).collect();
     uses.sort_by(|one, other| one.one.request.cmp(&other.one.request));
     Ok(uses)
 }

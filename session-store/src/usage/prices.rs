@@ -214,9 +214,10 @@ impl PriceTable {
         let price = |price: &ModelPrice| Price {
             from: price.from.and_then(|day| start_of(day.0)).unwrap_or(0),
             rates: rates(price.input, price.cache_read, price.cache_write, price.output),
-            long: price.long.as_ref().map(|long| {
-                (long.above, rates(long.input, long.cache_read, long.cache_write, long.output))
-            }),
+            long: price
+                .long
+                .as_ref()
+                .map(|long| (long.above, rates(long.input, long.cache_read, long.cache_write, long.output))),
         };
         let prices_of = |prices: Vec<ModelPrice>| {
             let mut prices: Vec<Price> = prices.iter().map(price).collect();
@@ -353,7 +354,8 @@ mod tests {
 
     #[test]
     fn the_names_of_one_model_have_one_price() {
-        for model in ["gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-latest", "gpt-4o@20240806", "gpt-4o[1m]"] {
+        for model in ["gpt-4o", "openai/gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-latest", "gpt-4o@20240806", "gpt-4o[1m]"]
+        {
             assert_eq!(cost(&usage(model, NOVEMBER_2025, 1_000_000, 0, 0, 0)).as_deref(), Some("2.5"), "{model}");
         }
     }
@@ -377,14 +379,19 @@ mod tests {
     fn a_table_of_ones_own_may_leave_out_what_follows() {
         let price: ModelPrice = serde_json::from_str(r#"{"input":3,"output":"15","cache_read":0.3}"#).unwrap();
         let table = PriceTable::of([("seller/mine".to_owned(), vec![price.clone()])]);
-        let cost = |model| table.cost(&usage(model, 0, 3_000_000, 1_000_000, 1_000_000, 0)).map(|cost| cost.to_string());
+        let cost =
+            |model| table.cost(&usage(model, 0, 3_000_000, 1_000_000, 1_000_000, 0)).map(|cost| cost.to_string());
         assert_eq!(cost("seller/mine").as_deref(), Some("6.3"), "always, and writing to a cache is input");
         assert_eq!(cost("mine"), None, "a name is taken as it is first");
         assert_eq!(table.fingerprint(), PriceTable::of([("seller/mine".to_owned(), vec![price])]).fingerprint());
         assert_ne!(table.fingerprint(), PriceTable::default().fingerprint());
-        for wrong in [r#"{"input":-3,"output":1}"#, r#"{"input":1}"#, r#"{"input":1,"output":1,"inptu":1}"#,
-            r#"{"input":1,"output":1,"from":"2025-02-30"}"#, r#"{"input":true,"output":1}"#]
-        {
+        for wrong in [
+            r#"{"input":-3,"output":1}"#,
+            r#"{"input":1}"#,
+            r#"{"input":1,"output":1,"inptu":1}"#,
+            r#"{"input":1,"output":1,"from":"2025-02-30"}"#,
+            r#"{"input":true,"output":1}"#,
+        ] {
             assert!(serde_json::from_str::<ModelPrice>(wrong).is_err(), "{wrong}");
         }
     }

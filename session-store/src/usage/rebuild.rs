@@ -9,10 +9,10 @@ use serde::Serialize;
 use store_core::Backend;
 use store_core::ledger::{AccountId, Ledger, LedgerResult};
 
+use super::Use;
 use super::post::{Posted, bring_in_step};
 use super::prices::PriceTable;
 use super::standing::{Folded, Nets, is_usage_book, nets, wanted};
-use super::Use;
 use crate::error::Result;
 use crate::index::Index;
 

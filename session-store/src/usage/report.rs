@@ -134,9 +134,7 @@ pub fn report(uses: &[Use], by: By, filter: UsageFilter, zone: &TimeZone, prices
 /// Sums up the uses that the filter lets pass, whose costs are known. Days, weeks and months are those of a time zone.
 pub fn report_of(uses: &[PricedUse], by: By, filter: UsageFilter, zone: &TimeZone) -> Report {
     let mut counted: Vec<&PricedUse> = uses.iter().filter(|priced| filter.passes(&priced.one)).collect();
-    counted.sort_unstable_by(|one, other| {
-        (one.one.at(), &one.one.request).cmp(&(other.one.at(), &other.one.request))
-    });
+    counted.sort_unstable_by(|one, other| (one.one.at(), &one.one.request).cmp(&(other.one.at(), &other.one.request)));
     let (mut total, mut groups, mut block) = (Sums::default(), BTreeMap::<String, Sums>::new(), None);
     for priced in counted {
         total.add(priced);

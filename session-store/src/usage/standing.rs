@@ -310,7 +310,8 @@ impl Folded {
                 let events = ledger.read_events(&book, read.next(), EVENTS_MAX)?;
                 let Some(last) = events.last() else { break };
                 *read = last.seq;
-                for line in events.iter().filter(|event| as_of.is_none_or(|as_of| event.at <= as_of)).filter_map(line_of)
+                for line in
+                    events.iter().filter(|event| as_of.is_none_or(|as_of| event.at <= as_of)).filter_map(line_of)
                 {
                     self.standings.entry(line.request.clone()).or_default().apply(&line);
                 }

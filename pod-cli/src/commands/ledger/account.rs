@@ -115,7 +115,8 @@ pub(super) fn history(app: &App, arguments: &LedgerHistoryArgs) -> Result<u8> {
     let Some(ledger) = ledger else { return Ok(exit::OK) };
     let limit = arguments.limit.unwrap_or(LIMIT);
     // One more than is shown tells whether there is more.
-    let found = ledger.account_history(&account, Seq(arguments.after), limit.saturating_add(1)).map_err(view::failed)?;
+    let found =
+        ledger.account_history(&account, Seq(arguments.after), limit.saturating_add(1)).map_err(view::failed)?;
     let mut rows: Vec<PostingRow> = found
         .into_iter()
         .filter(|row| as_of.is_none_or(|as_of| row.at <= as_of))
@@ -131,7 +132,8 @@ pub(super) fn history(app: &App, arguments: &LedgerHistoryArgs) -> Result<u8> {
         .collect();
     let mut seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
     seqs.dedup();
-    let last = (seqs.len() > limit).then(|| limit.checked_sub(1).and_then(|at| seqs.get(at)).copied().unwrap_or(arguments.after));
+    let last = (seqs.len() > limit)
+        .then(|| limit.checked_sub(1).and_then(|at| seqs.get(at)).copied().unwrap_or(arguments.after));
     if let Some(last) = last {
         rows.retain(|row| row.seq <= last);
     }

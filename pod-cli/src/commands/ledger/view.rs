@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn amounts_have_the_decimals_of_their_asset() {
-        let cases = [(0, 0, "0"), (-7, 0, "-7"), (5, 2, "0.05"), (-1234, 2, "-12.34"), (1, 9, "0.000000001"), (10, 1, "1.0")];
+        let cases =
+            [(0, 0, "0"), (-7, 0, "-7"), (5, 2, "0.05"), (-1234, 2, "-12.34"), (1, 9, "0.000000001"), (10, 1, "1.0")];
         for (minor, precision, text) in cases {
             assert_eq!(amount(minor, precision), text);
         }
