@@ -20,7 +20,7 @@ use crate::output::Output;
 use crate::render::{Cell, Column, Table, clean};
 
 const ACCOUNT_COLUMNS: [Column; 4] = [
-    Column::text("ACCOUNT").flexible(),
+    Column::text("ACCOUNT").flexible().cut_front(),
     Column::text("TYPE").shown_from(90),
     Column::number("BALANCE"),
     Column::text("ASSET").shown_from(60),

@@ -46,12 +46,15 @@ fn the_forms_are_the_same_on_both_backends() {
             .find(|account| account["asset"] == "input_tokens" && account["type"] == "expense")
             .unwrap();
         let account = account["account"].as_str().unwrap().to_owned();
+        let history = json(&world, &["history", &account, "--limit", "1"]);
+        // The accounts in front of it were opened in whatever order.
+        let first = history["postings"][0]["seq"].to_string();
         let forms = [
             ("ledger_accounts", accounts),
             ("ledger_balance", json(&world, &["balance", &account])),
-            ("ledger_history", json(&world, &["history", &account, "--limit", "1"])),
+            ("ledger_history", history),
             ("ledger_trial", json(&world, &["trial", &book])),
-            ("ledger_events", json(&world, &["events", &book, "--limit", "3"])),
+            ("ledger_events", json(&world, &["events", &book, "--from", &first, "--limit", "1"])),
             ("ledger_system", json(&world, &["events", "_system", "--limit", "1"])),
         ];
         if told.is_empty() {
@@ -74,24 +77,7 @@ fn the_forms_are_the_same_on_both_backends() {
         }
         told.push(forms);
     }
-    // Events of a book have their order from how accounts were opened at once.
-    for ((name, fs), (_, sqlite)) in
-        told[0].iter().zip(&told[1]).filter(|((name, _), _)| !["ledger_events"].contains(name))
-    {
-        assert_eq!(strip_seqs(fs), strip_seqs(sqlite), "{name}");
-    }
-}
-
-fn strip_seqs(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(name, _)| !["seq", "updated_seq", "next_after"].contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), strip_seqs(value)))
-            .collect(),
-        Value::Array(items) => items.iter().map(strip_seqs).collect(),
-        other => other.clone(),
-    }
+    assert_eq!(told[0], told[1]);
 }
 
 #[test]
@@ -121,12 +107,7 @@ fn as_of_is_what_had_been_committed_by_then() {
     let account = now["books"][0]["accounts"][0]["account"].as_str().unwrap().to_owned();
     assert_eq!(json(&world, &["history", &account, "--as-of", before])["postings"], Value::Array(Vec::new()));
     assert_eq!(json(&world, &["events", &book, "--as-of", before])["events"], Value::Array(Vec::new()));
-    assert_eq!(
-        json(&world, &["trial", &book, "--as-of", before])["books"][0]["assets"][0]["debit"]
-            .as_str()
-            .map(|text| text.trim_matches(['0', '.']).is_empty()),
-        Some(true)
-    );
+    assert_eq!(json(&world, &["trial", &book, "--as-of", before])["books"][0]["assets"], Value::Array(Vec::new()));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use session_store::{
     ForkPoint, OpenMode, OpenOptions, SegmentLocation, UsageTotals, current_leaf, fork, open, open_ledger, read_ledger,
 };
 use store_core::ledger::{AccountId, Clock, Draft, Ledger, LedgerError, Posting};
-use store_core::{Backend, LogEntry, Seq, SessionId, StoreError, TransactionId};
+use store_core::{Backend, LogEntry, SegmentId, Seq, SessionId, StoreError, TransactionId};
 
 use crate::import::samples::recorded;
 use crate::import::world::{NOON, files, sample};
@@ -340,6 +340,7 @@ fn every_record_is_explained_and_what_counts_is_what_the_report_says() {
     world.import(&SAMPLES.map(sample));
     for session in world.sessions() {
         let leaf = current_leaf(&*world.store, session).unwrap();
+        record_again(&*world.store, session, leaf);
         let from = SegmentLocation { session_id: session, segment_id: leaf };
         fork(&*world.store, NOON, from, ForkPoint::End).unwrap();
     }
@@ -381,6 +382,19 @@ fn every_record_is_explained_and_what_counts_is_what_the_report_says() {
         }
     }
     assert!(verdicts.len() == 3, "the samples have them all: {verdicts:?}");
+}
+
+/// A request of a session is recorded once more, as having used more.
+fn record_again(store: &dyn Backend, session: SessionId, leaf: SegmentId) {
+    let entries = store.read_all(session, leaf).unwrap();
+    let usage = entries.into_iter().find_map(|entry| match entry {
+        LogEntry::LlmUsage(usage) if usage.request_id.is_some() => Some(usage),
+        _ => None,
+    });
+    if let Some(mut usage) = usage {
+        usage.output_tokens += 1;
+        store.append(session, leaf, &LogEntry::LlmUsage(usage)).unwrap();
+    }
 }
 
 /// How many usage records stand in a session's own logs.

@@ -6,16 +6,13 @@ use std::path::Path;
 use session_store::SessionError;
 use session_store::usage::usage_book;
 use store_core::Seq;
-use store_core::ledger::{BookName, EventBody, Ledger, LedgerError};
+use store_core::ledger::{BookName, Ledger, LedgerError};
 
 use super::unknown_book;
 use crate::app::App;
 use crate::error::{CliError, Result};
 use crate::output::Output;
 use crate::render::{one_line, truncate_front, width};
-
-/// How many events a book may begin with before its first transaction, which says whose it is.
-const FIRST_EVENTS: usize = 64;
 
 /// An error of the ledger.
 pub(super) fn failed(error: LedgerError) -> CliError {
@@ -52,11 +49,13 @@ fn is_folder(named: &str) -> bool {
     named.contains(['/', '.'])
 }
 
-/// The folder whose book it is, as its first transaction says.
+/// The folder whose book it is, as the first transaction of an account says.
 pub(super) fn project(ledger: &dyn Ledger, book: &BookName) -> Result<Option<String>> {
-    for event in ledger.read_events(book, Seq(1), FIRST_EVENTS).map_err(failed)? {
-        if let EventBody::Transaction(draft) = event.body {
-            return Ok(draft.meta.get("project").cloned());
+    for account in ledger.list_accounts(book).map_err(failed)? {
+        let first = ledger.account_history(&account.id, Seq::START, 1).map_err(failed)?;
+        if let Some(first) = first.first() {
+            let transaction = ledger.transaction(first.transaction).map_err(failed)?;
+            return Ok(transaction.and_then(|found| found.draft.meta.get("project").cloned()));
         }
     }
     Ok(None)
