@@ -323,3 +323,72 @@ fn prices_of_ones_own_go_before_the_list() {
     let wrong = world.pod(&["usage"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("missing field `output`"), "{wrong}");
 }
+
+#[test]
+fn what_was_rolled_back_was_spent_all_the_same() {
+    use store_core::{LlmUsage, LogEntry};
+
+    let world = crate::fixture::world();
+    let url = format!("fs:{}", world.usual_store().display());
+    let place = crate::fixture::place("helper");
+    let id = place.segment_id.to_string();
+    world.pod(&["checkpoint", &id]).ok();
+    let before = usage(&world, &[])["total"]["requests"].as_u64().unwrap();
+    {
+        let store = session_store::open(&url, &session_store::OpenOptions::at(crate::harness::NOW)).unwrap();
+        let used = LlmUsage {
+            ts: crate::harness::NOW,
+            request_id: Some("late".to_owned()),
+            input_total_tokens: 10,
+            output_tokens: 1,
+            ..LlmUsage::default()
+        };
+        session_store::append_entry(&*store, place, LogEntry::LlmUsage(used)).unwrap();
+    }
+    world.pod(&["rollback", &id, "--to", "1", "--yes"]).ok();
+    let rebuilt = world.pod(&["usage", "rebuild", "--json"]).json();
+    assert_eq!((&rebuilt["outcome"], &rebuilt["kept"]), (&Value::from("in_step"), &Value::from(1)), "{rebuilt}");
+    assert_eq!(usage(&world, &[])["total"]["requests"], before + 1);
+}
+
+#[test]
+fn books_that_somebody_changed_are_set_right() {
+    use store_core::ledger::{AccountId, Clock, Draft, Posting};
+
+    on_both(|world| {
+        let url = world
+            .command(&[])
+            .get_envs()
+            .find_map(|(name, value)| (name == "POD_STORE").then(|| value.unwrap().to_str().unwrap().to_owned()));
+        let total = usage(world, &[])["total"].clone();
+        let listed = world.pod(&["ledger", "accounts", "--json"]).json();
+        let account = &listed["books"][0]["accounts"][0]["account"];
+        let provider: AccountId = account.as_str().unwrap().parse().unwrap();
+        assert!(provider.path().starts_with("provider:"));
+        let mine = listed["books"][0]["accounts"].as_array().unwrap();
+        let asset = provider.path().trim_start_matches("provider:");
+        let used = mine.iter().find(|other| other["type"] == "expense" && other["asset"] == asset).unwrap();
+        let used: AccountId = used["account"].as_str().unwrap().parse().unwrap();
+        let clock: Clock = std::sync::Arc::new(|| 0);
+        let ledger = session_store::open_ledger(&url.unwrap(), &clock, std::time::Duration::ZERO).unwrap();
+        let request = world.pod(&["usage", "explain", used.path().split(':').nth(2).unwrap(), "--json"]).json();
+        let request = request["records"].as_array().unwrap().iter().find(|record| record["status"][0] == "counted");
+        let request = request.unwrap()["request"].as_str().unwrap().to_owned();
+        let id = store_core::TransactionId::derive(0, format!("usage\n{request}\n2").as_bytes());
+        let postings = vec![Posting::debit(used.clone(), 5), Posting::credit(provider, 5)];
+        ledger.commit(used.book(), &Draft::new(id, format!("{request}#2"), postings)).unwrap();
+        ledger.shutdown().unwrap();
+        let refused = world.pod(&["usage", "rebuild"]);
+        assert!(refused.code == 2 && refused.stderr.contains("--yes"), "{refused}");
+        let done = world.pod(&["usage", "rebuild", "--yes", "--json"]).json();
+        assert_eq!(
+            (&done["outcome"], &done["posted"]["adjusted"]),
+            (&Value::from("posted"), &Value::from(1)),
+            "{done}"
+        );
+        assert_eq!(done["unexplained"], Value::Array(Vec::new()));
+        assert_eq!(world.pod(&["usage", "rebuild", "--json"]).json()["outcome"], "in_step");
+        assert_eq!(usage(world, &[])["total"], total);
+        assert_eq!(usage(world, &["--as-of", EVENING])["total"], total);
+    });
+}
