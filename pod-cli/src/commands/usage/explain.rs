@@ -16,7 +16,7 @@ use crate::library::Library;
 use crate::render::{Cell, Column, SHORT_ID_CELLS, Table, clock, rfc3339, thousands};
 
 const COLUMNS: [Column; 7] = [
-    Column::text("SEGMENT").shown_from(110),
+    Column::text("SEGMENT").shown_from(80),
     Column::number("SEQ"),
     Column::text("WHEN").shown_from(130),
     Column::number("TOKENS").shown_from(50),
