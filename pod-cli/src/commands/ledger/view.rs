@@ -26,7 +26,7 @@ pub(super) const fn is_damage(error: &CliError) -> bool {
 
 /// The books that are meant: one by its name, those of a folder, or all that there are.
 pub(super) fn books(app: &App, ledger: Option<&dyn Ledger>, named: Option<&str>) -> Result<Vec<BookName>> {
-    let all = ledger.map(|ledger| ledger.list_books()).transpose().map_err(failed)?.unwrap_or_default();
+    let all = ledger.map(Ledger::list_books).transpose().map_err(failed)?.unwrap_or_default();
     let Some(named) = named else { return Ok(all) };
     if !is_folder(named) {
         let book: BookName = named.parse().map_err(failed)?;
@@ -82,7 +82,7 @@ pub(super) fn heading(app: &App, out: &mut Output, book: &BookName, project: Opt
     let (heading, dim) = (app.terminal.theme.heading, app.terminal.theme.dim);
     write!(out, "{heading}{book}{heading:#}")?;
     if let Some(project) = project {
-        let folder = one_line(&app.short_path(project)).to_string();
+        let folder = one_line(&app.short_path(project));
         let left = app.terminal.width.map_or(usize::MAX, |line| line.saturating_sub(width(book.as_str()) + 2));
         let folder = truncate_front(&folder, left);
         if !folder.is_empty() {
