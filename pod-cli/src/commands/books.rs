@@ -1,16 +1,17 @@
 //! The usage books, for the commands that look at them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use session_store::SessionError;
-use session_store::usage::{PriceTable, feed, follow, is_unfed};
+use session_store::usage::{PriceTable, feed_with, follow, is_unfed};
 use store_core::StoreError;
 use store_core::ledger::{Ledger, LedgerError};
 
 use crate::app::App;
 use crate::error::{CliError, Result};
 use crate::library::{Library, open_ledger_within, read_ledger};
+use crate::progress::ProgressLine;
 
 /// How long a command that can do without waits for another process to let go of the ledger.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -48,7 +49,11 @@ fn feed_once(app: &App, library: &Library, prices: &PriceTable) -> Result<()> {
         return Err(StoreError::ReadOnly.into());
     }
     let ledger = open_ledger_within(app, PATIENCE)?;
-    let fed = feed(&library.index, &*ledger, prices);
+    let mut line = ProgressLine::on_stderr(app);
+    let fed = feed_with(&library.index, &*ledger, prices, &mut |done, all| {
+        line.tell(Instant::now(), &format!("telling the books: {done} of {all} requests"));
+    });
+    drop(line);
     let shut = ledger.shutdown();
     fed?;
     Ok(shut.map_err(SessionError::from)?)

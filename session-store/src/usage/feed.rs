@@ -34,10 +34,24 @@ pub fn is_unfed(index: &Index, prices: &PriceTable) -> Result<bool> {
 /// # Errors
 /// Those of the ledger: `Ledger` with `ReadOnly` for one that was opened to read. `Busy`; `Index`. What was posted by then stays, and feeding again goes on from there.
 pub fn feed(index: &Index, ledger: &dyn Ledger, prices: &PriceTable) -> Result<Posted> {
+    feed_with(index, ledger, prices, &mut |_, _| {})
+}
+
+/// As [`feed`], and tells again and again how many uses are done, and of how many.
+///
+/// # Errors
+/// As [`feed`].
+pub fn feed_with(
+    index: &Index,
+    ledger: &dyn Ledger,
+    prices: &PriceTable,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Posted> {
     follow(index, ledger)?;
     let fingerprint = prices.fingerprint();
     let due = index.due(&fingerprint)?;
-    let posted = bring_in_step(ledger, prices, &due.uses, &mut InIndex(index))?;
+    let all = due.uses.len() as u64;
+    let posted = bring_in_step(ledger, prices, &due.uses, &mut InIndex(index), &mut |done| progress(done, all))?;
     index.put_fed(&due, &fingerprint)?;
     Ok(posted)
 }

@@ -18,7 +18,7 @@ mod report;
 mod standing;
 
 #[cfg(feature = "index")]
-pub use feed::{feed, follow, inherited_uses, is_unfed, known_uses, reread, uses_as_of};
+pub use feed::{feed, feed_with, follow, inherited_uses, is_unfed, known_uses, reread, uses_as_of};
 pub use money::NanoDollars;
 pub use post::{Posted, post};
 pub use prices::{Day, LongContext, ModelPrice, PriceError, PriceTable, Rate};

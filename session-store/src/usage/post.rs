@@ -26,7 +26,7 @@ use super::standing::{Folded, Standing, UNITS, blank_draft, nets, wanted};
 /// How often uses are posted anew because somebody else posts them too.
 const TRIES_MAX: usize = 16;
 /// How many uses are looked at together.
-const USES_MAX: usize = 8192;
+const USES_MAX: usize = 2048;
 /// How many transactions share a sync at most.
 const BATCH_MAX: usize = 2048;
 /// How many accounts are opened at once.
@@ -74,15 +74,16 @@ impl Known for Folded {
 /// # Errors
 /// Those of the ledger. What was posted by then stays, and posting again goes on from there.
 pub fn post(ledger: &dyn Ledger, prices: &PriceTable, uses: &[Use]) -> LedgerResult<Posted> {
-    bring_in_step(ledger, prices, uses, &mut Folded::default())
+    bring_in_step(ledger, prices, uses, &mut Folded::default(), &mut |_| {})
 }
 
-/// Sees to it that the books say what these uses are, for who knows what they say.
+/// Sees to it that the books say what these uses are, for who knows what they say. Tells how many are done, again and again.
 pub(crate) fn bring_in_step<K: Known>(
     ledger: &dyn Ledger,
     prices: &PriceTable,
     uses: &[Use],
     known: &mut K,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<Posted, K::Error> {
     let mut posted = Posted::default();
     let mut accounts = Accounts::default();
@@ -90,6 +91,7 @@ pub(crate) fn bring_in_step<K: Known>(
     let mut order: Vec<&Use> = uses.iter().collect();
     order.sort_by(|one, other| (&one.project, &one.request).cmp(&(&other.project, &other.request)));
     known.follow(ledger)?;
+    let mut done = 0;
     for some in order.chunks(USES_MAX) {
         let mut left = TRIES_MAX;
         let mut first = true;
@@ -111,6 +113,8 @@ pub(crate) fn bring_in_step<K: Known>(
                 break;
             }
         }
+        done += some.len() as u64;
+        progress(done);
     }
     Ok(posted)
 }

@@ -102,7 +102,7 @@ impl Rebuild {
     /// # Errors
     /// Those of the ledger. What was posted by then stays.
     pub fn post(&mut self, ledger: &dyn Ledger, prices: &PriceTable) -> Result<Posted> {
-        let posted = bring_in_step(ledger, prices, &self.uses, &mut self.folded)?;
+        let posted = bring_in_step(ledger, prices, &self.uses, &mut self.folded, &mut |_| {})?;
         self.look(Some(ledger), prices)?;
         Ok(posted)
     }
