@@ -18,7 +18,7 @@ mod report;
 mod standing;
 
 #[cfg(feature = "index")]
-pub use feed::{feed, feed_with, follow, inherited_uses, is_unfed, known_uses, reread, uses_as_of};
+pub use feed::{feed, feed_with, follow, inherited_uses, is_unfed, known_uses, reread};
 pub use money::NanoDollars;
 pub use post::{Posted, post};
 pub use prices::{Day, LongContext, ModelPrice, PriceError, PriceTable, Rate};
@@ -27,7 +27,7 @@ pub use rebuild::{AccountDifference, Rebuild};
 pub use report::{By, Group, Report, Sums, UsageFilter, report, report_of};
 #[cfg(feature = "index")]
 pub(crate) use standing::{Line, Standing};
-pub use standing::{is_usage_book, usage_book};
+pub use standing::{is_usage_book, usage_book, uses_as_of};
 
 use store_core::{LlmUsage, SessionId, TimestampMs};
 
