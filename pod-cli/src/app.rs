@@ -10,6 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use clap::error::ErrorKind;
 use session_store::index::Index;
+use session_store::usage::PriceTable;
 use store_core::Backend;
 
 use crate::agents::{AgentSpec, specs};
@@ -130,6 +131,16 @@ impl App {
     /// The agents that are known, by name.
     pub(crate) fn agents(&self) -> Result<Vec<AgentSpec>> {
         specs(&self.config()?.agents).map_err(|detail| self.config_error(detail))
+    }
+
+    /// What models cost: the list that comes with the program, with what the config file says in place of it.
+    pub(crate) fn prices(&self) -> Result<PriceTable> {
+        // A test reads the list that is shipped.
+        let mut prices =
+            PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))?;
+        let own = self.config()?.prices.iter();
+        prices.replace_with(PriceTable::of(own.map(|(model, prices)| (model.clone(), prices.0.clone()))));
+        Ok(prices)
     }
 
     /// The config file makes no sense.

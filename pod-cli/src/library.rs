@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
 use session_store::organise::Organiser;
+use session_store::usage::{PriceTable, PricedUse, Sums};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::ledger::Ledger;
 use store_core::{Backend, SessionId, StoreError};
@@ -152,6 +153,18 @@ impl Library {
         Ok(row)
     }
 
+    /// Puts into rows what their own requests cost: by the list of prices, or as the agent said where the list has none. As a report of usage does, and so nobody waits for it who does not show it.
+    pub(crate) fn price(&self, rows: &mut [SessionSummary], prices: &PriceTable) -> Result<()> {
+        for row in rows {
+            let mut sums = Sums::default();
+            for one in self.index.own_uses(row.session_id)? {
+                sums.add(&PricedUse::of(one, prices));
+            }
+            row.cost_usd = sums.cost_usd.map(|cost| cost.to_string());
+        }
+        Ok(())
+    }
+
     /// A page of the list, with who writes to its conversations now.
     pub(crate) fn page(&self, query: &ListQuery) -> Result<Page> {
         let mut page = self.index.list(query)?;
@@ -162,8 +175,13 @@ impl Library {
 
 /// The ledger of the store that is meant, to write to; the store has to be there. Where another process writes it, that is waited for.
 pub(crate) fn open_ledger(app: &App) -> Result<Arc<dyn Ledger>> {
+    open_ledger_within(app, LEDGER_PATIENCE)
+}
+
+/// The same, for who does without if the other does not let go of it in this time.
+pub(crate) fn open_ledger_within(app: &App, patience: Duration) -> Result<Arc<dyn Ledger>> {
     let url = app.store_url()?.url;
-    Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), LEDGER_PATIENCE)?)
+    Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), patience)?)
 }
 
 /// The ledger of the store that is meant, to read; `None` if it has none, or is not there yet.

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod agents;
+mod books;
 mod checkpoint;
 mod compact;
 mod completions;
@@ -13,6 +14,7 @@ mod fork;
 mod gc;
 mod home;
 mod import;
+mod ledger;
 mod list;
 mod live;
 mod log;
@@ -68,6 +70,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Rm(arguments) => rm::run(app, &arguments),
             Command::Undo(arguments) => rm::undo(app, &arguments),
             Command::Usage(arguments) => usage::run(app, &arguments),
+            Command::Ledger(command) => ledger::run(app, &command),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

@@ -16,6 +16,7 @@ mod harness;
 mod help;
 mod home;
 mod import;
+mod ledger;
 mod ledger_upkeep;
 mod list;
 mod log;
