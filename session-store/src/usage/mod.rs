@@ -10,11 +10,13 @@ mod money;
 mod post;
 mod prices;
 mod report;
+mod request;
 
 pub use money::NanoDollars;
 pub use post::{Posted, post, usage_book};
 pub use prices::{PriceError, PriceTable};
 pub use report::{By, Group, Report, Sums, UsageFilter, report};
+pub(crate) use request::{record_of, request_name};
 
 use store_core::{LlmUsage, SessionId, TimestampMs};
 
