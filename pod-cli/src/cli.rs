@@ -3,6 +3,7 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod budget;
 mod conversation;
 mod export;
 mod maintenance;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use store_core::SegmentId;
 
+pub(crate) use budget::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
@@ -181,6 +183,13 @@ pub(crate) enum Command {
     /// comes with the program, with cache rates and long contexts, as of the request's day; where the list does not know a model, by what the agent said. What nobody knows the
     /// price of is told as unpriced, and leaves a cost unknown rather than too low.
     Usage(UsageArgs),
+    /// Set how much a folder may cost, and say how much of it is left.
+    ///
+    /// A budget is for a folder with all below it, in a day, a week, a month or altogether. `pod --session` reserves what a turn has cost so far before an agent is started, counts what it cost when it
+    /// ended, warns when 80 % is spent, and starts none when nothing is left (exit code 7). What was spent is never refused, imported conversations count too, and each request counts
+    /// once.
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With

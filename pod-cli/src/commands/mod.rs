@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod agents;
+mod budget;
 mod checkpoint;
 mod compact;
 mod completions;
@@ -68,6 +69,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Rm(arguments) => rm::run(app, &arguments),
             Command::Undo(arguments) => rm::undo(app, &arguments),
             Command::Usage(arguments) => usage::run(app, &arguments),
+            Command::Budget(command) => budget::run(app, &command),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

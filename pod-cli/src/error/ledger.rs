@@ -1,8 +1,20 @@
 //! What a ledger refuses, in words.
 
+use session_store::budget::OverBudget;
 use store_core::ledger::LedgerError;
 
 use super::{DAMAGE_HINT, Report, exit, store_report};
+use crate::render::rfc3339;
+
+/// A budget that is spent.
+pub(super) fn over_budget(over: &OverBudget, message: String) -> Report {
+    let again = over.until.map_or_else(String::new, |until| format!("it begins anew at {}; ", rfc3339(until)));
+    let hint = format!(
+        "{again}`pod budget list` says more, `pod budget set --per {} --amount USD` with --project changes it",
+        over.per
+    );
+    Report::new(exit::OVER_BUDGET, "over_budget", message, Some(&hint))
+}
 
 pub(super) fn report(error: &LedgerError, message: String) -> Report {
     let of = |code, kind, hint: &str| Report::new(code, kind, message.clone(), Some(hint));
