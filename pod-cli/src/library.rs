@@ -162,8 +162,13 @@ impl Library {
 
 /// The ledger of the store that is meant, to write to; the store has to be there. Where another process writes it, that is waited for.
 pub(crate) fn open_ledger(app: &App) -> Result<Arc<dyn Ledger>> {
+    open_ledger_within(app, LEDGER_PATIENCE)
+}
+
+/// The same, for who can do without if another process keeps it.
+pub(crate) fn open_ledger_within(app: &App, patience: Duration) -> Result<Arc<dyn Ledger>> {
     let url = app.store_url()?.url;
-    Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), LEDGER_PATIENCE)?)
+    Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), patience)?)
 }
 
 /// The ledger of the store that is meant, to read; `None` if it has none, or is not there yet.

@@ -4,6 +4,7 @@
 //! list is made all the same, of what can be read.
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -18,9 +19,11 @@ use super::table;
 use crate::app::App;
 use crate::cli::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
 use crate::error::{CliError, Result, exit};
-use crate::library::{Library, open_ledger, read_ledger};
+use crate::library::{Library, open_ledger, open_ledger_within, read_ledger};
 use crate::render::{Cell, Column, Table, rfc3339};
 
+/// How long a list waits for another process to let go of the ledger.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How many cells a bar has.
 const BAR_CELLS: u64 = 20;
 
@@ -78,7 +81,11 @@ fn list(app: &App, arguments: &BudgetListArgs) -> Result<u8> {
         return none(app);
     }
     let uses = library.index.uses()?;
-    let standings = match with_ledger(app, |ledger| budgets(app, ledger, &library, &prices).list(&set, &uses)) {
+    let listed = open_ledger_within(app, PATIENCE).and_then(|ledger| {
+        let done = budgets(app, &*ledger, &library, &prices).list(&set, &uses);
+        let_go(&*ledger, done)
+    });
+    let standings = match listed {
         Err(CliError::Session(error)) if cannot_be_written(&error) => {
             app.say("the ledger cannot be written now; this is what can be read");
             budgets(app, &*read, &library, &prices).look(&set, &uses)?
@@ -140,6 +147,10 @@ pub(super) fn budgets<'a>(
 pub(super) fn with_ledger<T>(app: &App, work: impl FnOnce(&dyn Ledger) -> session_store::Result<T>) -> Result<T> {
     let ledger = open_ledger(app)?;
     let done = work(&*ledger);
+    let_go(&*ledger, done)
+}
+
+fn let_go<T>(ledger: &dyn Ledger, done: session_store::Result<T>) -> Result<T> {
     let closed = ledger.shutdown();
     let done = done?;
     closed.map_err(SessionError::from)?;

@@ -24,7 +24,7 @@ pub struct Owner {
     pub session: SessionId,
     /// The segment that it writes to.
     pub segment: SegmentId,
-    /// What the segment's lease says of it; `None` where there are no leases, and nobody can know whether it lives.
+    /// What the segment's lease says of it. `None` where there are no leases, and nobody can know whether it lives; who has none in a store that has leases is taken for dead.
     pub lease: Option<LeaseHolder>,
 }
 
@@ -40,9 +40,9 @@ impl Owner {
 
     /// Whether it may live still.
     fn may_live(&self, store: &dyn Backend) -> bool {
-        let (Some(watch), Some(known)) = (store.watch(), &self.lease) else { return true };
+        let Some(watch) = store.watch() else { return true };
         match watch.leased(self.session, self.segment) {
-            Ok(Some(holder)) => holder == *known,
+            Ok(Some(holder)) => self.lease.as_ref() == Some(&holder),
             Ok(None) | Err(StoreError::NotFound(_)) => false,
             // Nobody can say.
             Err(_) => true,

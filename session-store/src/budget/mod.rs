@@ -51,7 +51,10 @@ const TRIES_MAX: usize = 32;
 
 /// A turn that may not begin, because a budget does not have what it wants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the budget of ${limit} {} for {project} is spent: ${spent} spent, ${reserved} reserved", per.phrase())]
+#[error(
+    "the budget of ${} {} for {project} is spent: ${} spent, ${} reserved",
+    to_cents(*limit), per.phrase(), to_cents(*spent), to_cents(*reserved)
+)]
 pub struct OverBudget {
     /// The folder that the budget was set on.
     pub project: String,
@@ -100,6 +103,16 @@ impl std::fmt::Debug for Budgets<'_> {
 /// For `#[serde(serialize_with)]`: an amount as a decimal text.
 fn as_text<S: Serializer>(amount: &NanoDollars, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&signed(*amount))
+}
+
+/// The text of an amount with its cents at least.
+fn to_cents(amount: NanoDollars) -> String {
+    let text = signed(amount);
+    match text.split_once('.') {
+        None => format!("{text}.00"),
+        Some((_, cents)) if cents.len() < 2 => format!("{text}0"),
+        Some(_) => text,
+    }
 }
 
 /// The text of an amount that may be less than nothing.

@@ -1,6 +1,7 @@
 //! Budgets: what is reserved, spent and left, whoever asks and whatever dies.
 
 mod model;
+mod page;
 mod race;
 mod turns;
 
@@ -373,11 +374,11 @@ fn a_settlement_that_was_cut_off_is_finished() {
 fn many_requests_are_posted_together_and_found_again() {
     on_every_ledger(|scheme, desk| {
         desk.set("/web", Per::Month, 100);
-        let uses: Vec<Use> = (0..5000).map(|n| request(&format!("r:{n}"), "/web", NOW, 1)).collect();
-        assert_eq!(desk.told_with("/web", &uses), [(5000, 0, -4900)], "{scheme}");
+        let uses: Vec<Use> = (0..1000).map(|n| request(&format!("r:{n}"), "/web", NOW, 1)).collect();
+        assert_eq!(desk.told_with("/web", &uses), [(1000, 0, -900)], "{scheme}");
         let posted = desk.ledger.read_events(&budget_book("/web").unwrap(), store_core::Seq::START, usize::MAX);
         let posted = posted.unwrap().len();
-        assert_eq!(desk.told_with("/web", &uses), [(5000, 0, -4900)], "{scheme}");
+        assert_eq!(desk.told_with("/web", &uses), [(1000, 0, -900)], "{scheme}");
         let now = desk.ledger.read_events(&budget_book("/web").unwrap(), store_core::Seq::START, usize::MAX).unwrap();
         assert_eq!(now.len(), posted, "{scheme}: nothing is written where nothing is new");
     });
