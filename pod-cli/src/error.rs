@@ -303,9 +303,7 @@ fn session_report(error: &SessionError) -> Report {
         SessionError::Store(error) => store_report(error, message),
         SessionError::Ledger(error) => ledger::report(error, message),
         SessionError::OverBudget(over) => ledger::over_budget(over, message),
-        SessionError::UnknownZone { .. } => {
-            Report::new(exit::USAGE, "unknown_zone", message, Some("`pod budget set` with --tz sets another one"))
-        }
+        SessionError::UnknownZone { .. } => ledger::unknown_zone(message),
         SessionError::Lineage(_) => {
             Report::new(exit::DAMAGE, "lineage", message, Some("the conversation's other segments can still be shown"))
         }

@@ -4,8 +4,8 @@
 
 use std::path::PathBuf;
 
-use store_core::ledger::LedgerError;
 use crate::budget::OverBudget;
+use store_core::ledger::LedgerError;
 use store_core::{BoxError, HistoryRef, LeaseHolder, SegmentId, Seq, SessionId, StoreError};
 
 /// The result of every call of this crate.

@@ -180,9 +180,10 @@ fn cannot_be_written(error: &SessionError) -> bool {
 fn folder(app: &App, named: Option<&Path>) -> Result<String> {
     match named {
         Some(named) => app.absolute(named),
-        None => app.folder().map(str::to_owned).ok_or_else(|| {
-            App::usage("nobody knows which folder this is", "--project DIR says which one is meant")
-        }),
+        None => app
+            .folder()
+            .map(str::to_owned)
+            .ok_or_else(|| App::usage("nobody knows which folder this is", "--project DIR says which one is meant")),
     }
 }
 
@@ -192,7 +193,9 @@ fn zone(app: &App, named: Option<&str>) -> Result<String> {
         let system = TimeZone::system();
         let name = system.iana_name().map(str::to_owned);
         return Ok(name.unwrap_or_else(|| {
-            app.warn("nobody knows the name of this machine's time zone, so days are those of UTC; --tz ZONE says another");
+            app.warn(
+                "nobody knows the name of this machine's time zone, so days are those of UTC; --tz ZONE says another",
+            );
             "UTC".to_owned()
         }));
     };

@@ -16,6 +16,11 @@ pub(super) fn over_budget(over: &OverBudget, message: String) -> Report {
     Report::new(exit::OVER_BUDGET, "over_budget", message, Some(&hint))
 }
 
+/// A budget whose calendar this machine does not have.
+pub(super) fn unknown_zone(message: String) -> Report {
+    Report::new(exit::USAGE, "unknown_zone", message, Some("`pod budget set` with --tz sets another one"))
+}
+
 pub(super) fn report(error: &LedgerError, message: String) -> Report {
     let of = |code, kind, hint: &str| Report::new(code, kind, message.clone(), Some(hint));
     match error {

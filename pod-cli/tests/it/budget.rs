@@ -45,23 +45,48 @@ fn a_budget_counts_what_conversations_of_its_folder_cost_in_its_time() {
         assert!(requests.as_u64() > Some(20));
         assert!(!cost_of(&world, "/home/dev").is_empty());
         assert_ne!(set["spent_usd"], "0", "{scheme}: {set}");
-        assert_eq!(listed(&world), [set.clone()], "{scheme}: asking again changes nothing");
+        assert_eq!(listed(&world), std::slice::from_ref(&set), "{scheme}: asking again changes nothing");
+        // A conversation that goes on elsewhere, and one that is imported again, cost nothing more.
+        let listed_sessions = world.pod(&["list", "--json"]).json();
+        let id = listed_sessions["sessions"][0]["session_id"].as_str().unwrap().to_owned();
+        world.pod(&["fork", &id, "--new-session"]).ok();
+        let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/conversations");
+        world.pod(&["import", folder.to_str().unwrap()]).ok();
+        assert_eq!(listed(&world), std::slice::from_ref(&set), "{scheme}");
         // A day on which nothing was said, and one on which all was.
-        world.pod(&["budget", "set", "--project", "/home/dev", "--amount", "0.01", "--per", "month", "--tz", "UTC"]).ok();
+        world
+            .pod(&["budget", "set", "--project", "/home/dev", "--amount", "0.01", "--per", "month", "--tz", "UTC"])
+            .ok();
         let budgets = listed(&world);
         assert_eq!((&budgets[0]["per"], &budgets[0]["spent_usd"]), (&"month".into(), &set["spent_usd"]), "{scheme}");
         let later = world.with("POD_NOW", "2026-12-01T00:00:00Z");
         let budgets = listed(&later);
         assert_eq!((&budgets[0]["spent_usd"], &budgets[0]["start"]), (&"0".into(), &"2026-12-01T00:00:00Z".into()));
         assert_eq!(budgets[1]["spent_usd"], set["spent_usd"], "{scheme}");
-        assert_eq!(later.pod(&["budget", "list", "--project", "/srv", "--json"]).json()["budgets"], Value::Array(vec![]));
+        assert_eq!(
+            later.pod(&["budget", "list", "--project", "/srv", "--json"]).json()["budgets"],
+            Value::Array(vec![])
+        );
     }
 }
 
 #[test]
 fn the_forms_for_programs_and_for_people() {
     let world = examples("fs");
-    world.pod(&["budget", "set", "--project", "/home/dev", "--amount", "20.50", "--per", "month", "--tz", "Europe/Berlin"]).ok();
+    world
+        .pod(&[
+            "budget",
+            "set",
+            "--project",
+            "/home/dev",
+            "--amount",
+            "20.50",
+            "--per",
+            "month",
+            "--tz",
+            "Europe/Berlin",
+        ])
+        .ok();
     world.pod(&["budget", "set", "--project", "/home/dev/src/acme-api", "--amount", "0.5", "--per", "week"]).ok();
     world.pod(&["budget", "set", "--amount", "3", "--per", "total"]).ok();
     let here = world.path().to_str().unwrap();
@@ -93,7 +118,9 @@ fn amounts_zones_and_folders_that_make_no_sense_are_refused_with_what_does() {
     }
     let zone = world.pod(&["budget", "set", "--amount", "5", "--per", "day", "--tz", "Middle/Earth"]);
     assert_eq!(zone.code, 2, "{zone}");
-    for arguments in [&["set", "--amount", "5"][..], &["set", "--per", "day"], &["set", "--per", "year", "--amount", "1"], &[]] {
+    for arguments in
+        [&["set", "--amount", "5"][..], &["set", "--per", "day"], &["set", "--per", "year", "--amount", "1"], &[]]
+    {
         let run = world.pod(&[&["budget"], arguments].concat());
         assert_eq!(run.code, 2, "{run}");
     }

@@ -106,7 +106,11 @@ pub(super) fn transaction_id(book: &BookName, name: &str) -> TransactionId {
 }
 
 /// The postings of a transaction, without those of nothing.
-pub(super) fn postings(book: &BookName, debits: &[(Of<'_>, i64)], credits: &[(Of<'_>, i64)]) -> LedgerResult<Vec<Posting>> {
+pub(super) fn postings(
+    book: &BookName,
+    debits: &[(Of<'_>, i64)],
+    credits: &[(Of<'_>, i64)],
+) -> LedgerResult<Vec<Posting>> {
     let some = |(_, amount): &&(Of<'_>, i64)| *amount > 0;
     let debits = debits.iter().filter(some).map(|(of, amount)| Ok(Posting::debit(of.id(book)?, *amount)));
     let credits = credits.iter().filter(some).map(|(of, amount)| Ok(Posting::credit(of.id(book)?, *amount)));
@@ -138,7 +142,10 @@ pub(super) fn became(draft: &Draft, answer: LedgerResult<TransactionId>) -> Ledg
 }
 
 /// The last transaction of an account.
-pub(super) fn last_transaction(ledger: &dyn Ledger, balance: &Balance) -> LedgerResult<Option<store_core::ledger::Transaction>> {
+pub(super) fn last_transaction(
+    ledger: &dyn Ledger,
+    balance: &Balance,
+) -> LedgerResult<Option<store_core::ledger::Transaction>> {
     let Some(before) = balance.updated_seq.0.checked_sub(1) else { return Ok(None) };
     match ledger.account_history(&balance.account, Seq(before), 1)?.first() {
         Some(row) => ledger.transaction(row.transaction),

@@ -1,7 +1,7 @@
 //! What requests cost, posted once for each period.
 //!
-//! A request is one transaction, whose key is the request's name; one that grew, got another price, or turned out to be another folder's or period's is set right by further ones,
-//! `<request>#2` and so on, which post the difference. A request that is not told of any more stays as it is: what was spent stays spent.
+//! A request is one transaction, whose key is `use:`, the period and the request's name; one that grew, got another price, or turned out to be another folder's or period's is set right by
+//! further ones, `use#2:` and so on, which post the difference. A request that is not told of any more stays as it is: what was spent stays spent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -62,7 +62,8 @@ impl Budgets<'_> {
         let mut earlier: BTreeMap<String, (Option<Place<'_>>, i64)> = BTreeMap::new();
         for account in self.ledger.list_accounts(&present.book)? {
             if account.id.path().starts_with(&begins)
-                && let Some(label) = account.id.path().strip_prefix("granted:").filter(|label| *label != present.period.label)
+                && let Some(label) =
+                    account.id.path().strip_prefix("granted:").filter(|label| *label != present.period.label)
             {
                 earlier.insert(label.to_owned(), (None, 0));
             }
@@ -108,7 +109,9 @@ impl Budgets<'_> {
             }
             for place in &places {
                 // What a period that is over was given stays.
-                if place.period.holds(self.now) || Of::Granted(&place.period.label).balance(self.ledger, &place.book)?.is_none() {
+                if place.period.holds(self.now)
+                    || Of::Granted(&place.period.label).balance(self.ledger, &place.book)?.is_none()
+                {
                     self.grant(budget, &place.period)?;
                 }
                 let at = holds.iter().position(|hold| hold.book == place.book && hold.label == place.period.label);
@@ -142,8 +145,9 @@ impl Budgets<'_> {
     ) -> Result<Vec<Change<'u>>> {
         let mut changes = Vec::new();
         for one in uses {
-            let covered = one.project.as_deref().is_some_and(|project| place.budget.covers(project));
-            let counts = covered && place.period.holds(one.at());
+            // Of one whose folder nobody knows, whoever told of it knew better.
+            let Some(project) = one.project.as_deref() else { continue };
+            let counts = place.budget.covers(project) && place.period.holds(one.at());
             if !counts && told == Told::Some {
                 continue;
             }
@@ -218,7 +222,7 @@ fn draft(place: &Place<'_>, change: &Change<'_>, holds: &mut Holds) -> LedgerRes
     } else {
         Sha256::digest(&one.request).iter().map(|byte| format!("{byte:02x}")).collect()
     };
-    let key = if *number == 1 { format!("use:{label}:{name}") } else { format!("use:{label}:{name}#{number}") };
+    let key = if *number == 1 { format!("use:{label}:{name}") } else { format!("use#{number}:{label}:{name}") };
     let mut draft = Draft::new(use_id(place, one, *number), key, postings);
     draft.effective_at = Some(one.at().saturating_mul(1000));
     draft.meta.insert("session".to_owned(), one.session.to_string());

@@ -220,9 +220,8 @@ impl Budgets<'_> {
     /// Gives back what owners reserved that are dead, and what was reserved for `me` before.
     pub(super) fn reverse_dead(&self, place: &Place<'_>, me: Option<&Owner>) -> Result<()> {
         for (hold, owner) in self.open_holds(&place.book, &place.period.label)? {
-            let was_mine = me.is_some_and(|me| {
-                me.lease.is_some() && (me.session, me.segment) == (owner.session, owner.segment)
-            });
+            let was_mine =
+                me.is_some_and(|me| me.lease.is_some() && (me.session, me.segment) == (owner.session, owner.segment));
             if was_mine || !owner.may_live(self.store) {
                 self.release_hold(&hold)?;
             }

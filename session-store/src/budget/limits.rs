@@ -110,8 +110,11 @@ impl Budgets<'_> {
     /// Those of the ledger.
     pub fn set_on(&self, project: &str) -> Result<Vec<Budget>> {
         let limits = limits_of(self.ledger, &budget_book(project)?)?;
-        let budget = |Limit { per, zone, holds, .. }| {
-            Budget { project: project.to_owned(), per, zone, limit: NanoDollars(holds) }
+        let budget = |Limit { per, zone, holds, .. }| Budget {
+            project: project.to_owned(),
+            per,
+            zone,
+            limit: NanoDollars(holds),
         };
         Ok(limits.into_iter().filter(|limit| limit.holds > 0).map(budget).collect())
     }

@@ -1,6 +1,6 @@
 //! Holding a writer's turns to budgets: what it notes while it writes, and when the ledger is asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use store_core::{Backend, LlmUsage, SegmentId, SessionId, TimestampMs};
@@ -32,7 +32,7 @@ pub(crate) struct Turns {
     open: Option<Reservation>,
     /// What was used, by request: what the ledger was told of, and what it was not.
     uses: HashMap<String, Use>,
-    untold: Vec<String>,
+    untold: BTreeSet<String>,
 }
 
 /// What the ledger says after a turn began or ended.
@@ -40,7 +40,7 @@ type Settled = Vec<Standing>;
 
 impl Turns {
     pub(crate) fn new(budget: TurnBudget) -> Self {
-        Self { budget, open: None, uses: HashMap::new(), untold: Vec::new() }
+        Self { budget, open: None, uses: HashMap::new(), untold: BTreeSet::new() }
     }
 
     /// Whether a turn goes on that something is reserved for.
@@ -50,9 +50,7 @@ impl Turns {
 
     /// Notes what a request used. The largest of its repeats counts, at the time of the first.
     pub(crate) fn note(&mut self, request: String, session: SessionId, usage: &LlmUsage) {
-        if !self.untold.contains(&request) {
-            self.untold.push(request.clone());
-        }
+        self.untold.insert(request.clone());
         let project = self.budget.project.clone();
         let new = Use { request: request.clone(), session, agent: None, project: Some(project), usage: usage.clone() };
         let known = self.uses.entry(request).or_insert_with(|| new.clone());

@@ -174,8 +174,24 @@ fn requests_count_once_and_only_where_and_when_they_were_made() {
         assert_eq!(desk.told_with("/web", &later), [(38, 0, 962)], "{scheme}");
         let moved = [request("r:1", "/api", NOW, 32)];
         assert_eq!(desk.told_with("/web", &moved), [(6, 0, 994)], "{scheme}: what was spent stays spent");
+        let mut nowhere = request("r:2", "/web", NOW, 2);
+        nowhere.project = None;
+        assert_eq!(desk.told_with("/web", &[nowhere]), [(6, 0, 994)], "{scheme}: nobody knows where it belongs");
         let earlier = [request("r:3", "/web", NOW - DAY_MS, 4)];
         assert_eq!(desk.told_with("/web", &earlier), [(2, 0, 998)], "{scheme}");
+    });
+}
+
+#[test]
+fn names_of_requests_are_told_apart_whatever_they_hold() {
+    on_every_ledger(|scheme, desk| {
+        desk.set("/web", Per::Day, 1000);
+        let long = "x".repeat(5000);
+        let names = ["r:1", "r:1#2", "r:1\n1", "r:#1", "", &long, &long[1..]];
+        for cents in [1, 2] {
+            let uses: Vec<Use> = names.iter().map(|name| request(name, "/web", NOW, cents)).collect();
+            assert_eq!(desk.told_with("/web", &uses), [(7 * cents, 0, 1000 - 7 * cents)], "{scheme}");
+        }
     });
 }
 
@@ -223,7 +239,10 @@ fn as_much_as_is_left_may_be_had_and_nothing_of_nothing() {
         let at_most = |owner: &Owner| desk.budgets().reserve("/a/b", Wanted::AtMost(cents_of(70)), owner);
         let ((one, _first), (two, _second)) = (desk.writer(), desk.writer());
         assert_eq!(at_most(&one).unwrap().amount, cents_of(30), "{scheme}");
-        assert!(matches!(at_most(&two), Err(SessionError::OverBudget(over)) if over.reserved == cents_of(30)), "{scheme}");
+        assert!(
+            matches!(at_most(&two), Err(SessionError::OverBudget(over)) if over.reserved == cents_of(30)),
+            "{scheme}"
+        );
     });
 }
 
@@ -282,7 +301,8 @@ fn another_period_is_given_the_limit_anew() {
         let late = [&today[..], &uses[..], &[request("r:4", "/web", evening, 5)]].concat();
         assert_eq!(desk.told_with("/web", &late), [(20, 0, 50), (155, 0, 845)], "{scheme}");
         let label = session_store::budget::Period::at(Per::Day, "UTC", evening).unwrap().label;
-        let account = store_core::ledger::AccountId::new(&budget_book("/web").unwrap(), &format!("spent:{label}")).unwrap();
+        let account =
+            store_core::ledger::AccountId::new(&budget_book("/web").unwrap(), &format!("spent:{label}")).unwrap();
         assert_eq!(desk.ledger.balance(&account, None).unwrap().amount, 35 * CENT, "{scheme}");
     });
 }

@@ -43,8 +43,8 @@ pub(super) fn begin(app: &App, library: &Library, ready: &Ready) -> Result<Optio
 }
 
 /// Posts what the conversation cost, gives back what was reserved, and tells of budgets that are nearly spent. What fails is told: the next one does it.
-pub(super) fn end(app: &App, library: &Library, ready: &Ready, held: Held) {
-    match settle(app, library, ready, &held) {
+pub(super) fn end(app: &App, library: &Library, ready: &Ready, held: &Held) {
+    match settle(app, library, ready, held) {
         Ok(standings) => warn(app, &standings),
         Err(error) => {
             app.warn(&format!("what this cost is not in the budget yet: {}", error.report().message));

@@ -4,8 +4,8 @@ use std::process::{Command, ExitStatus};
 
 use session_store::import::{ImportStatus, Importer};
 
-use super::{Ready, budget};
 use super::prepare::Chosen;
+use super::{Ready, budget};
 use crate::agents::AgentCommand;
 use crate::app::App;
 use crate::commands::live::lease;
@@ -24,7 +24,7 @@ pub(super) fn run(app: &App, library: &Library, chosen: &Chosen, ready: &Ready, 
     }
     let ended = start(app, chosen, command);
     let entries = bring_in(app, library, ready);
-    if let Some(held) = held {
+    if let Some(held) = &held {
         budget::end(app, library, ready, held);
     }
     drop(lease);

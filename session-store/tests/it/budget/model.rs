@@ -110,10 +110,13 @@ fn run(desk: &mut Desk, model: &mut Model, step: &Step) {
         Step::Die(turn) if !model.turns.is_empty() => drop(model.turns.remove(turn % model.turns.len()).lease),
         Step::Charge(uses) => {
             // Of one name the last is what the store has.
-            let uses: BTreeMap<u8, (bool, i64)> = uses.iter().map(|(name, inner, cents)| (*name, (*inner, *cents))).collect();
+            let uses: BTreeMap<u8, (bool, i64)> =
+                uses.iter().map(|(name, inner, cents)| (*name, (*inner, *cents))).collect();
             let told: Vec<_> = uses
                 .iter()
-                .map(|(name, (inner, cents))| request(&format!("r:{name}"), FOLDERS[usize::from(*inner)], desk.now, *cents))
+                .map(|(name, (inner, cents))| {
+                    request(&format!("r:{name}"), FOLDERS[usize::from(*inner)], desk.now, *cents)
+                })
                 .collect();
             desk.budgets().charge(&told).unwrap();
             for (name, (inner, cents)) in uses {

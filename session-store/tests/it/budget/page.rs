@@ -33,7 +33,9 @@ fn the_example_of_the_page_is_what_happens() {
     let (owner, _lease) = desk.writer();
     let turn = desk.reserve("/web", 30, &owner).unwrap();
     desk.budgets().settle(&turn, &[request("r:1", "/web", NOW, 45)]).unwrap();
-    desk.budgets().charge_budget(&budget, &[request("r:1", "/web", NOW, 45), request("r:2", "/web/api", NOW, 65)]).unwrap();
+    desk.budgets()
+        .charge_budget(&budget, &[request("r:1", "/web", NOW, 45), request("r:2", "/web/api", NOW, 65)])
+        .unwrap();
     desk.budgets().set(&session_store::budget::Budget { limit: cents_of(200), ..budget }).unwrap();
 
     let mut made = String::new();
