@@ -65,7 +65,7 @@ fn behind_string(text: &str) -> &str {
 /// # Errors
 /// The text is not JSON, is nested deeper, or does not hold a `T`.
 pub fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    if depth(text) > DEPTH_MAX {
+    if may_be_deep(text.as_bytes()) && depth(text) > DEPTH_MAX {
         return Err(serde_json::Error::custom(format_args!("nested deeper than {DEPTH_MAX}")));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
