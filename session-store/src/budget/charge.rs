@@ -108,11 +108,11 @@ impl Budgets<'_> {
                 }
             }
             for place in &places {
-                // What a period that is over was given stays.
-                if place.period.holds(self.now)
-                    || Of::Granted(&place.period.label).balance(self.ledger, &place.book)?.is_none()
-                {
+                // What a period that is over was given stays, and one that nobody asked for does not come into being any more.
+                if place.period.holds(self.now) {
                     self.grant(budget, &place.period)?;
+                } else if Of::Granted(&place.period.label).balance(self.ledger, &place.book)?.is_none() {
+                    continue;
                 }
                 let at = holds.iter().position(|hold| hold.book == place.book && hold.label == place.period.label);
                 let hold = at.map(|at| holds.swap_remove(at));

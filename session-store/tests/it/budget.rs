@@ -289,17 +289,21 @@ fn another_period_is_given_the_limit_anew() {
         let evening = desk.now;
         desk.now += DAY_MS;
         desk.set("/web", Per::Day, 70);
-        let uses = [request("r:2", "/web", evening, 30), request("r:3", "/web", desk.now, 20)];
+        let long_ago = request("r:0", "/web", NOW - 40 * DAY_MS, 1);
+        let uses = [long_ago, request("r:2", "/web", evening, 30), request("r:3", "/web", desk.now, 20)];
         desk.budgets().settle(&turn, &uses).unwrap();
-        assert_eq!(desk.told("/web"), [(20, 0, 50), (150, 0, 850)], "{scheme}");
+        assert_eq!(desk.told("/web"), [(20, 0, 50), (151, 0, 849)], "{scheme}");
         desk.now -= DAY_MS;
+        let accounts = desk.ledger.list_accounts(&budget_book("/web").unwrap()).unwrap();
+        let days = accounts.iter().filter(|account| account.id.path().starts_with("granted:day:")).count();
+        assert_eq!(days, 3, "{scheme}: days that nobody asked for are none");
         let yesterday = desk.budgets().covering("/web").unwrap();
         let yesterday = desk.budgets().stand(&yesterday).unwrap().remove(0);
         assert_eq!((yesterday.spent, yesterday.reserved), (cents_of(30), cents_of(0)), "{scheme}");
         desk.now += DAY_MS;
         // What comes to light late counts in its own day.
         let late = [&today[..], &uses[..], &[request("r:4", "/web", evening, 5)]].concat();
-        assert_eq!(desk.told_with("/web", &late), [(20, 0, 50), (155, 0, 845)], "{scheme}");
+        assert_eq!(desk.told_with("/web", &late), [(20, 0, 50), (156, 0, 844)], "{scheme}");
         let label = session_store::budget::Period::at(Per::Day, "UTC", evening).unwrap().label;
         let account =
             store_core::ledger::AccountId::new(&budget_book("/web").unwrap(), &format!("spent:{label}")).unwrap();
