@@ -66,6 +66,8 @@ impl HeldTurns {
         let Some(turns) = &mut self.turns else { return Ok(()) };
         let standings = turns.begin(store, now, place, wanted)?;
         self.standings.store(Arc::new(standings));
+        // The turn before is settled, and this one's owner holds the lease of where it writes.
+        self.former.clear();
         Ok(())
     }
 

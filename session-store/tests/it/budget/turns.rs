@@ -117,7 +117,7 @@ fn a_writer_that_moves_on_to_another_segment_still_owns_what_it_reserved() {
         let landed = writer.submit(prompt("Go on.")).unwrap().wait().unwrap();
         assert_ne!(landed.location, at, "{scheme}");
         assert_eq!(desk.told("/web"), [(0, 40, 60)], "{scheme}");
-        writer.submit_turn_end(NOW).unwrap();
+        // A turn that was not ended ends when the next begins.
         writer.begin_turn(cents(10)).wait().unwrap();
         assert_eq!(desk.told("/web"), [(0, 10, 90)], "{scheme}");
         assert_eq!(desk.store.watch().unwrap().leased(at.session_id, at.segment_id).unwrap(), None, "{scheme}");
