@@ -16,7 +16,9 @@ pub use money::NanoDollars;
 pub use post::{Posted, post, usage_book};
 pub use prices::{PriceError, PriceTable};
 pub use report::{By, Group, Report, Sums, UsageFilter, report};
-pub(crate) use request::{record_of, request_name};
+#[cfg(feature = "index")]
+pub(crate) use request::record_of;
+pub(crate) use request::request_name;
 
 use store_core::{LlmUsage, SessionId, TimestampMs};
 
