@@ -21,6 +21,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// A store with its ledger, and what asks it.
 struct Desk {
+    url: String,
     store: Arc<dyn Backend>,
     ledger: Arc<dyn Ledger>,
     prices: PriceTable,
@@ -41,7 +42,7 @@ impl Desk {
         };
         let store = open(&url, &OpenOptions::at(NOW)).unwrap();
         let ledger = open_ledger(&url, &clock(), Duration::ZERO).unwrap();
-        Self { store, ledger, prices: PriceTable::shipped().unwrap(), now: NOW, _folder: folder }
+        Self { url, store, ledger, prices: PriceTable::shipped().unwrap(), now: NOW, _folder: folder }
     }
 
     fn budgets(&self) -> Budgets<'_> {

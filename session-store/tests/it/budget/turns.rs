@@ -133,10 +133,10 @@ fn a_ledger_that_cannot_be_had_refuses_the_turn_and_never_the_recording() {
     let at = desk.segment();
     let state = SegmentState::open(&*desk.store, at).unwrap();
     let is_there = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (ledger, there) = (Arc::clone(&desk.ledger), Arc::clone(&is_there));
+    let (url, there) = (desk.url.clone(), Arc::clone(&is_there));
     let source = LedgerSource::opened(move || {
         if there.load(std::sync::atomic::Ordering::SeqCst) {
-            return Ok(Arc::clone(&ledger));
+            return session_store::open_ledger(&url, &super::clock(), std::time::Duration::ZERO);
         }
         Err(StoreError::Locked { path: "/store/ledger/LOCK".into() }.into())
     });
@@ -147,10 +147,11 @@ fn a_ledger_that_cannot_be_had_refuses_the_turn_and_never_the_recording() {
     writer.submit_turn_end(NOW).unwrap().wait().unwrap();
     assert!(writer.failure().is_none());
     is_there.store(true, std::sync::atomic::Ordering::SeqCst);
-    // It was shut down by nobody yet; the first who has it tells what was not told.
+    // The first who has it tells what was not told.
     writer.begin_turn(cents(70)).wait().unwrap();
     assert_eq!(writer.budgets()[0].left, cents_of(0));
     writer.close().unwrap();
+    assert_eq!(desk.told("/web"), [(30, 0, 70)]);
     assert_eq!(desk.store.read_entry_count(at.session_id, at.segment_id).unwrap(), 3);
 }
 
