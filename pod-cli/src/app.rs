@@ -10,6 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use clap::error::ErrorKind;
 use session_store::index::Index;
+use session_store::usage::PriceTable;
 use store_core::Backend;
 
 use crate::agents::{AgentSpec, specs};
@@ -130,6 +131,12 @@ impl App {
     /// The agents that are known, by name.
     pub(crate) fn agents(&self) -> Result<Vec<AgentSpec>> {
         specs(&self.config()?.agents).map_err(|detail| self.config_error(detail))
+    }
+
+    /// What models cost: the list that comes with the program.
+    pub(crate) fn prices(&self) -> Result<PriceTable> {
+        // A test reads the list that is shipped.
+        PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))
     }
 
     /// The config file makes no sense.

@@ -177,12 +177,6 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Take conversations out of the trash, with all that went there along.
     Undo(IdsArgs),
-    /// Say what was used, and what it cost.
-    ///
-    /// Each provider request counts once in the whole store, however often it was recorded, forked or imported. What it cost is told by a list of prices that
-    /// comes with the program, with cache rates and long contexts, as of the request's day; where the list does not know a model, by what the agent said. What nobody knows the
-    /// price of is told as unpriced, and leaves a cost unknown rather than too low.
-    Usage(UsageArgs),
     /// Set how much a folder may cost, and say how much of it is left.
     ///
     /// A budget is for a folder with all below it, in a day, a week, a month or altogether. `pod --session` reserves what a turn has cost so far before an agent is started, counts what it cost when it
@@ -190,6 +184,12 @@ pub(crate) enum Command {
     /// once.
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// Say what was used, and what it cost.
+    ///
+    /// Each provider request counts once in the whole store, however often it was recorded, forked or imported. What it cost is told by a list of prices that
+    /// comes with the program, with cache rates and long contexts, as of the request's day; where the list does not know a model, by what the agent said. What nobody knows the
+    /// price of is told as unpriced, and leaves a cost unknown rather than too low.
+    Usage(UsageArgs),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With

@@ -165,7 +165,7 @@ pub(crate) fn open_ledger(app: &App) -> Result<Arc<dyn Ledger>> {
     open_ledger_within(app, LEDGER_PATIENCE)
 }
 
-/// The same, for who can do without if another process keeps it.
+/// The same, for who does without if the other does not let go of it in this time.
 pub(crate) fn open_ledger_within(app: &App, patience: Duration) -> Result<Arc<dyn Ledger>> {
     let url = app.store_url()?.url;
     Ok(session_store::open_ledger(&url, &app.environment.ledger_clock(), patience)?)

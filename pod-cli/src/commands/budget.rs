@@ -58,7 +58,7 @@ fn set(app: &App, arguments: &BudgetSetArgs) -> Result<u8> {
     let budget = Budget { project: folder(app, arguments.project.as_deref())?, per, zone, limit };
     let library = Library::for_writing(app)?;
     let uses = library.index.uses()?;
-    let prices = prices()?;
+    let prices = app.prices()?;
     let standings = with_ledger(app, |ledger| {
         let budgets = budgets(app, ledger, &library, &prices);
         budgets.set(&budget)?;
@@ -71,7 +71,7 @@ fn set(app: &App, arguments: &BudgetSetArgs) -> Result<u8> {
 fn list(app: &App, arguments: &BudgetListArgs) -> Result<u8> {
     let project = arguments.project.as_deref().map(|project| folder(app, Some(project))).transpose()?;
     let library = Library::for_reading(app)?;
-    let prices = prices()?;
+    let prices = app.prices()?;
     let Some(read) = read_ledger(app)? else { return none(app) };
     let set = {
         let budgets = budgets(app, &*read, &library, &prices);
@@ -109,7 +109,7 @@ fn none(app: &App) -> Result<u8> {
 fn remove(app: &App, arguments: &BudgetRmArgs) -> Result<u8> {
     let project = folder(app, arguments.project.as_deref())?;
     let library = Library::for_writing(app)?;
-    let prices = prices()?;
+    let prices = app.prices()?;
     let per = arguments.per.map(Per::from);
     let removed = match read_ledger(app)? {
         Some(_) => with_ledger(app, |ledger| budgets(app, ledger, &library, &prices).remove(&project, per))?,
@@ -155,11 +155,6 @@ fn let_go<T>(ledger: &dyn Ledger, done: session_store::Result<T>) -> Result<T> {
     let done = done?;
     closed.map_err(SessionError::from)?;
     Ok(done)
-}
-
-/// What requests cost.
-pub(super) fn prices() -> Result<PriceTable> {
-    PriceTable::shipped().map_err(|error| CliError::Usage { message: error.to_string(), hint: None })
 }
 
 /// Whether a list has to do without posting anything.

@@ -8,7 +8,7 @@ use session_store::usage::{NanoDollars, PriceTable, Use};
 
 use super::Ready;
 use crate::app::App;
-use crate::commands::budget::{budgets, cost_of_a_turn, prices, warn, with_ledger};
+use crate::commands::budget::{budgets, cost_of_a_turn, warn, with_ledger};
 use crate::error::Result;
 use crate::library::{Library, read_ledger};
 
@@ -25,7 +25,7 @@ pub(super) struct Held {
 pub(super) fn begin(app: &App, library: &Library, ready: &Ready) -> Result<Option<Held>> {
     let Some(project) = ready.cwd.to_str() else { return Ok(None) };
     let Some(read) = read_ledger(app)? else { return Ok(None) };
-    let prices = prices()?;
+    let prices = app.prices()?;
     if budgets(app, &*read, library, &prices).covering(project)?.is_empty() {
         return Ok(None);
     }
