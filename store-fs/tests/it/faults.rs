@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     /// How often a sync lets other threads run before it is done.
     pub(crate) sync_yields: AtomicU64,
     remote: AtomicBool,
+    /// How often a folder was listed.
+    lists: AtomicU64,
     process: u64,
     /// What was changed and synced, in order.
     done: Mutex<Vec<String>>,
@@ -42,6 +44,7 @@ impl Plan {
             sync_fails: AtomicBool::new(false),
             sync_yields: AtomicU64::new(0),
             remote: AtomicBool::new(false),
+            lists: AtomicU64::new(0),
             process,
             done: Mutex::default(),
         };
@@ -158,6 +161,7 @@ impl Disk for FaultyDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
+        self.0.lists.fetch_add(1, Ordering::Relaxed);
         OsDisk.list(folder)
     }
 
@@ -359,6 +363,29 @@ fn a_creation_syncs_what_leads_to_a_log_before_the_log_has_its_name() {
             "give write bits to .new-*/segment-2.jsonl".to_owned(),
         ]
     );
+}
+
+/// How often a handle lists folders that reads and writes every segment of a session with so many.
+fn lists_of_a_session_with(segments: u64) -> u64 {
+    let folder = Folder::new();
+    let whole = open(&folder, &Plan::faultless());
+    for n in 1..=segments {
+        let entries = [start(session(1), None)];
+        whole.create_segment(session(1), segment(n), &entries, &Default::default()).unwrap();
+    }
+    drop(whole);
+    let plan = Plan::faultless();
+    let store = open(&folder, &plan);
+    for n in 1..=segments {
+        assert_eq!(store.read_all(session(1), segment(n)).unwrap().len(), 1);
+        store.append_with(session(1), segment(n), &[note(n)], &AppendOptions::default()).unwrap();
+    }
+    plan.lists.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_log_of_a_session_with_many_is_opened_without_listing_them_all() {
+    assert_eq!(lists_of_a_session_with(40), lists_of_a_session_with(2));
 }
 
 #[test]
