@@ -10,6 +10,7 @@ pub mod contest;
 #[cfg(feature = "engines")]
 pub mod engines;
 pub mod entries;
+pub mod ledgers;
 pub mod machine;
 pub mod ours;
 pub mod work;

@@ -17,7 +17,7 @@ use store_core::{Backend, MemoryStore, TimestampMs};
 
 use self::ledger::LedgerUse;
 pub use self::ledger::{open_ledger, read_ledger};
-pub use self::salvage::{SalvageLoss, Salvaged, salvage_into};
+pub use self::salvage::{SalvageLedgerLoss, SalvageLoss, Salvaged, salvage_into};
 use crate::error::{Result, SessionError};
 
 /// What a store is opened for.
@@ -285,9 +285,11 @@ mod sqlite {
 
     use store_core::ledger::{Ledger, LedgerResult};
     use store_core::{Backend, TimestampMs};
-    use store_sqlite::{LostEntries, OpenAs, SqliteLedger, SqliteOptions, SqliteStore, salvage_database};
+    use store_sqlite::{LostEntries, LostEvents, OpenAs, SqliteLedger, SqliteOptions, SqliteStore, salvage_database};
 
-    use super::{LedgerUse, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, SalvageLoss, Salvaged};
+    use super::{
+        LedgerUse, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged,
+    };
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
@@ -302,6 +304,7 @@ mod sqlite {
     pub(super) fn salvage(path: &str, into: &str, now: TimestampMs) -> Result<Salvaged> {
         let saved = salvage_database(path, into, now)?;
         let loss = |of: LostEntries| SalvageLoss { session_id: of.session, segment_id: of.segment, lost: of.seqs };
+        let of_book = |of: LostEvents| SalvageLedgerLoss { book: of.book, from: of.from, through: of.through };
         Ok(Salvaged {
             sessions: saved.sessions,
             segments: saved.segments,
@@ -312,6 +315,9 @@ mod sqlite {
             without_session: saved.without_session,
             blobs_lost: saved.blobs_lost,
             beside_lost: saved.side_rows_lost,
+            ledger_books: saved.ledger_books,
+            ledger_events: saved.ledger_events,
+            ledger_lost: saved.ledger_lost.into_iter().map(of_book).collect(),
         })
     }
 

@@ -87,8 +87,8 @@ mod valid;
 mod writer;
 
 pub use backend::{
-    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLoss, Salvaged, is_remote, lock_holders, open, open_ledger,
-    read_ledger, register, salvage_into, schemes,
+    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote, lock_holders, open,
+    open_ledger, read_ledger, register, salvage_into, schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};
@@ -101,7 +101,8 @@ pub use leaf::{SegmentNode, SegmentTree, Undecided, current_leaf, leaves};
 pub use lineage::{LineageEntries, LineagePart, lineage, lineage_through};
 pub use live::{Live, live, refuse_live};
 pub use migrate::{
-    MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport, MigrateVerification, migrate,
+    BookFailure, LedgerMigrated, MigrateFailure, MigrateFailureKind, MigrateOptions, MigrateProgress, MigrateReport,
+    MigrateVerification, migrate, migrate_ledger,
 };
 pub use provider::{HistoryFault, MessageFormat, history_faults};
 pub use restore::{RestoredState, collect_state, entry_item, restore, restore_by_segment};

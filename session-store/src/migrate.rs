@@ -8,12 +8,14 @@
 //! written to. The price is that running again reads both stores.
 
 mod beside;
+mod ledger;
 mod records;
 mod run;
 mod segment;
 
 use std::ops::ControlFlow;
 
+pub use self::ledger::{BookFailure, LedgerMigrated, migrate_ledger};
 use serde::Serialize;
 use store_core::integrity::Verification;
 use store_core::{Backend, BackendInfo, SegmentId, SessionId, TimestampMs};

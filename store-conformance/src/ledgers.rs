@@ -6,10 +6,12 @@ mod model;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use store_core::ledger::{Clock, Ledger, LedgerResult, MemoryLedger, MemoryLedgerMedium};
+use store_core::Seq;
+use store_core::ledger::{BookName, Clock, Ledger, LedgerResult, MemoryLedger, MemoryLedgerMedium};
 
-pub use self::model::{ledger_model_test, run_ledger_model};
+pub use self::model::{ledger_model_test, run_ledger_model, run_ledger_operations};
 use crate::checks::ledger;
 use crate::harness::words_of;
 use crate::{Failure, Outcome};
@@ -27,6 +29,16 @@ pub trait LedgerHarness: Send + Sync {
     /// # Errors
     /// Those of the implementation.
     fn open(&self, clock: &Clock, count: usize) -> LedgerResult<Vec<Box<dyn Ledger>>>;
+
+    /// How long a check waits for an event that has to come.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open. `false` if stored bytes cannot be damaged: then nothing is asked about damage.
+    fn damage(&self, _book: &BookName, _seq: Seq) -> bool {
+        false
+    }
 }
 
 /// One check of the suite of ledgers.
@@ -169,6 +181,17 @@ macro_rules! for_each_ledger_check {
                 a_minimum_holds_against_commits_at_once,
                 a_snapshot_of_an_unused_book_is_refused,
                 a_snapshot_changes_no_answer,
+                adopted_events_are_as_they_were,
+                an_adopted_book_is_gone_on_with,
+                events_that_stand_there_are_adopted_once,
+                adopted_events_leave_no_gap,
+                adopted_events_do_not_go_back_in_time,
+                an_event_that_stands_there_otherwise_is_not_adopted,
+                adopted_transactions_are_judged,
+                of_events_with_an_unfit_one_none_is_adopted,
+                an_account_is_not_adopted_without_its_asset,
+                a_whole_ledger_verifies,
+                a_damaged_event_is_told,
                 a_ledger_that_was_shut_down_refuses_everything,
                 a_ledger_may_be_shut_down_twice,
                 a_subscription_ends_with_the_shutdown,

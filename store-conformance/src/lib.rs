@@ -58,7 +58,7 @@ mod snapshot_sets;
 pub use harness::{Capability, Check, Failure, Harness, Limits, MemoryHarness, Outcome, assert_conforms};
 pub use ledgers::{
     LEDGER_CHECKS, LedgerCheck, LedgerHarness, MemoryLedgerHarness, assert_ledger_conforms, ledger_model_test,
-    run_ledger_model,
+    run_ledger_model, run_ledger_operations,
 };
 pub use matrix::Matrix;
 pub use model::{model_test, run_model};

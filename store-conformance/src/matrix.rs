@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::faulty::{FaultyLedger, FaultySnapshotSet, FaultyStore};
 use crate::{CHECKS, LEDGER_CHECKS, Outcome, SNAPSHOT_SET_CHECKS, race};
@@ -75,12 +78,25 @@ impl Matrix {
         Self::of(&ledgers, &checks, |ledger, check| check.run(&*ledger.fresh()))
     }
 
-    fn of<S, C>(stores: &[(&'static str, &S)], checks: &[(CheckName, &C)], run: impl Fn(&S, &C) -> Outcome) -> Self {
+    fn of<S: Sync, C: Sync>(
+        stores: &[(&'static str, &S)],
+        checks: &[(CheckName, &C)],
+        run: impl Fn(&S, &C) -> Outcome + Sync,
+    ) -> Self {
         let rows = stores.iter().map(|(store, _)| Row { store, failed: Vec::new() }).collect();
         let mut matrix = Self { checks: checks.iter().map(|(name, _)| *name).collect(), rows };
-        for (row, (_, store)) in matrix.rows.iter_mut().zip(stores) {
-            checks.iter().for_each(|(name, check)| row.run(*name, || run(store, check)));
-        }
+        // A row is one store's, and stores share nothing.
+        let waiting = Mutex::new(matrix.rows.iter_mut().zip(stores));
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+                scope.spawn(|| {
+                    while let Some((row, (_, store))) = next() {
+                        checks.iter().for_each(|(name, check)| row.run(*name, || run(store, check)));
+                    }
+                });
+            }
+        });
         for _ in 0..ROUNDS_MAX {
             let unproved = matrix.unproved();
             for (row, (_, store)) in matrix.rows.iter_mut().zip(stores).filter(|(row, _)| row.races()) {

@@ -5,13 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use store_conformance::{LedgerHarness, run_ledger_model};
+use store_conformance::{LedgerHarness, run_ledger_operations};
 use store_core::ledger::{Clock, Ledger, LedgerResult};
 use store_fs::{FsLedger, LedgerOptions};
 use tempfile::TempDir;
-
-/// How many operations a sequence has.
-const CALLS: usize = 40;
 
 /// Whether the next ledger is one that does early what large ones do.
 static SMALL: AtomicBool = AtomicBool::new(false);
@@ -39,15 +36,8 @@ impl LedgerHarness for Harness {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|number| number.parse::<u64>().ok());
-    let operations = arguments.next().flatten().unwrap_or(100_000);
-    let seed = arguments.next().flatten().unwrap_or(1);
-    let cases = u32::try_from(operations.div_ceil(CALLS as u64)).unwrap_or(u32::MAX);
-    if let Err(failure) = run_ledger_model(&|| Box::new(Harness::fresh()), cases, CALLS..=CALLS, seed) {
-        panic!("{failure}");
+    match run_ledger_operations(std::env::args().skip(1), &|| Box::new(Harness::fresh())) {
+        Ok(told) => println!("{told}"),
+        Err(failure) => panic!("{failure}"),
     }
-    println!(
-        "{} operations in {cases} sequences, seed {seed}: every answer is the reference's",
-        u64::from(cases) * CALLS as u64
-    );
 }

@@ -59,5 +59,5 @@ mod writer;
 
 pub use ledger::SqliteLedger;
 pub use open::{DurabilityPolicy, OpenAs, SqliteOptions};
-pub use salvage::{DatabaseSalvage, LostEntries, salvage_database};
+pub use salvage::{DatabaseSalvage, LostEntries, LostEvents, salvage_database};
 pub use store::SqliteStore;

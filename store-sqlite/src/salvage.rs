@@ -10,6 +10,7 @@
 
 mod btree;
 mod find;
+mod ledger;
 mod pages;
 mod rows;
 mod write;
@@ -17,7 +18,8 @@ mod write;
 use std::path::Path;
 
 use store_core::integrity::{Event, EventKind, Lost};
-use store_core::{Durability, MigrationId, Result, SegmentId, SessionId, StoreError, TimestampMs};
+use store_core::ledger::BookName;
+use store_core::{Durability, MigrationId, Result, SegmentId, Seq, SessionId, StoreError, TimestampMs};
 
 use self::find::Finds;
 use self::pages::Pages;
@@ -59,6 +61,23 @@ pub struct DatabaseSalvage {
     pub blobs: u64,
     /// The blobs of which only pieces were found.
     pub blobs_lost: Vec<String>,
+    /// How many books of the ledger have events.
+    pub ledger_books: u64,
+    /// How many events of the ledger were saved.
+    pub ledger_events: u64,
+    /// The books that lost events.
+    pub ledger_lost: Vec<LostEvents>,
+}
+
+/// The events that a book lost. Nothing behind the first of them is saved: a book is gapless, and its balances are those of whole histories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostEvents {
+    /// The book.
+    pub book: BookName,
+    /// The first event that is lost.
+    pub from: Seq,
+    /// The last event that anything tells of.
+    pub through: Seq,
 }
 
 /// The seqs of a segment whose entries are lost.
@@ -73,7 +92,7 @@ pub struct LostEntries {
 }
 
 /// Makes a new database at `target` of everything valid that the one at `source` holds: every entry whose checksum holds with its seq and key, facts, traces,
-/// checkpoints, events, quarantine, and blobs whose bytes are true. Where entries are lost their segment says so
+/// checkpoints, events, quarantine, blobs whose bytes are true, and of each book of the ledger the events up to the first that is lost. Where entries are lost their segment says so
 /// ([`LOST_DOMAIN`](store_core::integrity::LOST_DOMAIN)); a segment that others continue and of which nothing is left is made of such entries alone.
 ///
 /// The source is not changed, and need not be one that SQLite can open; its write-ahead log is read too. The new store has an identity of its own, so cursors of the old

@@ -1,17 +1,17 @@
-//! Loses the power under the filesystem store, at every call of fixed scripts and under as many seeds as asked for.
+//! Loses the power under the filesystem store and its ledger, at every call of fixed scripts and under as many seeds as asked for.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program speaks to whoever started it")]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use clap::Parser;
-use store_fs::simulate::{Failure, Fault, Script, Simulation, Tally};
+use clap::{Parser, ValueEnum};
+use store_fs::simulate::{Failure, Fault, LedgerScript, Script, Simulation, Tally};
 
 /// How many disks on which a power loss left holes are gone on with.
 const DISKS_WITH_HOLES: usize = 6;
 
-/// Loses the power under the filesystem store and judges what is left.
+/// Loses the power under the filesystem store and its ledger, and judges what is left.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many random scripts are run. With 0 only the fixed ones are.
@@ -23,6 +23,9 @@ struct Arguments {
     /// Of the fixed scripts only the one with this name.
     #[arg(long)]
     script: Option<String>,
+    /// What alone is tried; by default both.
+    #[arg(long)]
+    only: Option<Part>,
     /// How many crashes are tried at each call of a fixed script.
     #[arg(long, default_value_t = 20)]
     crashes_per_call: u64,
@@ -35,6 +38,15 @@ struct Arguments {
     /// How many threads work at it.
     #[arg(long, default_value_t = 2)]
     threads: u64,
+}
+
+/// What keeps its promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The logs of sessions, and what stands beside them.
+    Segments,
+    /// The ledger.
+    Ledgers,
 }
 
 fn main() -> ExitCode {
@@ -63,23 +75,38 @@ enum Task {
     FailEverywhere(Script, Fault),
     CrashEverywhereWithHoles,
     Random(u64),
+    CrashLedgerEverywhere(LedgerScript),
+    FailLedgerEverywhere(LedgerScript, Fault),
+    RandomLedger(u64),
 }
 
 fn tasks(arguments: &Arguments) -> Vec<Task> {
     let mut tasks = Vec::new();
-    if arguments.seed.is_none() {
-        let is_meant = |script: &Script| arguments.script.as_ref().is_none_or(|name| *name == script.name);
-        for script in Script::fixed().into_iter().filter(is_meant) {
-            let faults = [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync];
-            tasks.push(Task::CrashEverywhere(script.clone()));
-            tasks.extend(faults.map(|fault| Task::FailEverywhere(script.clone(), fault)));
+    let faults = [Fault::Death, Fault::Refused, Fault::Full, Fault::Short, Fault::ForgottenSync];
+    let is_tried = |part| arguments.only.is_none_or(|only| only == part);
+    let is_meant = |name: &str| arguments.script.as_ref().is_none_or(|meant| meant == name);
+    let seeds = arguments.seed.unwrap_or_default()..arguments.seed.unwrap_or_default() + arguments.seeds;
+    if is_tried(Part::Segments) {
+        if arguments.seed.is_none() {
+            for script in Script::fixed().into_iter().filter(|script| is_meant(script.name)) {
+                tasks.push(Task::CrashEverywhere(script.clone()));
+                tasks.extend(faults.map(|fault| Task::FailEverywhere(script.clone(), fault)));
+            }
+            if arguments.script.is_none() {
+                tasks.push(Task::CrashEverywhereWithHoles);
+            }
         }
-        if arguments.script.is_none() {
-            tasks.push(Task::CrashEverywhereWithHoles);
-        }
+        tasks.extend(seeds.clone().map(Task::Random));
     }
-    let first = arguments.seed.unwrap_or_default();
-    tasks.extend((first..first + arguments.seeds).map(Task::Random));
+    if is_tried(Part::Ledgers) {
+        if arguments.seed.is_none() {
+            for script in LedgerScript::fixed().into_iter().filter(|script| is_meant(script.name)) {
+                tasks.push(Task::CrashLedgerEverywhere(script.clone()));
+                tasks.extend(faults.map(|fault| Task::FailLedgerEverywhere(script.clone(), fault)));
+            }
+        }
+        tasks.extend(seeds.map(Task::RandomLedger));
+    }
     tasks
 }
 
@@ -90,6 +117,9 @@ impl Task {
             Self::FailEverywhere(script, fault) => simulation.fail_everywhere(script, *fault),
             Self::CrashEverywhereWithHoles => simulation.crash_everywhere_with_holes(DISKS_WITH_HOLES),
             Self::Random(seed) => simulation.random(*seed),
+            Self::CrashLedgerEverywhere(script) => simulation.crash_ledger_everywhere(script),
+            Self::FailLedgerEverywhere(script, fault) => simulation.fail_ledger_everywhere(script, *fault, 1),
+            Self::RandomLedger(seed) => simulation.random_ledger(*seed),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod append;
 pub mod find;
 pub mod frame;
 pub mod import;
+pub mod ledgers;
 pub mod list;
 pub mod live;
 pub mod open;

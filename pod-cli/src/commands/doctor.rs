@@ -8,15 +8,16 @@ use std::io::Write;
 
 use serde::Serialize;
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery};
-use session_store::{LockHolder, lock_holders};
+use session_store::{LockHolder, SessionError, lock_holders};
 use store_core::integrity::unacknowledged_holes;
-use store_core::{Backend, BackendInfo};
+use store_core::{Backend, BackendInfo, StoreError};
 
 use super::damage::counted;
 use super::list::conversations;
 use crate::app::App;
 use crate::error::{CliError, Result, exit};
 use crate::keeper::Keeper;
+use crate::library::read_ledger;
 use crate::output::Output;
 use crate::render::{one_line, relative};
 
@@ -109,6 +110,7 @@ fn of_store(app: &App, keeper: &Keeper, verdicts: &mut Vec<Verdict>) {
     verdicts.push(locks(app, &*keeper.store, &info));
     verdicts.extend(index(&*keeper.store, &info));
     verdicts.push(holes(keeper));
+    verdicts.push(ledger(app));
 }
 
 fn format(info: &BackendInfo) -> Verdict {
@@ -236,6 +238,32 @@ fn holes(keeper: &Keeper) -> Verdict {
             Verdict::warning(check, detail, "`pod verify` says where, `pod verify --acknowledge` takes note of them")
         }
         Err(error) => Verdict::problem(check, error.to_string(), Some("`pod verify` says more")),
+    }
+}
+
+/// Whether the ledger can be opened, and each of its books read.
+fn ledger(app: &App) -> Verdict {
+    let check = "ledger";
+    let look = || -> Result<Option<(u64, Vec<String>)>> {
+        let ledger = match read_ledger(app) {
+            Err(CliError::Session(SessionError::Store(StoreError::Unsupported { .. }))) => None,
+            ledger => ledger?,
+        };
+        let Some(ledger) = ledger else { return Ok(None) };
+        let books = ledger.list_books().map_err(SessionError::from)?;
+        let told = |book| ledger.trial_balance(book, None).err().map(|error| error.to_string());
+        Ok(Some((books.len() as u64, books.iter().filter_map(told).collect())))
+    };
+    match look() {
+        Ok(None | Some((0, _))) => Verdict::ok(check, "none yet"),
+        Ok(Some((books, damaged))) if damaged.is_empty() => {
+            Verdict::ok(check, format!("{}; `pod verify` proves it", counted(books, "book")))
+        }
+        Ok(Some((_, damaged))) => Verdict::problem(check, damaged.join("; "), Some("`pod verify` says where")),
+        Err(error) => {
+            let report = error.report();
+            Verdict::problem(check, report.message, report.hint.as_deref())
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! `pod migrate --to URL`
 
+mod ledger;
+
 use std::io::Write;
 use std::time::Instant;
 
+use serde::Serialize;
 use session_store::{
-    MigrateFailureKind, MigrateOptions, MigrateReport, OpenMode, OpenOptions, SessionError, migrate, open,
+    LedgerMigrated, MigrateFailureKind, MigrateOptions, MigrateReport, OpenMode, OpenOptions, SessionError, migrate,
+    open,
 };
 use store_core::{Backend, MigrationId, SessionId};
 
@@ -21,7 +25,16 @@ use crate::render::{clean, thousands};
 /// So many failures and warnings are told; the others are counted.
 const TOLD_MAX: usize = 10;
 
-/// Copies conversations into another store.
+/// A migration as JSON shows it.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    report: &'a MigrateReport,
+    /// The ledger; `null` if the store keeps none, or only some conversations were meant.
+    ledger: Option<&'a LedgerMigrated>,
+}
+
+/// Copies conversations, and the ledger with a whole store, into another store.
 pub(super) fn run(app: &App, arguments: &MigrateArgs) -> Result<u8> {
     // The source is opened in the way that leaves no trace in it.
     let source = Keeper::open(app, OpenMode::ReadOnly)?;
@@ -45,12 +58,22 @@ pub(super) fn run(app: &App, arguments: &MigrateArgs) -> Result<u8> {
     drop(line);
     app.interrupt.end_at_once();
     let report = report?;
-    if app.global.json {
-        app.print_json(&report)?;
+    let ledger = if options.sessions.is_none() && !report.stopped {
+        ledger::copy(app, &arguments.to, arguments.dry_run)?
     } else {
-        tell(app, &report)?;
+        None
+    };
+    if app.global.json {
+        app.print_json(&Document { report: &report, ledger: ledger.as_ref() })?;
+    } else {
+        tell(app, &report, ledger.as_ref())?;
     }
-    Ok(code(&report))
+    let of_ledger = ledger.as_ref().map_or(exit::OK, ledger::code);
+    Ok(match (code(&report), of_ledger) {
+        (exit::OK, of_ledger) => of_ledger,
+        (_, exit::DAMAGE) => exit::DAMAGE,
+        (of_sessions, _) => of_sessions,
+    })
 }
 
 /// Opens the store to copy into. A dry run makes none.
@@ -83,7 +106,7 @@ fn code(report: &MigrateReport) -> u8 {
     }
 }
 
-fn tell(app: &App, report: &MigrateReport) -> Result<()> {
+fn tell(app: &App, report: &MigrateReport, ledger: Option<&LedgerMigrated>) -> Result<()> {
     let theme = &app.terminal.theme;
     let mut out = Output::plain();
     for failure in report.failures.iter().take(TOLD_MAX) {
@@ -116,6 +139,7 @@ fn tell(app: &App, report: &MigrateReport) -> Result<()> {
         counted(report.segments, "segment"),
         counted_entries(report.entries)
     )?;
+    ledger.map_or(Ok(()), |ledger| ledger::write(app, &mut out, ledger))?;
     let verified = report.verification.entry_count_match && report.verification.hash_chain_match;
     match (report.dry_run, verified) {
         (true, _) => writeln!(out, "nothing was written")?,

@@ -202,6 +202,12 @@ fn salvage(app: &App, into: &str) -> Result<u8> {
         counted_entries(saved.entries),
         counted(saved.blobs, "blob")
     )?;
+    if saved.ledger_books > 0 {
+        writeln!(out, "ledger: {}, {}", counted(saved.ledger_books, "book"), counted(saved.ledger_events, "event"))?;
+    }
+    for loss in &saved.ledger_lost {
+        writeln!(out, "the book {} of the ledger: events {} to {} lost", loss.book, loss.from, loss.through)?;
+    }
     for loss in &saved.lost {
         let lost = counted_entries(loss.lost.iter().map(|lost| lost.count()).sum());
         writeln!(out, "segment {}: {lost} lost", loss.segment_id)?;

@@ -1,5 +1,7 @@
 //! `pod verify [ID…]`
 
+mod ledger;
+
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +13,7 @@ use session_store::index::{self, IndexCheck};
 use store_core::integrity::{
     Finding, FindingKind, Head, Progress, Report, Scope, VerifyOptions, acknowledge_holes, verify,
 };
+use store_core::ledger::LedgerReport;
 use store_core::{SegmentId, SessionId};
 
 use super::damage;
@@ -31,6 +34,8 @@ struct Document<'a> {
     acknowledged: u64,
     /// The index that the store keeps; `null` if it keeps none, or only a part of the store was verified.
     index: Option<IndexState>,
+    /// The ledger; `null` if the store keeps none, or only a part of the store was verified.
+    ledger: Option<LedgerReport>,
 }
 
 #[derive(Serialize)]
@@ -59,20 +64,28 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
         _ => None,
     };
     let advice = damage::advice(&report.damage);
+    let ledger = match options.scope {
+        Scope::Store if !report.stopped => ledger::check(app)?,
+        _ => None,
+    };
     add_index(&mut report, index.as_ref());
+    report.ok &= ledger.as_ref().is_none_or(|ledger| ledger.ok);
     if app.global.json {
         let index = index.map(|found| IndexState {
             state: if found.findings.is_empty() { "agrees" } else { "made_anew" },
             compared: found.compared,
         });
-        app.print_json(&Document { report: &report, acknowledged, index })?;
+        app.print_json(&Document { report: &report, acknowledged, index, ledger })?;
     } else {
-        tell(app, arguments, &report, acknowledged)?;
+        tell(app, arguments, &report, ledger.as_ref(), acknowledged)?;
         for advice in advice {
             app.hint(&advice);
         }
         if index.is_some_and(|found| !found.findings.is_empty()) {
             app.hint("the index was made anew from the logs: nothing was lost with it");
+        }
+        if let Some(advice) = ledger.as_ref().and_then(ledger::advice) {
+            app.hint(advice);
         }
     }
     Ok(match &report {
@@ -145,10 +158,17 @@ fn add_index(report: &mut Report, index: Option<&IndexCheck>) {
     report.damage.splice(0..0, found);
 }
 
-fn tell(app: &App, arguments: &VerifyArgs, report: &Report, acknowledged: u64) -> Result<()> {
+fn tell(
+    app: &App,
+    arguments: &VerifyArgs,
+    report: &Report,
+    ledger: Option<&LedgerReport>,
+    acknowledged: u64,
+) -> Result<()> {
     let theme = &app.terminal.theme;
     let mut out = Output::plain();
     damage::write_findings(app, &mut out, &report.damage)?;
+    ledger.map_or(Ok(()), |ledger| ledger::write_findings(app, &mut out, ledger))?;
     for head in &report.expected {
         let Head { segment_id, seq, head } = head;
         let end = report.heads.iter().find(|end| end.segment_id == *segment_id).map(|end| end.seq);
@@ -164,8 +184,14 @@ fn tell(app: &App, arguments: &VerifyArgs, report: &Report, acknowledged: u64) -
     {
         writeln!(out, "head {}", head.head)?;
     }
-    let style = if report.ok { theme.good } else { theme.bad };
+    // The damage of a ledger is told in a line of its own.
+    let is_clean = report.damage_omitted == 0 && !report.damage.iter().any(|finding| finding.kind.is_damage());
+    let style = if is_clean && !report.stopped { theme.good } else { theme.bad };
     writeln!(out, "{style}{}{style:#}", damage::summary(report))?;
+    if let Some(ledger) = ledger {
+        let style = if ledger.ok { theme.good } else { theme.bad };
+        writeln!(out, "{style}{}{style:#}", ledger::summary(ledger))?;
+    }
     out.finish()?;
     if acknowledged > 0 {
         app.say(&format!("took note of {}", damage::counted(acknowledged, "hole")));

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use store_core::integrity::Lost;
-use store_core::{SegmentId, SessionId, StoreError, TimestampMs};
+use store_core::ledger::BookName;
+use store_core::{SegmentId, Seq, SessionId, StoreError, TimestampMs};
 
 use super::{schemes, sqlite, unknown};
 use crate::error::{Result, SessionError};
@@ -28,13 +29,19 @@ pub struct Salvaged {
     pub blobs_lost: Vec<String>,
     /// How many facts, traces, checkpoints and events were not saved.
     pub beside_lost: u64,
+    /// How many books of the ledger the new store has.
+    pub ledger_books: u64,
+    /// How many events of the ledger were saved.
+    pub ledger_events: u64,
+    /// The events of the ledger that were not.
+    pub ledger_lost: Vec<SalvageLedgerLoss>,
 }
 
 impl Salvaged {
     /// Whether nothing was lost.
     pub fn is_whole(&self) -> bool {
         let nothing_lost = self.lost.is_empty() && self.segments_lost.is_empty() && self.blobs_lost.is_empty();
-        nothing_lost && self.without_session.is_empty() && self.beside_lost == 0
+        nothing_lost && self.without_session.is_empty() && self.beside_lost == 0 && self.ledger_lost.is_empty()
     }
 }
 
@@ -47,6 +54,17 @@ pub struct SalvageLoss {
     pub segment_id: SegmentId,
     /// The seqs whose entries are lost, in order.
     pub lost: Vec<Lost>,
+}
+
+/// What a book of the ledger lost: everything from an event on, because a book has no gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SalvageLedgerLoss {
+    /// The book.
+    pub book: BookName,
+    /// The first event that is lost.
+    pub from: Seq,
+    /// The last one that anything tells of.
+    pub through: Seq,
 }
 
 /// Makes a new store at the URL `into` of everything valid that the one at `url` still holds, also where it cannot be opened. The source is not changed.

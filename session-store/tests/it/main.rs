@@ -22,6 +22,7 @@ mod index;
 mod leaf;
 mod lineage;
 mod migrate;
+mod migrate_ledger;
 mod model;
 #[cfg(feature = "index")]
 mod organise;

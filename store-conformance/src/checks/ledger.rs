@@ -1,6 +1,7 @@
 //! Ledgers.
 
 mod account;
+mod adopt;
 mod asset;
 mod batch;
 mod commit;
@@ -19,6 +20,7 @@ use store_core::ledger::{
 };
 
 pub(crate) use self::account::*;
+pub(crate) use self::adopt::*;
 pub(crate) use self::asset::*;
 pub(crate) use self::batch::*;
 pub(crate) use self::commit::*;
@@ -68,10 +70,13 @@ impl<'h> Desk<'h> {
 
     /// Shuts the ledger down and opens it again.
     pub(crate) fn reopen(&mut self) -> Outcome {
-        for handle in self.handles.drain(..) {
-            handle.shutdown().works("shutting down")?;
-        }
+        self.close()?;
         self.open(1)
+    }
+
+    /// Shuts the ledger down.
+    pub(crate) fn close(&mut self) -> Outcome {
+        self.handles.drain(..).try_for_each(|handle| handle.shutdown().works("shutting down"))
     }
 
     /// Opens it again, with this many handles.

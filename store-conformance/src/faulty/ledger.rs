@@ -3,7 +3,7 @@
 mod faults;
 mod handle;
 
-pub use self::faults::LEDGERS;
+pub use self::faults::ledgers;
 use self::handle::{FaultyHarness, Rules};
 use crate::LedgerHarness;
 

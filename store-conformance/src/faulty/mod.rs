@@ -31,7 +31,7 @@ mod text;
 mod trace;
 
 use self::handle::{FaultyHarness, Rules};
-pub use self::ledger::{FaultyLedger, LEDGERS};
+pub use self::ledger::{FaultyLedger, ledgers};
 pub use self::snapshot_set::{FaultySnapshotSet, SNAPSHOT_SETS};
 use crate::Harness;
 

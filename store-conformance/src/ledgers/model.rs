@@ -236,6 +236,28 @@ pub fn run_ledger_model(
     run(TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)), fresh, calls)
 }
 
+/// How many operations a sequence of [`run_ledger_operations`] has.
+const OPERATIONS: usize = 40;
+
+/// What a program does that runs random operations on ledgers that `fresh` makes: `arguments` are how many operations are run (by default 100,000), and a seed (1). Answers with what to tell.
+///
+/// # Errors
+/// A ledger answers otherwise than the reference; an argument is no number.
+pub fn run_ledger_operations(
+    arguments: impl IntoIterator<Item = String>,
+    fresh: &dyn Fn() -> Box<dyn LedgerHarness>,
+) -> Result<String, Failure> {
+    let mut numbers = [100_000_u64, 1];
+    for (number, argument) in numbers.iter_mut().zip(arguments) {
+        *number = argument.parse().map_err(|_| Failure::new(format!("{argument:?} is no number")))?;
+    }
+    let [operations, seed] = numbers;
+    let cases = u32::try_from(operations.div_ceil(OPERATIONS as u64)).unwrap_or(u32::MAX);
+    run_ledger_model(fresh, cases, OPERATIONS..=OPERATIONS, seed)?;
+    let operations = u64::from(cases) * OPERATIONS as u64;
+    Ok(format!("{operations} operations in {cases} sequences, seed {seed}: every answer is the reference's"))
+}
+
 fn run(
     mut runner: TestRunner,
     fresh: &dyn Fn() -> Box<dyn LedgerHarness>,

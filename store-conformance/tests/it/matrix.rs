@@ -10,7 +10,7 @@ fn names_of_checks_and_faulty_stores_are_unique() {
     let sets = sets.chain(faulty::SNAPSHOT_SETS.iter().map(|set| set.name));
     let stores = CHECKS.iter().map(|check| check.name).chain(faulty::all().map(|store| store.name));
     let ledgers = LEDGER_CHECKS.iter().map(|check| check.name);
-    let ledgers = ledgers.chain(faulty::LEDGERS.iter().map(|ledger| ledger.name));
+    let ledgers = ledgers.chain(faulty::ledgers().map(|ledger| ledger.name));
     let names: Vec<_> = stores.chain(sets).chain(ledgers).collect();
     let mut unique = names.clone();
     unique.sort_unstable();
@@ -50,7 +50,7 @@ fn most_faulty_snapshot_sets_are_caught_by_the_model_test() {
 
 #[test]
 fn every_check_of_ledgers_is_failed_by_a_ledger_that_breaks_little_else() {
-    let matrix = Matrix::run_ledgers(faulty::LEDGERS);
+    let matrix = Matrix::run_ledgers(faulty::ledgers());
     println!("{matrix}");
     assert_eq!(matrix.uncaught(), Vec::<&str>::new(), "faulty ledgers that no check fails on");
     assert_eq!(matrix.too_broken(), Vec::<&str>::new(), "faulty ledgers that fail more than a tenth of the checks");
@@ -62,7 +62,7 @@ fn every_check_of_ledgers_is_failed_by_a_ledger_that_breaks_little_else() {
 #[test]
 fn most_faulty_ledgers_are_caught_by_the_model_test() {
     let caught = |ledger: &&faulty::FaultyLedger| run_ledger_model(&|| ledger.fresh(), 16, 30..=40, 1).is_err();
-    let (caught, missed): (Vec<_>, Vec<&faulty::FaultyLedger>) = faulty::LEDGERS.iter().partition(caught);
+    let (caught, missed): (Vec<_>, Vec<&faulty::FaultyLedger>) = faulty::ledgers().partition(caught);
     let missed: Vec<_> = missed.iter().map(|ledger| ledger.name).collect();
     insta::assert_snapshot!(format!("{} caught, not these:\n{}", caught.len(), missed.join("\n")));
 }

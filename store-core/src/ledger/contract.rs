@@ -4,6 +4,7 @@ use super::error::LedgerResult;
 use super::names::{AccountId, AssetId, BookName};
 use super::subscription::Subscription;
 use super::types::{Account, Asset, Balance, Draft, Event, HistoryRow, Receipt, TimestampUs, Transaction, TrialRow};
+use super::verify::LedgerFinding;
 use crate::id::{Seq, TransactionId};
 
 /// A double-entry ledger of several assets, in books that only grow.
@@ -133,6 +134,24 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// `UnknownBook`; those of the medium, after which everything is as it was.
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()>;
+
+    /// Takes over events of a book of another ledger as they are, with their seqs and times: in an empty book from the first on, else behind those that it has. The first may be one
+    /// that stands there already; such ones are held against what stands there. Each new one is judged like a new one, and by its time. The
+    /// reserved book is written to in this way too, and comes first: accounts refer to it. Answers with how many were new.
+    ///
+    /// # Errors
+    /// `Unfit` for an event that leaves a gap, goes back in time, stands there otherwise, or breaks a rule: then nothing of the call is written. `BookClosed`; `ShutDown`; those of the
+    /// medium, after which a beginning of the events may be there: the same call again goes on.
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64>;
+
+    /// What is not in step with the events, of that which the implementation keeps beside them and nobody else can see. None of it is lost if it is made again.
+    /// [`verify_ledger`](super::verify_ledger) asks this when it has proved the rest.
+    ///
+    /// # Errors
+    /// Those of the medium. A book that is damaged is passed over: reading it tells that.
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        Ok(Vec::new())
+    }
 
     /// Waits for the calls that are on their way, and lets go of everything: the ledger can be opened again, by this process too. Every
     /// later call of this handle, and of those that share what it holds, is `ShutDown`, but for this one.

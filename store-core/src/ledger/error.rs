@@ -138,6 +138,16 @@ pub enum LedgerError {
         /// What is wrong with it.
         detail: String,
     },
+    /// An event of elsewhere that cannot follow what stands in the book. None behind it was taken over either.
+    #[error("event {seq} cannot stand in {book}: {detail}")]
+    Unfit {
+        /// The book.
+        book: BookName,
+        /// The event.
+        seq: Seq,
+        /// Why.
+        detail: String,
+    },
     /// What every store may answer: `Locked`, `Busy`, `ReadOnly`, `NoSpace`, damage, the medium's errors.
     #[error(transparent)]
     Store(#[from] StoreError),

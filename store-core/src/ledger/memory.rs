@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::adopt::{self, End, Stands};
 use super::contract::Ledger;
 use super::error::{Known, LedgerError, LedgerResult};
 use super::names::{AccountId, AssetId, BookName};
@@ -249,9 +250,49 @@ impl Ledger for MemoryLedger {
         if self.books()?.contains_key(book) { Ok(()) } else { Err(LedgerError::UnknownBook { book: book.clone() }) }
     }
 
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        let mut books = self.books()?;
+        let there = events_of(&books, book);
+        let end = there.last().map_or(End::default(), |event| End { seq: event.seq, at: event.at });
+        let known =
+            |from: Seq, count| Ok(there.iter().filter(|event| event.seq >= from).take(count).cloned().collect());
+        let new = adopt::behind(book, end.seq, events, known)?;
+        adopt::judge_events(book, end, new, &Asked { books: &books, book })?;
+        if !new.is_empty() {
+            books.entry(book.clone()).or_default().extend_from_slice(new);
+        }
+        Ok(new.len() as u64)
+    }
+
     fn shutdown(&self) -> LedgerResult<()> {
         self.is_shut_down.store(true, Ordering::Release);
         Ok(())
+    }
+}
+
+/// The books, as events that are adopted by one of them ask them.
+struct Asked<'b> {
+    books: &'b Books,
+    book: &'b BookName,
+}
+
+impl Stands for Asked<'_> {
+    fn asset(&self, id: &AssetId) -> LedgerResult<Option<Asset>> {
+        Ok(assets(self.books).find(|asset| asset.id == *id).cloned())
+    }
+
+    fn account(&self, id: &AccountId) -> LedgerResult<Option<(Account, i64)>> {
+        let events = events_of(self.books, self.book);
+        Ok(find_account(events, id).map(|account| (account.clone(), net(events, id).0)))
+    }
+
+    fn seq_of_key(&self, key: &str) -> LedgerResult<Option<Seq>> {
+        let found = drafts(events_of(self.books, self.book)).find(|(_, known)| known.key == key);
+        Ok(found.map(|(event, _)| event.seq))
+    }
+
+    fn has_id(&self, id: TransactionId) -> LedgerResult<bool> {
+        Ok(self.books.values().any(|events| drafts(events).any(|(_, known)| known.id == id)))
     }
 }
 

@@ -153,20 +153,31 @@ pub fn encode(at: TimestampUs, body: &EventBody) -> LedgerResult<String> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_transaction(at: TimestampUs, draft: &Draft) -> LedgerResult<String> {
-    let posting = |posting: &Posting| {
-        let (debit, credit) = match posting.side {
-            Side::Debit => (Some(posting.amount), None),
-            Side::Credit => (None, Some(posting.amount)),
-        };
-        PostingText { account: posting.account.path().to_owned().into(), debit, credit }
-    };
     serialize(&EventText {
         id: Some(draft.id),
-        postings: draft.postings.iter().map(posting).collect(),
+        postings: draft.postings.iter().map(text_of).collect(),
         effective_at: draft.effective_at,
         meta: draft.meta.clone(),
         ..EventText::new(EventKind::Transaction, at)
     })
+}
+
+fn text_of(posting: &Posting) -> PostingText<'_> {
+    let (debit, credit) = match posting.side {
+        Side::Debit => (Some(posting.amount), None),
+        Side::Credit => (None, Some(posting.amount)),
+    };
+    PostingText { account: posting.account.path().into(), debit, credit }
+}
+
+/// How the text of a transaction begins, up to its commit time.
+const TRANSACTION_OPEN: &str = r#"{"kind":"transaction","at":"#;
+
+/// Puts another commit time into the text that [`encode_transaction`] made of a transaction: it is known last.
+pub fn set_transaction_time(text: &mut String, at: TimestampUs) {
+    let Some(rest) = text.strip_prefix(TRANSACTION_OPEN) else { return };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    text.replace_range(TRANSACTION_OPEN.len()..TRANSACTION_OPEN.len() + digits, &at.to_string());
 }
 
 fn serialize(text: &EventText<'_>) -> LedgerResult<String> {
@@ -283,6 +294,18 @@ mod tests {
             texts.push(text);
         }
         insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn a_transaction_whose_time_is_put_in_later_has_the_same_text() {
+        for (_, body) in events() {
+            let EventBody::Transaction(draft) = body else { continue };
+            for (first, at) in [(0, 1_764_000_000_000_001), (9, 10), (1_764_000_000_000_001, 7), (5, u64::MAX)] {
+                let mut text = encode_transaction(first, &draft).unwrap();
+                set_transaction_time(&mut text, at);
+                assert_eq!(text, encode_transaction(at, &draft).unwrap());
+            }
+        }
     }
 
     #[test]

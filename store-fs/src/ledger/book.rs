@@ -151,24 +151,24 @@ impl Book {
         }
     }
 
-    /// Notes a transaction that was written.
-    pub(super) fn note(&self, seq: Seq, key: &str, id: TransactionId) {
-        lock_mutex(&self.index).note(seq, &[fingerprint::of_key(key), fingerprint::of_id(id)]);
+    /// Notes the fingerprints of an event that was written: a transaction's, or none.
+    pub(super) fn note(&self, seq: Seq, fingerprints: &[u64]) {
+        lock_mutex(&self.index).note(seq, fingerprints);
     }
 
-    /// Notes an event that is no transaction.
-    pub(super) fn note_other(&self, seq: Seq) {
-        lock_mutex(&self.index).note(seq, &[]);
+    /// The transaction with an idempotency key, which has this fingerprint.
+    pub(super) fn find_key(&self, logs: &BookLogs, fingerprint: u64, key: &str) -> LedgerResult<Option<Transaction>> {
+        self.find(logs, fingerprint, |found| found.draft.key == key)
     }
 
-    /// The transaction with an idempotency key.
-    pub(super) fn find_key(&self, logs: &BookLogs, key: &str) -> LedgerResult<Option<Transaction>> {
-        self.find(logs, fingerprint::of_key(key), |found| found.draft.key == key)
-    }
-
-    /// The transaction with an id.
-    pub(super) fn find_id(&self, logs: &BookLogs, id: TransactionId) -> LedgerResult<Option<Transaction>> {
-        self.find(logs, fingerprint::of_id(id), |found| found.draft.id == id)
+    /// The transaction with an id, which has this fingerprint.
+    pub(super) fn find_id(
+        &self,
+        logs: &BookLogs,
+        fingerprint: u64,
+        id: TransactionId,
+    ) -> LedgerResult<Option<Transaction>> {
+        self.find(logs, fingerprint, |found| found.draft.id == id)
     }
 
     fn find(
@@ -189,6 +189,30 @@ impl Book {
             }
         }
         Ok(None)
+    }
+
+    /// A transaction whose key or id is not found where it stands, if there is one; the inner error is that of what was put aside.
+    pub(super) fn missing_key(&self, logs: &BookLogs) -> LedgerResult<std::io::Result<Option<Seq>>> {
+        const AT_ONCE: usize = 1024;
+        let mut next = Seq(1);
+        while next <= self.visible() {
+            let lines = logs.lines(&self.name, next, self.visible(), AT_ONCE)?;
+            let Some(last) = lines.last() else { break };
+            next = last.seq.next();
+            for line in &lines {
+                let event = text::parse(&self.name, line.seq, &line.text)?;
+                let (Some(id), Some(key)) = (event.id, &line.key) else { continue };
+                for fingerprint in [fingerprint::of_key(key), fingerprint::of_id(id)] {
+                    match lock_mutex(&self.index).find(fingerprint) {
+                        // Of two texts with one fingerprint the later has the place.
+                        Ok(Some(seq)) if seq >= line.seq => {}
+                        Ok(_) => return Ok(Ok(Some(line.seq))),
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
+            }
+        }
+        Ok(Ok(None))
     }
 
     fn place_of(&self, logs: &BookLogs, fingerprint: u64) -> LedgerResult<Option<Seq>> {

@@ -72,8 +72,8 @@ impl BookLogs {
         Ok(Position { seq: Seq(1), crc32c })
     }
 
-    /// Appends one call, in a new part if this one is full, and answers where its last line stands. `after` is the last event that the caller knows.
-    pub(super) fn append(&self, book: &BookName, after: Seq, lines: &[NewLine<'_>]) -> Result<Position> {
+    /// Appends calls with one write, in a new part if this one is full, and answers where the last line stands. `after` is the last event that the caller knows.
+    pub(super) fn append(&self, book: &BookName, after: Seq, calls: &[&[NewLine<'_>]]) -> Result<Position> {
         let appended = self.logs.on(Self::key(BookKey::new(book)), Purpose::Append, |log| {
             let done = log.with_lock(|log| {
                 if log.seq() != after {
@@ -81,7 +81,7 @@ impl BookLogs {
                     return Err(StoreError::Busy { holder, host: None, since: None });
                 }
                 let mut draft = log.draft();
-                log.add_call(&mut draft, lines.iter().copied());
+                calls.iter().for_each(|lines| log.add_call(&mut draft, lines.iter().copied()));
                 if log.is_full_for(&draft, self.max_part_bytes) {
                     log.roll_over()?;
                     return Ok(None);

@@ -1,7 +1,7 @@
 //! The ledger in files: a log for each book, and all that follows from it in memory.
 //!
-//! One process writes a ledger; a lock on its folder says so as long as it lives. A call judges, writes and takes in what it wrote while it holds the
-//! books, and then waits for the sync, which all who wait share. What was written is judged by at once, and told only when it is
+//! One process writes a ledger; a lock on its folder says so as long as it lives. Of the threads that commit to a book one judges, writes and takes in what
+//! all of them have queued while it holds the books, and then syncs once for all (`round`). What was written is judged by at once, and told only when it is
 //! on stable storage: each book knows its last visible event, and every answer is given through that. So a failed sync leaves nothing
 //! visible that may be lost; the book takes no writes from then on, and opening the ledger anew finds out what of it is there.
 //!
@@ -10,12 +10,15 @@
 //!
 //! Who opens it for reading takes no lock, looks at the logs on every call, and syncs what it shows.
 
+mod adopt;
 mod book;
+mod examine;
 mod header;
 mod index;
 mod log;
 mod plan;
 mod read;
+mod round;
 mod snapshot;
 mod write;
 
@@ -29,6 +32,7 @@ use store_core::{Result, Seq, StoreError};
 
 use self::book::{Book, BookOptions};
 use self::log::BookLogs;
+use self::round::Queue;
 use crate::disk::{Disk, DiskFile, LockKind, OpenMode, OsDisk};
 use crate::error::{At as _, found};
 use crate::events::Events;
@@ -86,6 +90,8 @@ struct Open {
     book_options: BookOptions,
     logs: BookLogs,
     books: RwLock<BTreeMap<BookName, Entry>>,
+    /// The batches of each book that wait. Beside the books, so that queueing does not wait for who holds those.
+    queues: RwLock<BTreeMap<BookName, Arc<Queue>>>,
     is_read_only: bool,
     /// Held by whoever makes a snapshot.
     snapshotting: Mutex<()>,
@@ -124,20 +130,24 @@ type Books = BTreeMap<BookName, Entry>;
 /// Wakes those who wait for events.
 #[derive(Debug, Default)]
 struct News {
-    count: Mutex<u64>,
+    waiting: Mutex<usize>,
     changed: Condvar,
 }
 
 impl News {
     fn tell(&self) {
-        *lock_mutex(&self.count) += 1;
-        self.changed.notify_all();
+        // Waking nobody is a call of the system all the same.
+        if *lock_mutex(&self.waiting) > 0 {
+            self.changed.notify_all();
+        }
     }
 
     fn wait(&self, time: Duration) {
-        let count = lock_mutex(&self.count);
+        let mut waiting = lock_mutex(&self.waiting);
+        *waiting += 1;
         // Who comes between a look and this waits for the time at most.
-        drop(self.changed.wait_timeout(count, time).unwrap_or_else(PoisonError::into_inner));
+        let (mut waiting, _) = self.changed.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner);
+        *waiting -= 1;
     }
 }
 
@@ -217,6 +227,7 @@ impl FsLedger {
             book_options,
             logs,
             books: RwLock::new(books),
+            queues: RwLock::default(),
             is_read_only,
             snapshotting: Mutex::default(),
             _lock: lock,

@@ -4,7 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow, rows_of,
+    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
+    TrialRow, fingerprint, rows_of,
 };
 use store_core::{Seq, TransactionId};
 
@@ -62,10 +63,10 @@ impl Open {
     }
 
     fn transaction(&self, id: TransactionId) -> LedgerResult<Option<Transaction>> {
-        let books = self.read()?;
+        let (books, fingerprint) = (self.read()?, fingerprint::of_id(id));
         for (name, entry) in &*books {
             let Entry::Whole(book) = entry else { continue };
-            if let Some(found) = book.find_id(&self.logs, id)? {
+            if let Some(found) = book.find_id(&self.logs, fingerprint, id)? {
                 return Ok(Some(found).filter(|found| found.seq <= book.visible()));
             }
             debug_assert_eq!(book.name, *name);
@@ -156,6 +157,20 @@ impl Ledger for FsLedger {
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
         self.0.with(|open| open.snapshot_now(book))
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        let count = self.0.with(|open| {
+            let count = open.adopt_events(book, events)?;
+            open.snapshot_if_due(book);
+            Ok(count)
+        })?;
+        self.0.news.tell();
+        Ok(count)
+    }
+
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        self.0.with(Open::examine)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

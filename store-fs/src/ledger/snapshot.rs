@@ -157,6 +157,19 @@ pub(super) fn find<T>(
     }
 }
 
+/// Every snapshot of a book, from the oldest on; `None` for one that is not whole.
+pub(super) fn all(disk: &Arc<dyn Disk>, folder: &Path, book: &BookName) -> Vec<(SnapshotOrdinal, Option<Snapshot>)> {
+    let Ok(set) = FileSnapshotSet::open_read_only_on(Arc::clone(disk), folder) else { return Vec::new() };
+    let listed = set.list_snapshots().unwrap_or_default();
+    let full = listed.into_iter().filter(|info| info.kind == SnapshotType::FullCompleted);
+    let read = |ordinal| {
+        let mut bytes = Vec::new();
+        let read = set.read_shard(ordinal, 0).ok().and_then(|mut shard| shard.read_to_end(&mut bytes).ok());
+        read.and_then(|_| decode(book, &bytes))
+    };
+    full.map(|info| (info.ordinal, read(info.ordinal))).collect()
+}
+
 fn newest_before(set: &FileSnapshotSet, before: Option<SnapshotOrdinal>) -> Option<SnapshotOrdinal> {
     let full = set.list_snapshots().ok()?.into_iter().filter(|info| info.kind == SnapshotType::FullCompleted);
     full.map(|info| info.ordinal).filter(|ordinal| before.is_none_or(|before| *ordinal < before)).max()

@@ -4,36 +4,37 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use store_core::ledger::{
-    Account, Asset, BookName, Draft, EventBody, LedgerError, LedgerResult, Receipt, Transaction, rules, text,
+    Account, Asset, BookName, Draft, EventBody, LedgerError, LedgerResult, Receipt, TimestampUs, Transaction, rules,
+    text,
 };
 use store_core::snapshot_set::SnapshotError;
 use store_core::{Position, Seq, StoreError, TransactionId};
 
 use super::book::Book;
-use super::plan::{Plan, Stands};
+use super::plan::{NewTransaction, Stands};
 use super::{Books, Entry, Open, Shared, find, snapshot};
 use crate::record_log::{NewLine, lock_mutex};
 
 /// The books, as a batch of one of them asks them.
-struct In<'b> {
-    open: &'b Open,
-    books: &'b Books,
-    name: &'b BookName,
+pub(super) struct In<'b> {
+    pub(super) open: &'b Open,
+    pub(super) books: &'b Books,
+    pub(super) name: &'b BookName,
 }
 
 impl Stands for In<'_> {
-    fn by_key(&self, key: &str) -> LedgerResult<Option<Transaction>> {
+    fn by_key(&self, fingerprint: u64, key: &str) -> LedgerResult<Option<Transaction>> {
         match self.books.get(self.name) {
-            Some(entry) => entry.book(self.name)?.find_key(&self.open.logs, key),
+            Some(entry) => entry.book(self.name)?.find_key(&self.open.logs, fingerprint, key),
             None => Ok(None),
         }
     }
 
-    fn has_id(&self, id: TransactionId) -> LedgerResult<bool> {
+    fn has_id(&self, fingerprint: u64, id: TransactionId) -> LedgerResult<bool> {
         for entry in self.books.values() {
             // Nobody knows what a damaged book has.
             if let Entry::Whole(book) = entry
-                && book.find_id(&self.open.logs, id)?.is_some()
+                && book.find_id(&self.open.logs, fingerprint, id)?.is_some()
             {
                 return Ok(true);
             }
@@ -108,7 +109,7 @@ impl Open {
             None => self.logs.create(name, &text)?,
             Some(entry) => {
                 let after = entry.book(name)?.end.seq;
-                self.logs.append(name, after, &[NewLine { key: None, text: text.as_bytes() }])?
+                self.logs.append(name, after, &[&[NewLine { key: None, text: text.as_bytes() }]])?
             }
         };
         let entry =
@@ -123,7 +124,7 @@ impl Open {
             EventBody::Transaction(_) => {}
         }
         book.end = end;
-        book.note_other(end.seq);
+        book.note(end.seq, &[]);
         if end.seq == Seq(1) {
             // It was made at once, on stable storage.
             book.is_durable(end.seq);
@@ -131,52 +132,36 @@ impl Open {
         Ok(end.seq)
     }
 
-    pub(super) fn commit_batch(&self, name: &BookName, drafts: &[Draft]) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
-        rules::check_book(name)?;
-        let now = (self.options.clock)();
-        let (plan, first, at, through) = {
-            let mut books = self.write()?;
-            let book = books.get(name).map(|entry| entry.book(name)).transpose()?;
-            book.map_or(Ok(()), Book::check_open)?;
-            let at = book.map_or(now, |book| rules::commit_time(now, book.state.last_at()));
-            let plan = Plan::of(name, book, &In { open: self, books: &books, name }, at, drafts)?;
-            let before = book.map_or(Seq::START, |book| book.end.seq);
-            let last = self.append_transactions(&mut books, name, before, at, &plan)?;
-            let through = plan.through(last);
-            (plan, before.next(), at, through)
-        };
-        if let Some(through) = through {
-            self.sync(name, through)?;
-        }
-        Ok(plan.answers(first, at))
-    }
-
-    /// Writes the new transactions of a plan, and takes them in.
-    fn append_transactions(
+    /// Writes the new transactions of batches, of which each has so many, and takes them in. The last event is that before, if there are none.
+    pub(super) fn append_transactions(
         &self,
         books: &mut Books,
         name: &BookName,
-        before: Seq,
-        at: u64,
-        plan: &Plan<'_>,
+        (before, at): (Seq, TimestampUs),
+        (new, batches): (&[NewTransaction<'_>], impl Iterator<Item = usize>),
     ) -> LedgerResult<Seq> {
-        if plan.new.is_empty() {
+        if new.is_empty() {
             return Ok(before);
         }
-        let lines: Vec<NewLine<'_>> =
-            plan.new.iter().map(|new| NewLine { key: Some(&new.draft.key), text: new.text.as_bytes() }).collect();
-        let end: Position = self.logs.append(name, before, &lines)?;
+        let lines: Vec<NewLine<'_>> = new.iter().map(NewTransaction::line).collect();
+        let (mut calls, mut rest) = (Vec::new(), &lines[..]);
+        for count in batches.filter(|count| *count > 0) {
+            let (call, behind) = rest.split_at(count);
+            calls.push(call);
+            rest = behind;
+        }
+        let end: Position = self.logs.append(name, before, &calls)?;
         let Some(Entry::Whole(book)) = books.get_mut(name) else { return Ok(end.seq) };
-        for new in &plan.new {
+        for new in new {
             let seq = book.state.push_changes(at, &new.changes);
-            book.note(seq, &new.draft.key, new.draft.id);
+            book.note(seq, &new.prepared.fingerprints);
         }
         book.end = end;
         Ok(end.seq)
     }
 
     /// Returns when a book is on stable storage through `seq`, and visible.
-    fn sync(&self, name: &BookName, seq: Seq) -> LedgerResult<()> {
+    pub(super) fn sync(&self, name: &BookName, seq: Seq) -> LedgerResult<()> {
         {
             let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
             let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };
@@ -256,11 +241,7 @@ impl Open {
 
 impl Shared {
     pub(super) fn commit(&self, name: &BookName, drafts: &[Draft]) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
-        let answers = self.with(|open| {
-            let answers = open.commit_batch(name, drafts)?;
-            open.snapshot_if_due(name);
-            Ok(answers)
-        })?;
+        let answers = self.with(|open| open.commit_batch(name, drafts))?;
         self.news.tell();
         Ok(answers)
     }

@@ -55,7 +55,7 @@ impl fmt::Display for Failure {
 /// How many disks are looked at for holes.
 const HOLE_SEEDS_MAX: u64 = 1000;
 
-const COMMAND: &str = "cargo run --release -p bench --bin simulate --";
+pub(super) const COMMAND: &str = "cargo run --release -p bench --bin simulate --";
 
 /// A script that was run.
 struct Ran {
@@ -173,7 +173,7 @@ impl Simulation {
         let mut tally = Tally::default();
         let done = self.live(SimDisk::new(), Record::default(), seed, (0, 0), &mut tally);
         let syncs = if self.failed_syncs { "" } else { " --no-failed-syncs" };
-        let again = format!("{COMMAND} --seeds 1 --seed {seed}{syncs}{}", self.parts_argument());
+        let again = format!("{COMMAND} --only segments --seeds 1 --seed {seed}{syncs}{}", self.parts_argument());
         done.map(|()| tally).map_err(|what| Failure { what: format!("seed {seed}: {what}"), again })
     }
 
@@ -198,7 +198,7 @@ impl Simulation {
         self.end(&ran, seed, tally)
     }
 
-    fn random_faults(&self, random: &mut Random, from: u64) -> Vec<(u64, Fault)> {
+    pub(super) fn random_faults(&self, random: &mut Random, from: u64) -> Vec<(u64, Fault)> {
         let mut kinds = vec![Fault::Refused, Fault::Full, Fault::Short, Fault::Death];
         if self.failed_syncs {
             kinds.push(Fault::ForgottenSync);
@@ -292,8 +292,11 @@ impl Simulation {
     }
 
     fn named(&self, script: &Script, work: impl FnOnce() -> Check<Tally>) -> Result<Tally, Failure> {
-        let again =
-            format!("{COMMAND} --seeds 0 --crashes-per-call {}{}", self.crashes_per_call, self.parts_argument());
+        let again = format!(
+            "{COMMAND} --only segments --seeds 0 --crashes-per-call {}{}",
+            self.crashes_per_call,
+            self.parts_argument()
+        );
         // Those that no list has are begun by what the others left.
         let is_listed = Script::fixed().iter().any(|fixed| fixed.name == script.name);
         let again = if is_listed { format!("{again} --script {:?}", script.name) } else { again };
@@ -315,7 +318,7 @@ fn beginning(script: &Script) -> Check<(SimDisk, Record)> {
     }
 }
 
-fn loss_of(seed: u64, turn: Option<u64>) -> Loss {
+pub(super) fn loss_of(seed: u64, turn: Option<u64>) -> Loss {
     match turn.and_then(|turn| usize::try_from(turn).ok()).and_then(|turn| Loss::ALL.get(turn)) {
         Some(loss) => *loss,
         None => Random::of(seed, 6).pick(&[

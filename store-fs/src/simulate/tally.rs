@@ -27,6 +27,8 @@ pub struct Tally {
     pub taken_out: u64,
     /// Places in the changes that were asked from after a crash.
     pub cursors: u64,
+    /// Acknowledged transactions of ledgers that were found after a crash.
+    pub transactions: u64,
     /// Holes that a power loss left behind the end of a segment.
     pub holes: u64,
 }
@@ -49,6 +51,7 @@ impl Tally {
         self.taken_out += other.taken_out;
         self.cursors += other.cursors;
         self.holes += other.holes;
+        self.transactions += other.transactions;
         add_all(&mut self.losses, &other.losses);
         add_all(&mut self.calls, &other.calls);
         add_all(&mut self.faults, &other.faults);
@@ -79,6 +82,7 @@ impl fmt::Display for Tally {
             "{} torn tails and holes taken out and kept, {} of them holes of segments",
             self.taken_out, self.holes
         )?;
-        write!(f, "{} places in the changes asked from", self.cursors)
+        writeln!(f, "{} places in the changes asked from", self.cursors)?;
+        write!(f, "{} acknowledged transactions of ledgers found again", self.transactions)
     }
 }

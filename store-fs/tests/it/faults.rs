@@ -18,6 +18,8 @@ use crate::support::{Folder, append, create, note, note_texts, options, segment,
 pub(crate) struct Plan {
     /// How many bytes it still takes.
     pub(crate) space: AtomicU64,
+    /// How many bytes it takes in one write.
+    pub(crate) at_once: AtomicU64,
     /// How many more calls that change something it answers; the one after them tears, and then nothing is answered.
     calls: AtomicU64,
     pub(crate) sync_fails: AtomicBool,
@@ -40,6 +42,7 @@ impl Plan {
     pub(crate) fn in_process(process: u64, calls: u64) -> Arc<Self> {
         let plan = Self {
             space: AtomicU64::new(u64::MAX),
+            at_once: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(calls),
             sync_fails: AtomicBool::new(false),
             sync_yields: AtomicU64::new(0),
@@ -53,6 +56,11 @@ impl Plan {
 
     pub(crate) fn faultless() -> Arc<Self> {
         Self::dies_after(u64::MAX)
+    }
+
+    /// What was changed and synced since it was asked last.
+    pub(crate) fn take_done(&self) -> Vec<String> {
+        std::mem::take(&mut *self.done.lock().unwrap())
     }
 
     /// Whether this call is the one in which the disk dies.
@@ -101,7 +109,7 @@ impl DiskFile for FaultyFile {
         }
         self.1.note("append", &self.2);
         let space = self.1.space.load(Ordering::Relaxed);
-        if space == 0 {
+        if space == 0 || bytes.len() as u64 > self.1.at_once.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let taken = self.0.append(&bytes[..bytes.len().min(usize::try_from(space).unwrap_or(usize::MAX))])?;
@@ -309,7 +317,7 @@ fn a_remote_medium_is_for_reading_unless_it_is_trusted() {
 /// What a store did to its disk since the last time, with words in place of names that are new each time.
 pub(crate) fn done_since(plan: &Plan, folder: &Folder) -> Vec<String> {
     let root = folder.root().display().to_string();
-    let done = std::mem::take(&mut *plan.done.lock().unwrap());
+    let done = plan.take_done();
     let named = |line: String| {
         let mut line = line.replace(&format!("{root}/"), "").replace(&root, "the root");
         for n in 1..=2 {

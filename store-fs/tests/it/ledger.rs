@@ -1,6 +1,7 @@
 //! Ledgers in files: the common checks, and what is their own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,30 @@ impl<const SMALL: bool> LedgerHarness for FsLedgerHarness<SMALL> {
         let ledger = FsLedger::open(self.0.path(), &options)?;
         Ok((0..count).map(|_| Box::new(ledger.clone()) as Box<dyn Ledger>).collect())
     }
+
+    fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        flip_bit(self.0.path(), book, seq);
+        true
+    }
+}
+
+/// Flips a bit in the middle of an event's line.
+fn flip_bit(root: &Path, book: &BookName, seq: Seq) {
+    let folder = root.join("ledger").join(book.as_str());
+    let start = format!("{{\"seq\":{seq},");
+    for part in fs::read_dir(folder).unwrap().map(|part| part.unwrap().path()).filter(|path| path.is_file()) {
+        let mut bytes = fs::read(&part).unwrap();
+        let Some(at) = bytes.windows(start.len()).position(|window| window == start.as_bytes()) else { continue };
+        bytes[at + start.len() + 20] ^= 1;
+        let mut permissions = fs::metadata(&part).unwrap().permissions();
+        let mode = permissions.mode();
+        permissions.set_mode(0o600);
+        fs::set_permissions(&part, permissions.clone()).unwrap();
+        fs::write(&part, bytes).unwrap();
+        permissions.set_mode(mode);
+        return fs::set_permissions(&part, permissions).unwrap();
+    }
+    panic!("the log has no event {seq}");
 }
 
 fn small(clock: &Clock) -> LedgerOptions {

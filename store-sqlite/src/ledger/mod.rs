@@ -4,9 +4,14 @@
 //! what the tables say at that moment, and its events, the accounts and their balances are written together. So the tables that follow from the
 //! events are never behind them, and nothing has to be read to open a ledger. The price is that writers of one file wait for each other.
 
+mod adopt;
+mod examine;
 mod read;
 mod row;
 mod write;
+
+pub(crate) use self::adopt::adopt_in;
+pub(crate) use self::row::checksum as event_checksum;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,7 +20,8 @@ use rusqlite::Connection;
 use store_core::StoreError;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction, TrialRow,
+    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
+    TrialRow,
 };
 use store_core::{Seq, TransactionId};
 
@@ -158,6 +164,27 @@ impl Ledger for SqliteLedger {
         // The tables are the state at every moment.
         let is_known = self.0.ask(|connection| Ok(Ok(row::end(connection, book)?.is_some())))?;
         if is_known { Ok(()) } else { Err(LedgerError::UnknownBook { book: book.clone() }) }
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        self.0.with(|open| adopt::adopt_events(open.connections(), book, events))
+    }
+
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        let mut findings = self.0.ask(examine::beside_books)?;
+        for book in self.list_books()? {
+            findings.extend(self.0.ask(|connection| examine::tables(connection, &book))?);
+            let mut next = Seq(1);
+            loop {
+                let (found, last) = self.0.ask(|connection| examine::columns(connection, &book, next))?;
+                findings.extend(found);
+                if last < next {
+                    break;
+                }
+                next = last.next();
+            }
+        }
+        Ok(findings)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

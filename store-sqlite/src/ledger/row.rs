@@ -15,7 +15,7 @@ const WITH_KEY: [u8; 1] = [1];
 
 /// The checksum of an event's row: CRC-32C of `ledger_events`, the book's name and a 0, the seq (8 bytes, big-endian), 0 or 1 and the length (4 bytes,
 /// big-endian) and bytes of the key, and the body.
-pub(super) fn checksum(book: &BookName, seq: u64, key: Option<&str>, body: &str) -> u32 {
+pub(crate) fn checksum(book: &BookName, seq: u64, key: Option<&str>, body: &str) -> u32 {
     let append = crc32c::crc32c_append;
     let crc = append(crc32c::crc32c(b"ledger_events"), book.as_str().as_bytes());
     let crc = append(append(crc, &[0]), &seq.to_be_bytes());

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::row::to_sql;
 
 /// Runs `work` in a synced transaction. What `work` answers within is the ledger's, and nothing was written for it if it is an error.
-fn write<T: Send + 'static>(
+pub(super) fn write<T: Send + 'static>(
     connections: &Connections,
     book: &BookName,
     work: impl Fn(&Connection) -> Result<LedgerResult<T>> + Send + Sync + 'static,
@@ -30,7 +30,7 @@ fn write<T: Send + 'static>(
 }
 
 /// What the store answered is no refusal of the ledger's: the whole call fails.
-fn unless_stores<T>(answer: LedgerResult<T>) -> Result<LedgerResult<T>> {
+pub(super) fn unless_stores<T>(answer: LedgerResult<T>) -> Result<LedgerResult<T>> {
     match answer {
         Err(LedgerError::Store(error)) => Err(Error::Store(error)),
         answer => Ok(answer),
@@ -46,9 +46,7 @@ pub(super) fn register_asset(connections: &Connections, clock: &Clock, asset: &A
         }
         let end = Appender::begin(transaction, &clock, &system)?;
         end.append(transaction, None, &EventBody::AssetRegistered(asset.clone()))?;
-        transaction
-            .prepare_cached("INSERT INTO ledger_assets (asset, precision) VALUES (?1, ?2)")?
-            .execute((asset.id.as_str(), asset.precision))?;
+        insert_asset(transaction, &asset)?;
         end.finish(transaction, 1)?;
         Ok(Ok(()))
     })
@@ -68,22 +66,34 @@ pub(super) fn open_account(connections: &Connections, clock: &Clock, account: &A
             }
             let end = Appender::begin(transaction, &clock, account.id.book())?;
             end.append(transaction, None, &EventBody::AccountOpened(account.clone()))?;
-            transaction
-                .prepare_cached(
-                    "INSERT INTO ledger_accounts (book, path, asset, kind, min_balance, net, updated_seq)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 0, 0)",
-                )?
-                .execute((
-                    account.id.book().as_str(),
-                    account.id.path(),
-                    account.asset.as_str(),
-                    account.kind.as_str(),
-                    account.min_balance,
-                ))?;
+            insert_account(transaction, &account)?;
             end.finish(transaction, 1)?;
             Ok(Ok(()))
         }
     })
+}
+
+pub(super) fn insert_asset(transaction: &Connection, asset: &Asset) -> Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO ledger_assets (asset, precision) VALUES (?1, ?2)")?
+        .execute((asset.id.as_str(), asset.precision))?;
+    Ok(())
+}
+
+pub(super) fn insert_account(transaction: &Connection, account: &Account) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO ledger_accounts (book, path, asset, kind, min_balance, net, updated_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0)",
+        )?
+        .execute((
+            account.id.book().as_str(),
+            account.id.path(),
+            account.asset.as_str(),
+            account.kind.as_str(),
+            account.min_balance,
+        ))?;
+    Ok(())
 }
 
 pub(super) fn commit_batch(
@@ -144,7 +154,11 @@ fn commit(transaction: &Connection, end: &mut Appender, draft: &Draft) -> Result
     Ok(Ok(receipt))
 }
 
-fn by_key(transaction: &Connection, book: &BookName, key: &str) -> Result<LedgerResult<Option<Transaction>>> {
+pub(super) fn by_key(
+    transaction: &Connection,
+    book: &BookName,
+    key: &str,
+) -> Result<LedgerResult<Option<Transaction>>> {
     let mut statement =
         transaction.prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 AND key = ?2")?;
     let mut rows = statement.query((book.as_str(), key))?;
@@ -152,12 +166,12 @@ fn by_key(transaction: &Connection, book: &BookName, key: &str) -> Result<Ledger
     Ok(row::event(book, row, 0)?.map(transaction_of))
 }
 
-fn has_id(transaction: &Connection, id: TransactionId) -> Result<bool> {
+pub(super) fn has_id(transaction: &Connection, id: TransactionId) -> Result<bool> {
     let mut statement = transaction.prepare_cached("SELECT 1 FROM ledger_events WHERE transaction_id = ?1")?;
     Ok(statement.exists([id.as_bytes()])?)
 }
 
-fn apply(transaction: &Connection, account: i64, seq: Seq, change: &Change) -> Result<()> {
+pub(super) fn apply(transaction: &Connection, account: i64, seq: Seq, change: &Change) -> Result<()> {
     let seq = to_sql(seq.0);
     transaction
         .prepare_cached("UPDATE ledger_accounts SET net = ?2, updated_seq = ?3 WHERE account_id = ?1")?
@@ -169,7 +183,7 @@ fn apply(transaction: &Connection, account: i64, seq: Seq, change: &Change) -> R
 }
 
 /// The end of a book that is written to.
-struct Appender {
+pub(super) struct Appender {
     book: BookName,
     /// The last event before.
     before: Seq,
@@ -187,11 +201,16 @@ impl Appender {
         Ok(Self { book: book.clone(), before, at, count: 0 })
     }
 
+    /// One that writes an event with this commit time behind another.
+    pub(super) fn behind(book: &BookName, before: Seq, at: u64) -> Self {
+        Self { book: book.clone(), before, at, count: 0 }
+    }
+
     const fn next(&self) -> Seq {
         Seq(self.before.0 + self.count + 1)
     }
 
-    fn append(&self, transaction: &Connection, draft: Option<&Draft>, body: &EventBody) -> Result<()> {
+    pub(super) fn append(&self, transaction: &Connection, draft: Option<&Draft>, body: &EventBody) -> Result<()> {
         let text = text::encode(self.at, body);
         let text = text.map_err(|error| StoreError::backend(error.to_string()))?;
         let seq = self.next();
@@ -214,7 +233,7 @@ impl Appender {
     }
 
     /// Says where the book ends now: behind the transactions, and `others` events beside them.
-    fn finish(self, transaction: &Connection, others: u64) -> Result<()> {
+    pub(super) fn finish(self, transaction: &Connection, others: u64) -> Result<()> {
         let written = self.count + others;
         if written > 0 {
             transaction

@@ -28,6 +28,19 @@ pub(super) struct Finds {
     pub(super) blobs: BTreeMap<String, BTreeMap<i64, Spot>>,
     pub(super) quarantine: BTreeMap<i64, Spot>,
     pub(super) hints: HashMap<SegmentId, SegmentHint>,
+    /// The events of each book of the ledger. None is ever deleted, so one on a free page is as good as any.
+    pub(super) ledger: BTreeMap<String, BookFinds>,
+}
+
+/// How much longer than its last valid event a book is believed to have been.
+const EVENTS_BEYOND_MAX: u64 = 4096;
+
+/// What was found of a book.
+#[derive(Default)]
+pub(super) struct BookFinds {
+    pub(super) spots: BTreeMap<u64, Spot>,
+    /// The last event that anything tells of.
+    pub(super) through: u64,
 }
 
 impl Finds {
@@ -52,7 +65,11 @@ impl Finds {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.sides.is_empty() && self.blobs.is_empty() && self.hints.is_empty()
+        self.entries.is_empty()
+            && self.sides.is_empty()
+            && self.blobs.is_empty()
+            && self.hints.is_empty()
+            && self.ledger.is_empty()
     }
 
     fn add_page(&mut self, pages: &Pages, page: &[u8], tree: &TreePage, spot: Spot, damaged: &mut u64) {
@@ -97,12 +114,27 @@ impl Finds {
                     *known = hint;
                 }
             }
-            Row::Segment { .. } | Row::Damaged => {}
+            Row::LedgerEvent { book, seq, .. } => {
+                let found = self.ledger.entry(book.to_owned()).or_default();
+                found.spots.entry(seq).and_modify(keep).or_insert(spot);
+                found.through = found.through.max(seq);
+            }
+            Row::LedgerEnd { book, seq } if !spot.is_free => {
+                let found = self.ledger.entry(book.to_owned()).or_default();
+                found.through = found.through.max(seq);
+            }
+            Row::LedgerEnd { .. } | Row::Segment { .. } | Row::Damaged => {}
         }
     }
 
     /// Leaves out what lies on free pages and belongs to nothing that lives.
     fn drop_deleted(&mut self) {
+        for found in self.ledger.values_mut() {
+            // What has no checksum is a hint.
+            let last = found.spots.last_key_value().map_or(0, |(seq, _)| *seq);
+            found.through = found.through.min(last + EVENTS_BEYOND_MAX);
+        }
+        self.ledger.retain(|_, found| found.through > 0 && !found.spots.is_empty());
         let hints = &self.hints;
         for (segment, entries) in &mut self.entries {
             let count = hints.get(segment).map_or(0, |hint| hint.entry_count);

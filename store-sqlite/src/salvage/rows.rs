@@ -7,6 +7,7 @@ use store_core::{SegmentId, SegmentOrigin, Seq, SessionId};
 
 use super::btree::Kind;
 use crate::integrity::quarantine_checksum;
+use crate::ledger::event_checksum;
 use crate::row::entry_checksum;
 use crate::side::SideTable;
 
@@ -51,6 +52,17 @@ pub(super) enum Row<'a> {
         segment: SegmentId,
         seq: i64,
         values: [ValueRef<'a>; 3],
+    },
+    LedgerEvent {
+        book: &'a str,
+        seq: u64,
+        key: Option<&'a str>,
+        body: &'a str,
+    },
+    /// What has no checksum is a hint: that a book has an event.
+    LedgerEnd {
+        book: &'a str,
+        seq: u64,
     },
     /// A row of one of our tables whose checksum does not hold.
     Damaged,
@@ -130,6 +142,16 @@ fn entry<'a>(segment: SegmentId, seq: i64, key: Option<&'a [u8]>, body: &'a [u8]
     holds.then_some(Row::Entry { segment, seq, key, text: text(body)? })
 }
 
+fn ledger_event<'a>(book: &'a [u8], seq: i64, key: Option<&'a [u8]>, body: &'a [u8], crc32c: i64) -> Option<Row<'a>> {
+    let (book, body, seq) = (text(book)?, text(body)?, count(seq).filter(|seq| *seq > 0)?);
+    let key = match key {
+        None => None,
+        Some(key) => Some(text(key)?),
+    };
+    let holds = i64::from(event_checksum(&book.parse().ok()?, seq, key, body)) == crc32c;
+    holds.then_some(Row::LedgerEvent { book, seq, key, body })
+}
+
 fn side<'a>(
     tables: &[SideTable],
     owner: &'a [u8],
@@ -172,6 +194,14 @@ fn index_row<'a>(values: &[ValueRef<'a>]) -> Option<Row<'a>> {
             let hint =
                 SegmentHint { session, entry_count: count(entry_count)?, trace_count: count(trace_count)?, origin };
             Some(Row::Segment { segment: SegmentId::from_bytes(id(segment)?), hint })
+        }
+        [Text(book), Integer(seq), Integer(_), key @ (Null | Text(_)), Null | Blob(_), Text(body), Integer(crc32c)] => {
+            let key = if let Text(key) = key { Some(key) } else { None };
+            Some(ledger_event(book, seq, key, body, crc32c).unwrap_or(Row::Damaged))
+        }
+        // The row of a book's end, or the index of events by time: of seq and time, which is in microseconds, the seq is the smaller.
+        [Text(book), Integer(one), Integer(other)] => {
+            Some(Row::LedgerEnd { book: text(book)?, seq: count(one.min(other))? })
         }
         [Text(sha256), Integer(0)] if sha256.len() == SHA256_DIGITS => Some(Row::EmptyBlob { sha256: text(sha256)? }),
         // The index of segments by session: it knows what belongs together, too.

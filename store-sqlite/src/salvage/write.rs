@@ -47,6 +47,7 @@ impl Writing<'_> {
         self.write_facts(&sessions, salvage)?;
         self.write_events(salvage)?;
         self.write_quarantine(salvage)?;
+        self.write_ledger(salvage)?;
         self.write_blobs(salvage)
     }
 

@@ -23,6 +23,13 @@ impl LedgerHarness for SqliteLedgerHarness {
         let open = |_| Ok(Box::new(SqliteLedger::open(self.0.database(), clock.clone())?) as Box<dyn Ledger>);
         (0..count).map(open).collect()
     }
+
+    fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        let damage = "UPDATE ledger_events SET body = replace(body, '\"at\"', '\"au\"') WHERE book = ?1 AND seq = ?2";
+        let seq = i64::try_from(seq.0).unwrap();
+        assert_eq!(self.0.raw().execute(damage, (book.as_str(), seq)).unwrap(), 1);
+        true
+    }
 }
 
 store_conformance::ledger_conformance_tests!(SqliteLedgerHarness);
@@ -37,7 +44,7 @@ fn clock() -> Clock {
     Arc::new(move || time.fetch_add(1, Ordering::SeqCst))
 }
 
-fn book() -> BookName {
+pub(crate) fn book() -> BookName {
     "home".parse().unwrap()
 }
 
@@ -47,14 +54,19 @@ pub(crate) fn transfer(n: u64) -> Draft {
     Draft::new(TransactionId::derive(n, b"transfer"), format!("key {n}"), postings)
 }
 
-/// A ledger of 10 transactions, in events 3 to 12 of the book.
-fn fill(ledger: &SqliteLedger) {
+/// Registers an asset and opens the accounts `a` and `b`, which are events 1 and 2.
+pub(crate) fn prepare(ledger: &SqliteLedger) {
     let usd = Asset { id: "USD".parse().unwrap(), precision: 2 };
     ledger.register_asset(&usd).unwrap();
     for path in ["a", "b"] {
         let (id, asset) = (AccountId::new(&book(), path).unwrap(), usd.id.clone());
         ledger.open_account(&Account { id, asset, kind: AccountKind::Clearing, min_balance: None }).unwrap();
     }
+}
+
+/// A ledger of 10 transactions, in events 3 to 12 of the book.
+fn fill(ledger: &SqliteLedger) {
+    prepare(ledger);
     for n in 1..=10 {
         ledger.commit(&book(), &transfer(n)).unwrap();
     }

@@ -10,9 +10,6 @@ use crate::checks::fixture::{Works as _, same};
 use crate::ledgers::LedgerHarness;
 use crate::{Failure, Outcome};
 
-/// How long something is waited for that has to come.
-const WAIT: Duration = Duration::from_secs(60);
-
 fn read(desk: &Desk<'_>, from: u64, limit: usize) -> Result<Vec<u64>, Failure> {
     let events = desk.ledger().read_events(&home(), Seq(from), limit).works("reading events")?;
     Ok(events.into_iter().map(|event| event.seq.0).collect())
@@ -105,7 +102,7 @@ pub(crate) fn a_subscription_gives_what_stands_there(harness: &dyn LedgerHarness
     let desk = Desk::new(harness)?;
     let mut events = desk.ledger().subscribe(&home(), Seq(1)).works("subscribing")?;
     for seq in 1..=3 {
-        let event = events.next(WAIT).works("waiting for an event")?;
+        let event = events.next(harness.patience()).works("waiting for an event")?;
         same("the next event", event.map(|event| event.seq.0), Some(seq))?;
     }
     Ok(())
@@ -114,7 +111,7 @@ pub(crate) fn a_subscription_gives_what_stands_there(harness: &dyn LedgerHarness
 pub(crate) fn a_subscription_begins_with_the_event_it_names(harness: &dyn LedgerHarness) -> Outcome {
     let desk = Desk::new(harness)?;
     let mut events = desk.ledger().subscribe(&home(), Seq(3)).works("subscribing")?;
-    let event = events.next(WAIT).works("waiting for an event")?;
+    let event = events.next(harness.patience()).works("waiting for an event")?;
     same("the first event", event.map(|event| event.seq.0), Some(3))
 }
 
@@ -123,7 +120,7 @@ pub(crate) fn a_subscription_goes_on_with_what_is_committed(harness: &dyn Ledger
     let mut events = desk.ledger().subscribe(&home(), Seq(4)).works("subscribing")?;
     same("what there is", events.next(Duration::ZERO).works("looking for an event")?, None)?;
     desk.commit(&transfer(1, "a", "b", 5))?;
-    let event = events.next(WAIT).works("waiting for an event")?;
+    let event = events.next(harness.patience()).works("waiting for an event")?;
     same("the next event", event.map(|event| event.seq.0), Some(4))?;
     same("what follows", events.next(Duration::from_millis(5)).works("looking for an event")?, None)
 }
@@ -134,6 +131,6 @@ pub(crate) fn a_subscription_may_wait_for_a_book(harness: &dyn LedgerHarness) ->
     same("what there is", events.next(Duration::ZERO).works("looking for an event")?, None)?;
     let account = Account { id: in_book(&away(), "a"), ..clearing("a") };
     desk.account(&account)?;
-    let event = events.next(WAIT).works("waiting for an event")?;
+    let event = events.next(harness.patience()).works("waiting for an event")?;
     same("the first event", event.map(|event| event.body), Some(EventBody::AccountOpened(account)))
 }

@@ -1,13 +1,14 @@
 //! The reference with some calls replaced.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerResult,
-    MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerError,
+    LedgerFinding, LedgerResult, MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction,
+    TrialRow,
 };
 use store_core::{Seq, TransactionId};
 
@@ -28,6 +29,8 @@ type Trial = fn(&Handle, &BookName, Option<TimestampUs>) -> LedgerResult<Vec<Tri
 type Events = fn(&Handle, &BookName, Seq, usize) -> LedgerResult<Vec<Event>>;
 type Subscribe = fn(&Handle, &BookName, Seq) -> LedgerResult<Box<dyn Subscription>>;
 type Snapshot = fn(&Handle, &BookName) -> LedgerResult<()>;
+type Adopt = fn(&Handle, &BookName, &[Event]) -> LedgerResult<u64>;
+type Examine = fn(&Handle) -> LedgerResult<Vec<LedgerFinding>>;
 type Shutdown = fn(&Handle) -> LedgerResult<()>;
 
 /// Which calls are replaced, and by what.
@@ -47,6 +50,8 @@ pub(super) struct Rules {
     pub(super) events: Option<Events>,
     pub(super) subscribe: Option<Subscribe>,
     pub(super) snapshot: Option<Snapshot>,
+    pub(super) adopt: Option<Adopt>,
+    pub(super) examine: Option<Examine>,
     pub(super) shutdown: Option<Shutdown>,
 }
 
@@ -67,6 +72,8 @@ impl Rules {
         events: None,
         subscribe: None,
         snapshot: None,
+        adopt: None,
+        examine: None,
         shutdown: None,
     };
 }
@@ -75,14 +82,21 @@ impl Rules {
 #[derive(Debug)]
 pub(super) struct FaultyHarness {
     medium: MemoryLedgerMedium,
-    busy: Arc<AtomicBool>,
+    busy: Arc<AtomicUsize>,
+    damaged: Mutex<Option<(BookName, Seq)>>,
     opened: AtomicU64,
     rules: Rules,
 }
 
 impl FaultyHarness {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { medium: MemoryLedgerMedium::default(), busy: Arc::default(), opened: AtomicU64::default(), rules }
+        Self {
+            medium: MemoryLedgerMedium::default(),
+            busy: Arc::default(),
+            damaged: Mutex::default(),
+            opened: AtomicU64::default(),
+            rules,
+        }
     }
 }
 
@@ -97,10 +111,21 @@ impl LedgerHarness for FaultyHarness {
             let inner = MemoryLedger::open(&self.medium, clock.clone());
             let (clock, busy, rules) = (clock.clone(), Arc::clone(&self.busy), self.rules);
             let medium = self.medium.clone();
-            Box::new(Handle { inner, medium, clock, busy, reopened, number, notes: AtomicU64::default(), rules })
-                as Box<dyn Ledger>
+            let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let notes = AtomicU64::default();
+            Box::new(Handle { inner, medium, clock, busy, damaged, reopened, number, notes, rules }) as Box<dyn Ledger>
         };
         Ok((0..count).map(handle).collect())
+    }
+
+    fn patience(&self) -> Duration {
+        // What has to come stands there when it is waited for.
+        Duration::from_millis(100)
+    }
+
+    fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some((book.clone(), seq));
+        true
     }
 }
 
@@ -110,7 +135,9 @@ pub(super) struct Handle {
     pub(super) inner: MemoryLedger,
     medium: MemoryLedgerMedium,
     pub(super) clock: Clock,
-    busy: Arc<AtomicBool>,
+    busy: Arc<AtomicUsize>,
+    /// The event that is damaged.
+    damaged: Option<(BookName, Seq)>,
     /// How often the ledger was opened before.
     pub(super) reopened: u64,
     /// Which of the handles of its opening.
@@ -123,10 +150,10 @@ pub(super) struct Handle {
 impl Handle {
     /// Does `work`, for a while, and says whether somebody else was doing something meanwhile.
     pub(super) fn beside<T>(&self, work: impl FnOnce(bool) -> T) -> T {
-        let was_busy = self.busy.swap(true, Ordering::SeqCst);
+        let was_busy = self.busy.fetch_add(1, Ordering::SeqCst) > 0;
         thread::sleep(Duration::from_micros(300));
         let done = work(was_busy);
-        self.busy.store(false, Ordering::SeqCst);
+        self.busy.fetch_sub(1, Ordering::SeqCst);
         done
     }
 
@@ -146,6 +173,12 @@ impl Handle {
         one: impl FnMut(&Draft) -> LedgerResult<Receipt>,
     ) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
         Ok(drafts.iter().map(one).collect())
+    }
+
+    /// The damaged event, if it is one of these.
+    pub(super) fn damaged_in(&self, book: &BookName, from: Seq, limit: usize) -> Option<&(BookName, Seq)> {
+        let through = from.0.max(1).saturating_add(limit as u64);
+        self.damaged.as_ref().filter(|(of, seq)| of == book && (from.0..through).contains(&seq.0))
     }
 
     /// Every transaction of a book.
@@ -214,6 +247,12 @@ impl Ledger for Handle {
     }
 
     fn read_events(&self, book: &BookName, from: Seq, limit: usize) -> LedgerResult<Vec<Event>> {
+        if let Some((_, seq)) = self.damaged_in(book, from, limit)
+            && self.rules.events.is_none()
+        {
+            let (book, detail) = (book.clone(), "a bit was flipped".to_owned());
+            return Err(LedgerError::Damaged { book, seq: *seq, detail });
+        }
         pass_on!(self, events => read_events(book, from, limit))
     }
 
@@ -223,6 +262,14 @@ impl Ledger for Handle {
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
         pass_on!(self, snapshot => snapshot_now(book))
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        pass_on!(self, adopt => adopt_events(book, events))
+    }
+
+    fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
+        pass_on!(self, examine => examine())
     }
 
     fn shutdown(&self) -> LedgerResult<()> {
