@@ -33,4 +33,6 @@ mod segment;
 mod state;
 mod tail;
 mod transcript;
+#[cfg(all(feature = "index", feature = "fs", feature = "sqlite"))]
+mod usage;
 mod writer;
