@@ -8,6 +8,7 @@ use std::io::Write;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use session_store::SessionError;
 use session_store::usage::{
     By, Group, NanoDollars, PriceTable, Report, Sums, UsageFilter, inherited_uses, known_uses, report_of, uses_as_of,
 };
@@ -105,7 +106,10 @@ fn run_report(app: &App, arguments: &UsageReportArgs) -> Result<u8> {
     feed_books(app, &library, &prices)?;
     let uses = match as_of {
         None => known_uses(&library.index, &prices)?,
-        Some(as_of) => read_ledger(app)?.map(|ledger| uses_as_of(&*ledger, as_of)).transpose()?.unwrap_or_default(),
+        Some(as_of) => {
+            let said = read_ledger(app)?.map(|ledger| uses_as_of(&*ledger, as_of)).transpose();
+            said.map_err(SessionError::from)?.unwrap_or_default()
+        }
     };
     let made = report_of(&uses, self::by(by), filter, &zone);
     let made = if arguments.inherited { with_inherited(&library, &prices, filter, made)? } else { without(made) };

@@ -9,12 +9,12 @@
 use std::collections::BTreeMap;
 
 use store_core::SessionId;
-use store_core::ledger::{Ledger, TimestampUs};
+use store_core::ledger::Ledger;
 
 use super::PricedUse;
 use super::post::{Known, Posted, bring_in_step};
 use super::prices::PriceTable;
-use super::standing::{Folded, Line, Standing, is_usage_book, line_of};
+use super::standing::{Line, Standing, is_usage_book, line_of};
 use crate::error::{Result, SessionError};
 use crate::index::{ArchivedFilter, BookCursor, Index, KindFilter, ListQuery, Verdict};
 
@@ -154,15 +154,4 @@ pub fn known_uses(index: &Index, prices: &PriceTable) -> Result<Vec<PricedUse>> 
     let mut known: Vec<PricedUse> = index.uses()?.into_iter().map(|one| PricedUse::of(one, prices)).collect();
     known.extend(index.booked_alone()?.iter().filter_map(|(request, standing)| standing.to_use(request)));
     Ok(known)
-}
-
-/// Every request that the books knew at a commit time (inclusive), with what they said that it cost; by name ascending.
-///
-/// # Errors
-/// Those of the ledger.
-pub fn uses_as_of(ledger: &dyn Ledger, as_of: TimestampUs) -> Result<Vec<PricedUse>> {
-    let folded = Folded::read(ledger, Some(as_of))?;
-    let mut uses: Vec<PricedUse> = folded.iter().filter_map(|(request, standing)| standing.to_use(request)).collect();
-    uses.sort_by(|one, other| one.one.request.cmp(&other.one.request));
-    Ok(uses)
 }

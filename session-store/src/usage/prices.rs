@@ -11,6 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+#[cfg(any(feature = "index", test))]
 use sha2::{Digest as _, Sha256};
 use store_core::{LlmUsage, TimestampMs};
 
@@ -228,6 +229,7 @@ impl PriceTable {
     }
 
     /// What tells this table from any other: the same for equal ones.
+    #[cfg(any(feature = "index", test))]
     pub(crate) fn fingerprint(&self) -> String {
         let digest = Sha256::digest(format!("{:?}", self.0));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()

@@ -287,6 +287,17 @@ impl Standing {
 /// The places of the units.
 const UNITS_OF: [usize; UNITS.len()] = [0, 1, 2, 3, 4, 5, 6, 7];
 
+/// Every request that the books knew at a commit time (inclusive), with what they said that it cost; by name ascending.
+///
+/// # Errors
+/// Those of the ledger.
+pub fn uses_as_of(ledger: &dyn Ledger, as_of: TimestampUs) -> LedgerResult<Vec<PricedUse>> {
+    let folded = Folded::read(ledger, Some(as_of))?;
+    let mut uses: Vec<PricedUse> = folded.iter().filter_map(|(request, standing)| standing.to_use(request)).collect();
+    uses.sort_by(|one, other| one.one.request.cmp(&other.one.request));
+    Ok(uses)
+}
+
 /// All that the usage books say, in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Folded {
