@@ -133,10 +133,14 @@ impl App {
         specs(&self.config()?.agents).map_err(|detail| self.config_error(detail))
     }
 
-    /// What models cost: the list that comes with the program.
+    /// What models cost: the list that comes with the program, with what the config file says in place of it.
     pub(crate) fn prices(&self) -> Result<PriceTable> {
         // A test reads the list that is shipped.
-        PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))
+        let mut prices =
+            PriceTable::shipped().map_err(|error| App::usage(error.to_string(), "this is a mistake in pod"))?;
+        let own = self.config()?.prices.iter();
+        prices.replace_with(PriceTable::of(own.map(|(model, prices)| (model.clone(), prices.0.clone()))));
+        Ok(prices)
     }
 
     /// The config file makes no sense.

@@ -6,6 +6,7 @@
 mod budget;
 mod conversation;
 mod export;
+mod ledger;
 mod maintenance;
 mod settings;
 mod usage;
@@ -19,9 +20,10 @@ use store_core::SegmentId;
 pub(crate) use budget::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use export::{ExportArgs, ExportTo};
+pub(crate) use ledger::{LedgerBalanceArgs, LedgerBooksArgs, LedgerCommand, LedgerEventsArgs, LedgerHistoryArgs};
 pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
-pub(crate) use usage::{UsageArgs, UsageBy};
+pub(crate) use usage::{UsageArgs, UsageBy, UsageCommand, UsageExplainArgs, UsageRebuildArgs, UsageReportArgs};
 
 const AFTER_HELP: &str = "\
 IDs: a session, a segment, or an agent's own id of a conversation; in full, as a unique beginning, or as a unique \
@@ -190,6 +192,12 @@ pub(crate) enum Command {
     /// comes with the program, with cache rates and long contexts, as of the request's day; where the list does not know a model, by what the agent said. What nobody knows the
     /// price of is told as unpriced, and leaves a cost unknown rather than too low.
     Usage(UsageArgs),
+    /// Look into the ledger: books, accounts, postings.
+    ///
+    /// What was used stands in a book for each project, in accounts for each agent, conversation, model and unit; the books are told what is new before they are shown. Amounts are told in whole
+    /// units with the asset's decimals. --as-of shows what the ledger said at a time: what had been committed by then.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Prove that everything stored is what was written.
     ///
     /// Every checksum and number, the chain of hashes against every checkpoint, what continues what, blobs, permissions, and the index. With

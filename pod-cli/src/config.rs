@@ -6,6 +6,7 @@
 mod edit;
 mod file;
 mod key;
+mod prices;
 
 use std::collections::BTreeMap;
 use std::env;

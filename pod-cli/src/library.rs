@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use session_store::index::{Index, ListQuery, Page, Resolution, SessionSummary, Target};
 use session_store::organise::Organiser;
+use session_store::usage::{PriceTable, PricedUse, Sums};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::ledger::Ledger;
 use store_core::{Backend, SessionId, StoreError};
@@ -150,6 +151,18 @@ impl Library {
         let mut row = self.index.summary(session)?.ok_or(StoreError::no_session(session))?;
         row.look_for_writer(&*self.store);
         Ok(row)
+    }
+
+    /// Puts into rows what their own requests cost: by the list of prices, or as the agent said where the list has none. As a report of usage does, and so nobody waits for it who does not show it.
+    pub(crate) fn price(&self, rows: &mut [SessionSummary], prices: &PriceTable) -> Result<()> {
+        for row in rows {
+            let mut sums = Sums::default();
+            for one in self.index.own_uses(row.session_id)? {
+                sums.add(&PricedUse::of(one, prices));
+            }
+            row.cost_usd = sums.cost_usd.map(|cost| cost.to_string());
+        }
+        Ok(())
     }
 
     /// A page of the list, with who writes to its conversations now.

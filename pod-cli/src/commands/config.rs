@@ -67,6 +67,7 @@ fn effective(app: &App) -> Result<toml::Table> {
         store: Some(store_url(None, said, &app.environment)?.url),
         refresh: Some(said.refresh.unwrap_or(true)),
         summarizer: said.summarizer.clone(),
+        prices: said.prices.clone(),
         agents: tables(&said.agents).map_err(|detail| app.config_error(detail))?,
     };
     toml::Table::try_from(all).map_err(|error| app.config_error(error.to_string()))

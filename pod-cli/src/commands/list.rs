@@ -14,8 +14,9 @@ use crate::render::parse_since;
 pub(super) fn run(app: &App, arguments: &ListArgs) -> Result<u8> {
     let query = query(app, arguments)?;
     let library = Library::for_reading(app)?;
-    let page = library.page(&query)?;
+    let mut page = library.page(&query)?;
     if app.global.json {
+        library.price(&mut page.rows, &app.prices()?)?;
         app.print_json(&page)?;
         return Ok(exit::OK);
     }

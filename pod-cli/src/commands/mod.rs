@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod agents;
+mod books;
 mod budget;
 mod checkpoint;
 mod compact;
@@ -14,6 +15,7 @@ mod fork;
 mod gc;
 mod home;
 mod import;
+mod ledger;
 mod list;
 mod live;
 mod log;
@@ -70,6 +72,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Undo(arguments) => rm::undo(app, &arguments),
             Command::Budget(command) => budget::run(app, &command),
             Command::Usage(arguments) => usage::run(app, &arguments),
+            Command::Ledger(command) => ledger::run(app, &command),
             Command::Verify(arguments) => verify::run(app, &arguments),
             Command::Checkpoint(arguments) if arguments.list => checkpoint::list(app, &arguments.id),
             Command::Checkpoint(arguments) => checkpoint::run(app, &arguments),

@@ -80,7 +80,9 @@ fn print(app: &App, arguments: &PickArgs, segment: SegmentId) -> Result<u8> {
         PickPrint::Json => {
             let library = Library::for_reading(app)?;
             let target = library.resolve(app, &segment.to_string())?;
-            let mut row = serde_json::to_value(library.summary(target.session)?).map_err(io::Error::from)?;
+            let mut row = library.summary(target.session)?;
+            library.price(std::slice::from_mut(&mut row), &app.prices()?)?;
+            let mut row = serde_json::to_value(row).map_err(io::Error::from)?;
             if let Value::Object(fields) = &mut row {
                 fields.insert("segment_id".to_owned(), Value::String(segment.to_string()));
             }

@@ -8,6 +8,7 @@ use store_core::chain::ChainHead;
 use store_core::integrity::{Integrity, MaintenanceOptions, Quarantined, Rollback, Verification};
 use store_core::{MigrationId, SegmentId, Seq, SessionId};
 
+use super::books::feed_before_loss;
 use super::damage::counted_entries;
 use crate::app::App;
 use crate::cli::RollbackArgs;
@@ -56,6 +57,7 @@ pub(super) fn run(app: &App, arguments: &RollbackArgs) -> Result<u8> {
             return Ok(exit::CANCELLED);
         }
     }
+    feed_before_loss(app);
     tell(app, (session, segment), &roll_back(false)?, false)
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::prices::Prices;
 use crate::agents::AgentTable;
 use crate::error::CliError;
 
@@ -22,6 +23,9 @@ pub(crate) struct Config {
     /// The line of shell that makes the summary of a compaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) summarizer: Option<String>,
+    /// What models cost, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) prices: BTreeMap<String, Prices>,
     /// Agents, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) agents: BTreeMap<String, AgentTable>,
@@ -66,6 +70,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn prices_are_a_table_or_several_by_day() {
+        let said = "[prices.one]\ninput = 3\noutput = \"15\"\ncache_read = 0.3\n\n[[prices.two]]\ninput = 1\noutput = 2\n\n\
+                    [[prices.two]]\nfrom = \"2025-01-31\"\ninput = 2\noutput = 4\n";
+        let config = Config::parse(said).unwrap();
+        assert_eq!((config.prices["one"].0.len(), config.prices["two"].0.len()), (1, 2));
+        let written = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&written).unwrap(), config, "{written}");
+        assert!(written.contains("cache_read = \"0.3\""), "{written}");
+    }
+
+    #[test]
     fn a_mistake_in_the_config_file_is_told_with_its_line() {
         let unknown = Config::parse("store = \"memory:\"\nstoer = 1\n").unwrap_err();
         assert!(unknown.starts_with("line 2: unknown field `stoer`"), "{unknown}");
@@ -75,6 +90,13 @@ mod tests {
         assert!(key.starts_with("line 2: unknown field `programm`, expected one of "), "{key}");
         let format = Config::parse("[agents.mine]\nformat = \"gemini\"\n").unwrap_err();
         assert!(format.starts_with("line 2: there is no format \"gemini\"; there are claude, codex, pi"), "{format}");
+        let price = Config::parse("[prices.mine]\ninput = -3\noutput = 15\n").unwrap_err();
+        assert!(price.contains("such as 3 or 0.25, not \"-3\""), "{price}");
+        let half = Config::parse("[prices.mine]\ninput = 3\n").unwrap_err();
+        assert!(half.contains("missing field `output`"), "{half}");
+        let typo = Config::parse("[[prices.mine]]\ninput = 3\noutput = 15\ncached = 1\n").unwrap_err();
+        assert!(typo.contains("line 4: unknown field `cached`"), "{typo}");
+        assert!(Config::parse("prices.mine = 3\n").unwrap_err().contains("a table with input and output"));
         assert!(Config::parse("store = 7").unwrap_err().contains("invalid type: integer `7`, expected a string"));
         assert!(Config::parse("refresh = \"no\"").unwrap_err().contains("expected a boolean"));
     }

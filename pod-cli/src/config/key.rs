@@ -21,8 +21,22 @@ pub(crate) enum Kind {
 /// How alike two keys have to be for one to be meant by the other, from 0 to 1.
 const ALIKE_MIN: f64 = 0.75;
 
-const KEYS: [(&str, Kind); 4] =
-    [("store", Kind::Text), ("refresh", Kind::Flag), ("summarizer", Kind::Text), ("agents", Kind::Table)];
+const KEYS: [(&str, Kind); 5] = [
+    ("store", Kind::Text),
+    ("refresh", Kind::Flag),
+    ("summarizer", Kind::Text),
+    ("prices", Kind::Table),
+    ("agents", Kind::Table),
+];
+
+const PRICE_KEYS: [(&str, Kind); 6] = [
+    ("from", Kind::Text),
+    ("input", Kind::Text),
+    ("cache_read", Kind::Text),
+    ("cache_write", Kind::Text),
+    ("output", Kind::Text),
+    ("long", Kind::Table),
+];
 
 const AGENT_KEYS: [(&str, Kind); 12] = [
     ("like", Kind::Text),
@@ -52,6 +66,9 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(model) = text.strip_prefix("prices.") {
+            return price_key(model);
+        }
         let names: Vec<&str> = text.split('.').collect();
         let kind = match names.as_slice() {
             [name] => known(name, &KEYS)?,
@@ -78,6 +95,19 @@ impl Key {
             _ => Ok(()),
         }
     }
+}
+
+/// A model, whose name may hold dots, or what is said of it.
+fn price_key(text: &str) -> Result<Key, String> {
+    let said = text.rsplit_once('.').and_then(|(model, name)| {
+        PRICE_KEYS.iter().find(|(known, _)| *known == name).map(|(_, kind)| (vec![model, name], *kind))
+    });
+    let (names, kind) = said.unwrap_or((vec![text], Kind::Table));
+    if names.iter().any(|name| name.is_empty()) {
+        return Err("prices are those of a model, such as prices.gpt-5.1.input".to_owned());
+    }
+    let names = std::iter::once("prices").chain(names).map(str::to_owned).collect();
+    Ok(Key { names, kind })
 }
 
 fn known(name: &str, keys: &[(&str, Kind)]) -> Result<Kind, String> {
@@ -108,6 +138,10 @@ mod tests {
         assert_eq!(kind("agents.codex"), Ok(Kind::Table));
         assert_eq!(kind("agents.my-own.resume"), Ok(Kind::List));
         assert_eq!(kind("agents.codex.env.CODEX_HOME"), Ok(Kind::Text));
+        assert_eq!(kind("prices.gpt-5.1"), Ok(Kind::Table));
+        let key: Key = "prices.gpt-5.1.cache_read".parse().unwrap();
+        assert_eq!((key.names.join(" ").as_str(), key.kind), ("prices gpt-5.1 cache_read", Kind::Text));
+        assert!("prices.".parse::<Key>().is_err());
     }
 
     #[test]
@@ -139,7 +173,9 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/CONFIG.md")).unwrap();
-        for (name, _) in KEYS.iter().chain(&AGENT_KEYS).filter(|(name, _)| *name != "agents") {
+        for (name, _) in
+            KEYS.iter().chain(&AGENT_KEYS).chain(&PRICE_KEYS).filter(|(name, _)| !["agents", "prices"].contains(name))
+        {
             assert!(page.contains(&format!("\n| `{name}` |")), "docs/CONFIG.md does not explain {name}");
         }
     }

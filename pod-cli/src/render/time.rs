@@ -4,6 +4,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 use store_core::TimestampMs;
+use store_core::ledger::TimestampUs;
 
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
@@ -33,8 +34,27 @@ pub(crate) fn clock(ts: TimestampMs) -> String {
 
 /// The point in time that a person names: an RFC 3339 time, a local date or date and time, or how long ago.
 pub(crate) fn parse_since(text: &str, now: TimestampMs) -> Result<TimestampMs, String> {
-    let unreadable =
-        || format!("{text:?} is not a time: give a date (2025-11-30), an RFC 3339 time, or how long ago (90m, 2h, 3d)");
+    let time = parse_time(text, now)?;
+    u64::try_from(time.as_millisecond()).map_err(|_| unreadable(text))
+}
+
+/// The same in microseconds, which is how finely a ledger counts.
+pub(crate) fn parse_as_of(text: &str, now: TimestampMs) -> Result<TimestampUs, String> {
+    let time = parse_time(text, now)?;
+    u64::try_from(time.as_microsecond()).map_err(|_| unreadable(text))
+}
+
+/// A time of a ledger as JSON has it: RFC 3339 in UTC, with its microseconds.
+pub(crate) fn rfc3339_us(us: TimestampUs) -> String {
+    let us = i64::try_from(us).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(us).unwrap_or(Timestamp::MAX).to_string()
+}
+
+fn unreadable(text: &str) -> String {
+    format!("{text:?} is not a time: give a date (2025-11-30), an RFC 3339 time, or how long ago (90m, 2h, 3d)")
+}
+
+fn parse_time(text: &str, now: TimestampMs) -> Result<Timestamp, String> {
     let zone = TimeZone::system();
     let time = if let Ok(time) = text.parse::<Timestamp>() {
         Some(time)
@@ -43,11 +63,11 @@ pub(crate) fn parse_since(text: &str, now: TimestampMs) -> Result<TimestampMs, S
     } else if let Ok(datetime) = text.parse::<DateTime>() {
         datetime.to_zoned(zone).ok().map(|zoned| zoned.timestamp())
     } else {
-        let span = text.parse::<Span>().map_err(|_| unreadable())?;
+        let span = text.parse::<Span>().map_err(|_| unreadable(text))?;
         let ago = if span.is_negative() { span } else { -span };
         local(now).and_then(|zoned| zoned.checked_add(ago).ok()).map(|zoned| zoned.timestamp())
     };
-    time.and_then(|time| u64::try_from(time.as_millisecond()).ok()).ok_or_else(unreadable)
+    time.ok_or_else(|| unreadable(text))
 }
 
 /// The milliseconds of an RFC 3339 time.
@@ -106,6 +126,8 @@ mod tests {
         assert_eq!(parse_since("2 hours ago", NOW), Ok(NOW - 2 * HOUR));
         let date = parse_since("2025-11-20", NOW).unwrap();
         assert!(date > NOW - 6 * DAY && date < NOW - 3 * DAY, "{date}");
+        assert_eq!(parse_as_of("2025-11-24T16:00:00.000007Z", NOW), Ok(NOW * 1000 + 7));
+        assert_eq!(rfc3339_us(NOW * 1000 + 7), "2025-11-24T16:00:00.000007Z");
         for bad in ["", "yesterday-ish", "2025-13-01", "12"] {
             assert!(parse_since(bad, NOW).is_err(), "{bad:?} must be refused");
         }

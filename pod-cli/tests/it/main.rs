@@ -17,6 +17,7 @@ mod harness;
 mod help;
 mod home;
 mod import;
+mod ledger;
 mod ledger_upkeep;
 mod list;
 mod log;

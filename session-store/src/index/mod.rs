@@ -11,15 +11,17 @@
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
 //! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
 //! * `check` holds a kept index against the logs.
-//! * `usage` tells whose a request is; `list`, `resolve`, `ending` and `lookup` answer.
+//! * `usage` tells whose a request is, `explain` what each record of one counts for, `books` what the ledger says of them and is to be told; `list`, `resolve`, `ending` and `lookup` answer.
 //! * `search` keeps the words of all texts and finds the entries that say them.
 //! * `bookmark` keeps for importers where they left their files, `source` which files they have seen.
 
 mod bookmark;
+mod books;
 mod branch;
 mod check;
 mod decimal;
 mod ending;
+mod explain;
 mod list;
 mod lookup;
 mod plan;
@@ -36,7 +38,9 @@ mod summary;
 mod time;
 mod usage;
 
+pub(crate) use books::BookCursor;
 pub use check::{IndexCheck, check};
+pub use explain::{RecordPlace, UsageRecord, Verdict};
 pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
 pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;

@@ -8,6 +8,7 @@ use store_core::{Backend, BackendInfo, SegmentId, SessionId, Store};
 
 use super::bookmark;
 use super::ending;
+use super::explain::{self, UsageRecord};
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
 use super::refresh::{self, Refreshed};
@@ -80,7 +81,7 @@ impl Index {
     }
 
     /// The index of a store, empty and without a name, to be held against the one that is kept.
-    pub(super) fn nameless(backend: &dyn Backend) -> Result<Self> {
+    pub(crate) fn nameless(backend: &dyn Backend) -> Result<Self> {
         let identity = identity(&backend.info());
         let opened = schema::nameless(&identity).map_err(Fault::from)?;
         Ok(Self { inner: Mutex::new(Inner { opened, identity, compared: false, lost: false, pinned: false }) })
@@ -327,7 +328,23 @@ impl Index {
     /// # Errors
     /// `Index`.
     pub fn uses(&self) -> Result<Vec<Use>> {
-        self.ask(usage::uses)
+        self.ask(|db| usage::uses(db, None, []))
+    }
+
+    /// The provider requests that a session owns, by name ascending.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn own_uses(&self, session: SessionId) -> Result<Vec<Use>> {
+        self.ask(|db| usage::own(db, session))
+    }
+
+    /// Every usage record of a session, or of one segment of it, and what it counts for.
+    ///
+    /// # Errors
+    /// `Index`.
+    pub fn explain_usage(&self, session: SessionId, segment: Option<SegmentId>) -> Result<Vec<UsageRecord>> {
+        self.ask(|db| explain::explain(db, session, segment))
     }
 
     /// The sessions that go on behind a compaction of their own.
@@ -412,6 +429,19 @@ impl Index {
             return Err(SessionError::Index { detail: "it was damaged: refresh it".to_owned(), source: None });
         }
         question(&inner.opened.db).map_err(|error| {
+            if schema::is_damage(&error) {
+                // Should that fail too, the next refresh tries again and tells.
+                let _ = inner.heal(&error);
+            }
+            Fault::from(error).into()
+        })
+    }
+
+    /// Changes the tables. Damage that shows only now is dealt with as in [`ask`](Self::ask).
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut inner = self.lock();
+        inner.unpin();
+        change(&mut inner.opened.db).map_err(|error| {
             if schema::is_damage(&error) {
                 // Should that fail too, the next refresh tries again and tells.
                 let _ = inner.heal(&error);

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use store_core::{ChangeCursor, SegmentId, SessionId, Store, StoreError};
 
+use super::books;
 use super::plan::Plan;
 use super::rollup;
 use super::rows::{Fault, read_id};
@@ -123,6 +124,7 @@ fn finish_chunk(
     rollups.extend(scan.touched().affected(db)?);
     for session in &rollups {
         rollup::roll_up(db, *session)?;
+        books::note_change(db, &session.to_string())?;
     }
     scan.sweep(db)?;
     Ok(rollups.len() as u64)

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
 const BACKUP_WAIT: Duration = Duration::from_millis(5);
 
 /// Statements kept prepared: more than the index has.
-const STATEMENTS_MAX: usize = 96;
+const STATEMENTS_MAX: usize = 112;
 
 /// How much of the file each connection keeps in memory at most.
 const CACHE_KIB: i32 = 8 << 10;
@@ -139,6 +139,11 @@ CREATE TABLE bookmark_notes (session TEXT NOT NULL, native_id TEXT NOT NULL, no 
 -- Which files of sources an importer has seen, and as what; when it failed on one.
 CREATE TABLE source_file (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
   failed_ms INTEGER) WITHOUT ROWID, STRICT;
+
+-- How far each usage book of the ledger was read, what the books say of each request, and the sessions that changed since the books were last told.
+CREATE TABLE usage_book (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, mark TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE booked (request TEXT PRIMARY KEY, standing TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE unfed (no INTEGER PRIMARY KEY AUTOINCREMENT, session TEXT NOT NULL UNIQUE) STRICT;
 
 -- The words of every entry, without its text; `text` is handed over as words in the form in which they are compared.
 CREATE VIRTUAL TABLE words USING fts5(text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0');

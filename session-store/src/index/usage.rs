@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use store_core::{LlmUsage, Seq, SessionId};
 
 use super::decimal::Decimal;
@@ -107,12 +107,13 @@ pub(super) fn of_session(db: &Connection, session: SessionId, rows: &[SegmentRow
 /// Every use of every request, request by request.
 const ALL_USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
   usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model
-  FROM usage JOIN segment ON segment.no = usage.segment ORDER BY usage.request";
+  FROM usage JOIN segment ON segment.no = usage.segment";
 
-/// Every request of the store once, with the session that owns it, by its name ascending.
-pub(super) fn uses(db: &Connection) -> rusqlite::Result<Vec<Use>> {
-    let mut query = db.prepare_cached(ALL_USES)?;
-    let (mut rows, mut ancestors, mut sessions) = (query.query([])?, HashMap::new(), HashMap::new());
+/// Requests of the store once each, with the session that owns them, by name ascending: those whose names a query of the tables gives, or all.
+pub(super) fn uses<P: Params>(db: &Connection, names: Option<&str>, parameters: P) -> rusqlite::Result<Vec<Use>> {
+    let only = names.map_or_else(String::new, |names| format!(" WHERE usage.request IN ({names})"));
+    let mut query = db.prepare_cached(&format!("{ALL_USES}{only} ORDER BY usage.request"))?;
+    let (mut rows, mut ancestors, mut sessions) = (query.query(parameters)?, HashMap::new(), HashMap::new());
     let (mut uses, mut request) = (Vec::new(), None::<Request>);
     loop {
         let row = rows.next()?;
@@ -130,6 +131,15 @@ pub(super) fn uses(db: &Connection) -> rusqlite::Result<Vec<Use>> {
         let (Some(row), Some(name)) = (row, name) else { return Ok(uses) };
         request.get_or_insert_with(|| Request { name: name.to_owned(), ..Request::default() }).add_use(row)?;
     }
+}
+
+/// The requests that a session owns, by name ascending.
+pub(super) fn own(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<Use>> {
+    const HELD: &str = "SELECT held.request FROM segment AS holder JOIN usage AS held ON held.segment = holder.no
+      WHERE holder.session = ?1";
+    let mut uses = uses(db, Some(HELD), [session.to_string()])?;
+    uses.retain(|one| one.session == session);
+    Ok(uses)
 }
 
 /// The agent that wrote a session, and the folder it works in.
@@ -175,28 +185,8 @@ impl Sum<'_> {
 
 impl Request {
     fn add_use(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        let usage = LlmUsage {
-            input_total_tokens: to_u64(row.get(3)?),
-            cache_read_tokens: to_u64(row.get(4)?),
-            cache_write_tokens: to_u64(row.get(5)?),
-            output_tokens: to_u64(row.get(6)?),
-            reasoning_tokens: row.get::<_, Option<i64>>(7)?.map(to_u64),
-            cost: row.get(8)?,
-            ts: to_u64(row.get(9)?),
-            model: row.get(10)?,
-            ..LlmUsage::default()
-        };
+        let usage = read_usage(row, 3)?;
         self.first_ms = if self.holders.is_empty() { usage.ts } else { self.first_ms.min(usage.ts) };
-        // The texts of the rest make one order of uses that are equally large, whichever was read first.
-        let rank = |usage: &LlmUsage| {
-            (
-                usage_size(usage),
-                usage.cost.clone(),
-                usage.reasoning_tokens,
-                usage.cache_read_tokens,
-                usage.model.clone(),
-            )
-        };
         if self.holders.is_empty() || rank(&usage) > rank(&self.largest) {
             self.largest = usage;
         }
@@ -206,8 +196,32 @@ impl Request {
     }
 }
 
+/// What uses of one request are compared by. The texts of the rest make one order of uses that are equally large, whichever was read first.
+pub(super) fn rank(usage: &LlmUsage) -> impl Ord + use<> {
+    (usage_size(usage), usage.cost.clone(), usage.reasoning_tokens, usage.cache_read_tokens, usage.model.clone())
+}
+
+/// A use in the columns from `first` on, as every query here has them.
+pub(super) fn read_usage(row: &Row<'_>, first: usize) -> rusqlite::Result<LlmUsage> {
+    Ok(LlmUsage {
+        input_total_tokens: to_u64(row.get(first)?),
+        cache_read_tokens: to_u64(row.get(first + 1)?),
+        cache_write_tokens: to_u64(row.get(first + 2)?),
+        output_tokens: to_u64(row.get(first + 3)?),
+        reasoning_tokens: row.get::<_, Option<i64>>(first + 4)?.map(to_u64),
+        cost: row.get(first + 5)?,
+        ts: to_u64(row.get(first + 6)?),
+        model: row.get(first + 7)?,
+        ..LlmUsage::default()
+    })
+}
+
 /// The segments of other sessions that a session continues, each with the last seq that it does.
-fn continued(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqlite::Result<BTreeMap<i64, Seq>> {
+pub(super) fn continued(
+    db: &Connection,
+    session: SessionId,
+    rows: &[SegmentRow],
+) -> rusqlite::Result<BTreeMap<i64, Seq>> {
     let mut parts: BTreeMap<i64, Seq> = BTreeMap::new();
     for row in rows {
         let mut next = row.own.origin().copied();
@@ -228,7 +242,7 @@ fn continued(db: &Connection, session: SessionId, rows: &[SegmentRow]) -> rusqli
 }
 
 /// Who holds a request first.
-fn owner(
+pub(super) fn owner(
     db: &Connection,
     holders: &BTreeSet<SessionId>,
     ancestors: &mut HashMap<SessionId, BTreeSet<SessionId>>,

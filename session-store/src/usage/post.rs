@@ -1,36 +1,36 @@
 //! Posting uses to the ledger: a book for each project, accounts for each agent, session, model and unit.
 //!
 //! A use is one transaction, whose key is the request's name. One that grew since, changed its owner or its price is set right by further transactions, `<request>#2` and so
-//! on, which post the difference. So posting is a matter of what the books should say: doing it again, in another order, or after a fork, changes nothing.
+//! on, which post the difference. So posting is a matter of what the books should say: doing it again, in another order, after a fork, or in two processes at once, changes nothing. Who posts has to know
+//! what the books say ([`Known`]); where that turns out to be out of date, a number is taken already, and the books are read on and looked at again.
 //!
 //! Accounts are `used:<agent>:<session>:<unit>:<model>`, with the model last because nobody knows what its name holds, and against them one clearing account for each unit,
 //! `provider:<unit>`.
+//!
+//! Transactions are committed in batches, and accounts are opened by several threads at once, because both wait for a sync that they can share. The price is that some thousand uses are held
+//! as drafts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use sha2::{Digest as _, Sha256};
-use store_core::TransactionId;
+use store_core::StoreError;
 use store_core::ledger::{
     Account, AccountId, AccountKind, Asset, AssetId, BookName, Draft, Ledger, LedgerError, LedgerResult, Posting, Side,
 };
 
 use super::Use;
 use super::prices::PriceTable;
+use super::standing::{Folded, Standing, UNITS, blank_draft, nets, wanted};
 
-/// How often a use is posted anew because somebody else posts it too.
+/// How often uses are posted anew because somebody else posts them too.
 const TRIES_MAX: usize = 16;
-/// What the books count: the name of the asset, and how many decimals it has.
-// Persisted: never rename.
-const UNITS: [(&str, u8); 8] = [
-    ("requests", 0),
-    ("input_tokens", 0),
-    ("output_tokens", 0),
-    ("cache_read_tokens", 0),
-    ("cache_write_tokens", 0),
-    ("reasoning_tokens", 0),
-    ("usd", 9),
-    ("reported_usd", 9),
-];
+/// How many uses are looked at together.
+const USES_MAX: usize = 2048;
+/// How many transactions share a sync at most.
+const BATCH_MAX: usize = 2048;
+/// How many accounts are opened at once.
+const OPENERS_MAX: usize = 32;
 
 /// What posting came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,177 +41,226 @@ pub struct Posted {
     pub adjusted: u64,
     /// Uses that the books knew as they are.
     pub unchanged: u64,
+    /// Uses that the books cannot hold, because an account would count more than can be counted.
+    pub refused: u64,
 }
 
-/// The book of a project: `usage-` and the first 32 digits of its SHA-256.
-///
-/// # Errors
-/// None: that is always a name.
-pub fn usage_book(project: Option<&str>) -> LedgerResult<BookName> {
-    let digest = Sha256::digest(project.unwrap_or_default());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("usage-{hex}").parse()
+/// What is known of the books.
+pub(crate) trait Known {
+    /// Why it cannot be known.
+    type Error: From<LedgerError>;
+
+    /// Takes in what they say by now.
+    fn follow(&mut self, ledger: &dyn Ledger) -> Result<(), Self::Error>;
+
+    /// What they say of a request.
+    fn standing(&mut self, request: &str) -> Result<Standing, Self::Error>;
 }
 
-/// Sees to it that the books say what these uses are, each once.
+impl Known for Folded {
+    type Error = LedgerError;
+
+    fn follow(&mut self, ledger: &dyn Ledger) -> LedgerResult<()> {
+        self.read_on(ledger, None)
+    }
+
+    fn standing(&mut self, request: &str) -> LedgerResult<Standing> {
+        Ok(self.get(request).cloned().unwrap_or_default())
+    }
+}
+
+/// Sees to it that the books say what these uses are, each once. The usage books are read first, whole; who keeps an index feeds from there instead.
 ///
 /// # Errors
 /// Those of the ledger. What was posted by then stays, and posting again goes on from there.
 pub fn post(ledger: &dyn Ledger, prices: &PriceTable, uses: &[Use]) -> LedgerResult<Posted> {
-    for (unit, precision) in UNITS {
-        ledger.register_asset(&Asset { id: unit.parse()?, precision })?;
-    }
+    bring_in_step(ledger, prices, uses, &mut Folded::default(), &mut |_| {})
+}
+
+/// Sees to it that the books say what these uses are, for who knows what they say. Tells how many are done, again and again.
+pub(crate) fn bring_in_step<K: Known>(
+    ledger: &dyn Ledger,
+    prices: &PriceTable,
+    uses: &[Use],
+    known: &mut K,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Posted, K::Error> {
     let mut posted = Posted::default();
-    for one in uses {
-        match post_one(ledger, prices, one)? {
-            0 => posted.unchanged += 1,
-            1 => posted.new += 1,
-            _ => posted.adjusted += 1,
+    let mut accounts = Accounts::default();
+    // By book, so that a batch is of few of them.
+    let mut order: Vec<&Use> = uses.iter().collect();
+    order.sort_by(|one, other| (&one.project, &one.request).cmp(&(&other.project, &other.request)));
+    known.follow(ledger)?;
+    let mut done = 0;
+    for some in order.chunks(USES_MAX) {
+        let mut left = TRIES_MAX;
+        let mut first = true;
+        loop {
+            let batches = plan_all(prices, some, known, first.then_some(&mut posted))?;
+            first = false;
+            if batches.is_empty() {
+                break;
+            }
+            if left == 0 {
+                let holder = "others who post the same uses".to_owned();
+                return Err(LedgerError::from(StoreError::Busy { holder, host: None, since: None }).into());
+            }
+            left -= 1;
+            let outcome = commit_all(ledger, &batches, &mut accounts)?;
+            posted.refused += outcome.refused;
+            known.follow(ledger)?;
+            if !outcome.collided {
+                break;
+            }
         }
+        done += some.len() as u64;
+        progress(done);
     }
     Ok(posted)
 }
 
-/// What the books are to say of a use, or say: the net of each account.
-type Nets = BTreeMap<AccountId, i64>;
+type Batches = BTreeMap<BookName, Vec<Draft>>;
 
-/// Posts a use: 0 if the books knew it, 1 if it is new to them, else 2.
-fn post_one(ledger: &dyn Ledger, prices: &PriceTable, one: &Use) -> LedgerResult<u8> {
-    for _ in 0..TRIES_MAX {
-        let (known, posted) = standing(ledger, one)?;
-        let wanted = nets_of(one, prices)?;
-        let mut changes: BTreeMap<BookName, Vec<(AccountId, i64)>> = BTreeMap::new();
-        let accounts = wanted.keys().chain(known.keys()).cloned().collect::<std::collections::BTreeSet<_>>();
-        for account in accounts {
-            let net = |nets: &Nets| nets.get(&account).copied().unwrap_or(0);
-            let change = net(&wanted) - net(&known);
-            if change != 0 {
-                changes.entry(account.book().clone()).or_default().push((account, change));
-            }
+/// The transactions that some uses want, by book.
+fn plan_all<K: Known>(
+    prices: &PriceTable,
+    uses: &[&Use],
+    known: &mut K,
+    mut tally: Option<&mut Posted>,
+) -> Result<Batches, K::Error> {
+    let mut batches = Batches::new();
+    for one in uses {
+        let standing = known.standing(&one.request)?;
+        let drafts = plan(one, prices, &standing)?;
+        if let Some(tally) = tally.as_deref_mut() {
+            let count = match (drafts.is_empty(), standing.number) {
+                (true, _) => &mut tally.unchanged,
+                (false, 0) => &mut tally.new,
+                (false, _) => &mut tally.adjusted,
+            };
+            *count += 1;
         }
-        if changes.is_empty() {
-            return Ok(0);
+        for (book, draft) in drafts {
+            batches.entry(book).or_default().push(draft);
         }
-        let mut number = posted;
-        let mut collided = false;
-        for (book, changes) in changes {
-            number += 1;
-            match commit(ledger, &book, &draft(one, prices, number, &changes)?) {
-                Ok(()) => {}
-                // Somebody else posted it meanwhile: the books are looked at again.
-                Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }) => {
-                    collided = true;
-                    break;
+    }
+    Ok(batches)
+}
+
+/// The transactions that make books which say this of a use say what it is; none if they do.
+fn plan(one: &Use, prices: &PriceTable, standing: &Standing) -> LedgerResult<Vec<(BookName, Draft)>> {
+    let wanted = [wanted(one, prices)?];
+    if standing.held() == wanted {
+        return Ok(Vec::new());
+    }
+    let (wanted, known) = (nets(&wanted)?, nets(standing.held())?);
+    let mut changes: BTreeMap<&BookName, Vec<Posting>> = BTreeMap::new();
+    for account in wanted.keys().chain(known.keys()).collect::<BTreeSet<_>>() {
+        let net = |nets: &super::standing::Nets| nets.get(account).copied().unwrap_or(0);
+        let change = net(&wanted).saturating_sub(net(&known));
+        if change != 0 {
+            let side = if change > 0 { Side::Debit } else { Side::Credit };
+            let posting = Posting { account: account.clone(), side, amount: change.saturating_abs() };
+            changes.entry(account.book()).or_default().push(posting);
+        }
+    }
+    let mut drafts = Vec::new();
+    for (number, (book, postings)) in (standing.number + 1..).zip(changes) {
+        drafts.push((book.clone(), Draft { postings, ..blank_draft(one, prices, number) }));
+    }
+    Ok(drafts)
+}
+
+/// How committing went.
+#[derive(Default)]
+struct Outcome {
+    /// Somebody else took the number of a transaction meanwhile.
+    collided: bool,
+    refused: u64,
+}
+
+fn commit_all(ledger: &dyn Ledger, batches: &Batches, accounts: &mut Accounts) -> LedgerResult<Outcome> {
+    let mut outcome = Outcome::default();
+    for (book, drafts) in batches {
+        accounts.open(ledger, book, drafts)?;
+        for batch in drafts.chunks(BATCH_MAX) {
+            for result in ledger.commit_batch(book, batch)? {
+                match result {
+                    Ok(_) => {}
+                    Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }) => outcome.collided = true,
+                    // One use that cannot be counted keeps no other from the books.
+                    Err(LedgerError::Overflow { .. }) => outcome.refused += 1,
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
         }
-        if !collided {
-            return Ok(if posted == 0 { 1 } else { 2 });
+    }
+    Ok(outcome)
+}
+
+/// The accounts that are known to be open, by book.
+#[derive(Default)]
+struct Accounts {
+    has_assets: bool,
+    open: HashMap<BookName, HashSet<AccountId>>,
+}
+
+impl Accounts {
+    /// Opens the accounts that drafts post to, where they are not.
+    fn open(&mut self, ledger: &dyn Ledger, book: &BookName, drafts: &[Draft]) -> LedgerResult<()> {
+        if !self.has_assets {
+            for (unit, precision) in UNITS {
+                ledger.register_asset(&Asset { id: unit.parse()?, precision })?;
+            }
+            self.has_assets = true;
         }
+        let known = match self.open.entry(book.clone()) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(ledger.list_accounts(book)?.into_iter().map(|account| account.id).collect())
+            }
+        };
+        let posted_to = drafts.iter().flat_map(|draft| &draft.postings).map(|posting| &posting.account);
+        let missing: BTreeSet<&AccountId> = posted_to.filter(|account| !known.contains(*account)).collect();
+        let missing = missing.into_iter().map(account_of).collect::<LedgerResult<Vec<_>>>()?;
+        open_all(ledger, &missing)?;
+        known.extend(missing.into_iter().map(|account| account.id));
+        Ok(())
     }
-    Err(store_core::StoreError::Busy { holder: "others who post the same use".to_owned(), host: None, since: None }
-        .into())
 }
 
-/// The n-th transaction of a use.
-fn transaction_id(one: &Use, number: u64) -> TransactionId {
-    TransactionId::derive(0, format!("usage\n{}\n{number}", one.request).as_bytes())
-}
-
-/// What the books say of a use, and in how many transactions.
-fn standing(ledger: &dyn Ledger, one: &Use) -> LedgerResult<(Nets, u64)> {
-    let (mut nets, mut number) = (Nets::new(), 0);
-    while let Some(found) = ledger.transaction(transaction_id(one, number + 1))? {
-        number += 1;
-        for posting in found.draft.postings {
-            let amount = if posting.side == Side::Debit { posting.amount } else { -posting.amount };
-            *nets.entry(posting.account).or_default() += amount;
+/// Opens accounts, several at a time: each waits for a sync, and those who wait at once share it.
+fn open_all(ledger: &dyn Ledger, accounts: &[Account]) -> LedgerResult<()> {
+    let Some((first, rest)) = accounts.split_first() else { return Ok(()) };
+    // With its first account a book comes into being.
+    ledger.open_account(first)?;
+    let next = AtomicUsize::new(0);
+    let work = || -> LedgerResult<()> {
+        while let Some(account) = rest.get(next.fetch_add(1, Ordering::Relaxed)) {
+            ledger.open_account(account)?;
         }
-    }
-    Ok((nets, number))
-}
-
-fn nets_of(one: &Use, prices: &PriceTable) -> LedgerResult<Nets> {
-    let book = usage_book(one.project.as_deref())?;
-    let usage = &one.usage;
-    let cached = usage.cache_read_tokens.saturating_add(usage.cache_write_tokens);
-    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-    let amounts = [
-        1,
-        count(usage.input_total_tokens.saturating_sub(cached)),
-        count(usage.output_tokens),
-        count(usage.cache_read_tokens),
-        count(usage.cache_write_tokens),
-        count(usage.reasoning_tokens.unwrap_or(0)),
-        prices.cost(usage).map_or(0, |cost| cost.0),
-        one.reported().map_or(0, |cost| cost.0),
-    ];
-    let mut nets = Nets::new();
-    for ((unit, _), amount) in UNITS.iter().zip(amounts).filter(|(_, amount)| *amount > 0) {
-        nets.insert(used(&book, one, unit)?, amount);
-        nets.insert(AccountId::new(&book, &format!("provider:{unit}"))?, -amount);
-    }
-    Ok(nets)
-}
-
-/// The account that a use's unit is debited to. What no path can hold is left out of names.
-fn used(book: &BookName, one: &Use, unit: &str) -> LedgerResult<AccountId> {
-    let plain = |text: Option<&str>| {
-        let text = text.unwrap_or_default().chars().filter(|c| !c.is_control());
-        text.take(64).collect::<String>()
+        Ok(())
     };
-    let agent = plain(one.agent.as_deref()).replace(':', "_");
-    let model = plain(one.usage.model.as_deref());
-    AccountId::new(book, &format!("used:{agent}:{}:{unit}:{model}", one.session))
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..rest.len().min(OPENERS_MAX)).map(|_| scope.spawn(work)).collect();
+        let mut outcome = work();
+        for other in others {
+            // A thread of ours that panicked is a broken program.
+            outcome = outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        outcome
+    })
 }
 
-fn draft(one: &Use, prices: &PriceTable, number: u64, changes: &[(AccountId, i64)]) -> LedgerResult<Draft> {
-    let posting = |(account, change): &(AccountId, i64)| {
-        let side = if *change > 0 { Side::Debit } else { Side::Credit };
-        Posting { account: account.clone(), side, amount: change.saturating_abs() }
-    };
-    // A request's name is the provider's, of whatever length: what is too long for a key is told by its hash.
-    let name = if one.request.len() <= 900 {
-        one.request.clone()
-    } else {
-        Sha256::digest(&one.request).iter().map(|byte| format!("{byte:02x}")).collect()
-    };
-    let key = if number == 1 { name } else { format!("{name}#{number}") };
-    let mut draft = Draft::new(transaction_id(one, number), key, changes.iter().map(posting).collect());
-    draft.effective_at = Some(one.at().saturating_mul(1000));
-    if let Some(project) = &one.project {
-        draft.meta.insert("project".to_owned(), project.chars().take(4096).collect());
-    }
-    if prices.cost(&one.usage).is_none() {
-        draft
-            .meta
-            .insert("unpriced".to_owned(), one.usage.model.as_deref().unwrap_or_default().chars().take(256).collect());
-    }
-    Ok(draft)
-}
-
-/// Commits a draft, whose accounts are opened where they are not.
-fn commit(ledger: &dyn Ledger, book: &BookName, draft: &Draft) -> LedgerResult<()> {
-    match ledger.commit(book, draft) {
-        Err(LedgerError::UnknownAccount { .. }) => {}
-        answer => return answer.map(drop),
-    }
-    for posting in &draft.postings {
-        let (kind, unit) = kind_of(posting.account.path());
-        let asset: AssetId = unit.parse()?;
-        ledger.open_account(&Account { id: posting.account.clone(), asset, kind, min_balance: None })?;
-    }
-    ledger.commit(book, draft).map(drop)
-}
-
-/// What an account of a usage book stands for, and the unit that it counts.
-fn kind_of(path: &str) -> (AccountKind, &str) {
-    let mut parts = path.split(':');
-    match (parts.next(), parts.next()) {
+/// An account of a usage book, as it is opened.
+fn account_of(id: &AccountId) -> LedgerResult<Account> {
+    let mut parts = id.path().split(':');
+    let (kind, unit) = match (parts.next(), parts.next()) {
         (Some("provider"), Some(unit)) => (AccountKind::Clearing, unit),
         _ => (AccountKind::Expense, parts.nth(1).unwrap_or_default()),
-    }
+    };
+    let asset: AssetId = unit.parse()?;
+    Ok(Account { id: id.clone(), asset, kind, min_balance: None })
 }
 
 #[cfg(test)]
@@ -221,6 +270,7 @@ mod tests {
     use store_core::ledger::{MemoryLedger, MemoryLedgerMedium};
     use store_core::{LlmUsage, Seq, SessionId};
 
+    use super::super::standing::{transaction_id, usage_book};
     use super::*;
 
     fn ledger() -> MemoryLedger {
@@ -288,7 +338,7 @@ mod tests {
         assert_eq!(post(&ledger, &prices, &[one(1, 35)]).unwrap(), Posted { adjusted: 1, ..Posted::default() });
         assert_eq!(totals(&ledger), expected(1, 35));
         let book = usage_book(Some("/work")).unwrap();
-        let second = ledger.transaction(transaction_id(&one(1, 0), 2)).unwrap().unwrap();
+        let second = ledger.transaction(transaction_id("r:1", 2)).unwrap().unwrap();
         assert_eq!((second.draft.key.as_str(), &second.book), ("r:1#2", &book));
         assert_eq!(post(&ledger, &prices, &[one(1, 35)]).unwrap().unchanged, 1);
     }
@@ -313,7 +363,7 @@ mod tests {
         let prices = PriceTable::default();
         let ledger = ledger();
         post(&ledger, &prices, &[one(1, 10)]).unwrap();
-        let found = ledger.transaction(transaction_id(&one(1, 0), 1)).unwrap().unwrap();
+        let found = ledger.transaction(transaction_id("r:1", 1)).unwrap().unwrap();
         assert_eq!(found.draft.meta.get("unpriced").map(String::as_str), Some("gpt-5"));
         assert!(totals(&ledger).iter().all(|(unit, _)| unit != "usd"));
         assert_eq!(found.draft.effective_at, Some(1_763_900_000_000_000));

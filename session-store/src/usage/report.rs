@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use store_core::TimestampMs;
 
-use super::Use;
 use super::money::NanoDollars;
 use super::prices::PriceTable;
+use super::{PricedUse, Use};
 use crate::fold::UsageTotals;
 
 /// What a block of hours is.
@@ -96,14 +96,16 @@ pub struct Report {
 }
 
 impl Sums {
-    fn add(&mut self, one: &Use, prices: &PriceTable) {
+    /// Adds one request.
+    pub fn add(&mut self, priced: &PricedUse) {
         let plus = |sum: Option<NanoDollars>, cost: Option<NanoDollars>| match (sum, cost) {
             (sum, None) => sum,
             (None, cost) => cost,
             (Some(sum), Some(cost)) => sum.checked_add(cost),
         };
-        let (listed, reported) = (prices.cost(&one.usage), one.reported());
-        self.cost_usd = match (self.requests, self.cost_usd, listed.or(reported)) {
+        let PricedUse { one, listed, reported } = priced;
+        let (listed, reported) = (*listed, *reported);
+        self.cost_usd = match (self.requests, self.cost_usd, priced.cost()) {
             (0, _, cost) => cost,
             (_, Some(sum), Some(cost)) => sum.checked_add(cost),
             _ => None,
@@ -116,18 +118,27 @@ impl Sums {
     }
 }
 
-/// Sums up the uses that the filter lets pass. Days, weeks and months are those of a time zone.
+impl UsageFilter {
+    /// Whether it lets a use pass.
+    pub fn passes(&self, one: &Use) -> bool {
+        self.since.is_none_or(|since| one.at() >= since) && self.until.is_none_or(|until| one.at() < until)
+    }
+}
+
+/// Sums up the uses that the filter lets pass, by the prices of a table. Days, weeks and months are those of a time zone.
 pub fn report(uses: &[Use], by: By, filter: UsageFilter, zone: &TimeZone, prices: &PriceTable) -> Report {
-    let mut counted: Vec<&Use> = uses
-        .iter()
-        .filter(|one| filter.since.is_none_or(|since| one.at() >= since))
-        .filter(|one| filter.until.is_none_or(|until| one.at() < until))
-        .collect();
-    counted.sort_unstable_by(|one, other| (one.at(), &one.request).cmp(&(other.at(), &other.request)));
+    let priced: Vec<PricedUse> = uses.iter().map(|one| PricedUse::of(one.clone(), prices)).collect();
+    report_of(&priced, by, filter, zone)
+}
+
+/// Sums up the uses that the filter lets pass, whose costs are known. Days, weeks and months are those of a time zone.
+pub fn report_of(uses: &[PricedUse], by: By, filter: UsageFilter, zone: &TimeZone) -> Report {
+    let mut counted: Vec<&PricedUse> = uses.iter().filter(|priced| filter.passes(&priced.one)).collect();
+    counted.sort_unstable_by(|one, other| (one.one.at(), &one.one.request).cmp(&(other.one.at(), &other.one.request)));
     let (mut total, mut groups, mut block) = (Sums::default(), BTreeMap::<String, Sums>::new(), None);
-    for one in counted {
-        total.add(one, prices);
-        groups.entry(key_of(one, by, zone, &mut block)).or_default().add(one, prices);
+    for priced in counted {
+        total.add(priced);
+        groups.entry(key_of(&priced.one, by, zone, &mut block)).or_default().add(priced);
     }
     Report { total, groups: groups.into_iter().map(|(key, sums)| Group { key, sums }).collect() }
 }

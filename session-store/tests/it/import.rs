@@ -11,7 +11,7 @@ mod pi;
 mod purged;
 mod rehearsal;
 mod rest;
-mod samples;
+pub(crate) mod samples;
 mod sidechain;
 mod sources;
 mod truths;

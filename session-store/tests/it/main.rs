@@ -34,4 +34,6 @@ mod segment;
 mod state;
 mod tail;
 mod transcript;
+#[cfg(all(feature = "index", feature = "fs", feature = "sqlite"))]
+mod usage;
 mod writer;

@@ -137,7 +137,7 @@ fn check_agent(kind: &str, folder: &str) {
 }
 
 /// The recorded usage, read from the files without any importer: each request once, its largest record.
-fn recorded(folder: &str) -> UsageTotals {
+pub(crate) fn recorded(folder: &str) -> UsageTotals {
     let mut by_id: BTreeMap<String, UsageTotals> = BTreeMap::new();
     for path in files(&sample(folder)) {
         let text = std::fs::read_to_string(&path).unwrap();
