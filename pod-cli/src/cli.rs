@@ -3,6 +3,7 @@
 //! Help, completions and man pages all come from here. What a value means is decided where it is used; only what can
 //! be judged without a store (a range of turns, a sort order) is parsed here.
 
+mod budget;
 mod conversation;
 mod export;
 mod ledger;
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use store_core::SegmentId;
 
+pub(crate) use budget::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use ledger::{LedgerBalanceArgs, LedgerBooksArgs, LedgerCommand, LedgerEventsArgs, LedgerHistoryArgs};
@@ -177,6 +179,13 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Take conversations out of the trash, with all that went there along.
     Undo(IdsArgs),
+    /// Set how much a folder may cost, and say how much of it is left.
+    ///
+    /// A budget is for a folder with all below it, in a day, a week, a month or altogether. `pod --session` reserves what a turn has cost so far before an agent is started, counts what it cost when it
+    /// ended, warns when 80 % is spent, and starts none when nothing is left (exit code 7). What was spent is never refused, imported conversations count too, and each request counts
+    /// once.
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// Say what was used, and what it cost.
     ///
     /// Each provider request counts once in the whole store, however often it was recorded, forked or imported. What it cost is told by a list of prices that

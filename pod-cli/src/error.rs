@@ -70,6 +70,8 @@ pub(crate) enum CliError {
     AgentExists { name: String },
     /// No agent of that name.
     NoAgent { name: String, known: Vec<String> },
+    /// No budget on a folder.
+    NoBudget { project: String },
     /// A key that the config file does not set, and that has no usual value.
     NotSet { key: String },
     /// Another file stands where one was to be written.
@@ -239,6 +241,12 @@ impl CliError {
                 Some("nothing was changed; `pod config set agents.NAME.KEY VALUE` changes one"),
             ),
             Self::NoAgent { name, known } => no_agent(name, known),
+            Self::NoBudget { project } => Report::new(
+                exit::NOT_FOUND,
+                "no_budget",
+                format!("{project} has no such budget"),
+                Some("`pod budget list` lists those that are set"),
+            ),
             Self::NotSet { key } => Report::new(
                 exit::NOT_FOUND,
                 "not_set",
@@ -294,6 +302,8 @@ fn session_report(error: &SessionError) -> Report {
     match error {
         SessionError::Store(error) => store_report(error, message),
         SessionError::Ledger(error) => ledger::report(error, message),
+        SessionError::OverBudget(over) => ledger::over_budget(over, message),
+        SessionError::UnknownZone { .. } => ledger::unknown_zone(message),
         SessionError::Lineage(_) => {
             Report::new(exit::DAMAGE, "lineage", message, Some("the conversation's other segments can still be shown"))
         }
@@ -452,6 +462,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use session_store::budget::{OverBudget, Per};
+    use session_store::usage::NanoDollars;
     use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn copy_differs() -> CliError {
@@ -536,6 +548,17 @@ mod tests {
             CliError::AgentExists { name: "codex".into() },
             CliError::NoAgent { name: "codx".into(), known: vec!["claude".into(), "codex".into()] },
             CliError::NotSet { key: "summarizer".into() },
+            CliError::NoBudget { project: "~/web".into() },
+            SessionError::from(OverBudget {
+                project: "/home/dev/web".into(),
+                per: Per::Day,
+                limit: NanoDollars(20_000_000_000),
+                spent: NanoDollars(19_500_000_000),
+                reserved: NanoDollars(500_000_000),
+                until: Some(1_764_028_800_000),
+            })
+            .into(),
+            SessionError::UnknownZone { name: "Middle/Earth".into() }.into(),
         ]
     }
 

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::budget::OverBudget;
 use store_core::ledger::LedgerError;
 use store_core::{BoxError, HistoryRef, LeaseHolder, SegmentId, Seq, SessionId, StoreError};
 
@@ -72,6 +73,17 @@ pub enum SessionError {
     /// The ledger refused or failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+
+    /// A turn may not begin: its budget is spent.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+
+    /// A time zone that this machine does not know.
+    #[error("{name:?} is no time zone that is known here")]
+    UnknownZone {
+        /// The name.
+        name: String,
+    },
 
     /// A segment's lineage cannot be followed.
     #[error(transparent)]

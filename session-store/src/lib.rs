@@ -16,7 +16,7 @@
 //! * [`lineage`](lineage()) is the branch that both read; [`TurnFold`], [`ConfigFold`], [`UsageFold`] and [`TranscriptFold`] are the folds
 //!   over it, for projections too.
 //! * [`migrate`](migrate()) copies conversations from any store into any other.
-//! * [`usage`] says what requests cost, sums that up, and posts it to the books of a ledger.
+//! * [`usage`] says what requests cost, sums that up, and posts it to the books of a ledger; [`budget`] says before a turn whether there is money for it.
 //! * [`SessionFacts`] and [`SegmentTree`] say what is told about a session, and which of its leaves is the current one.
 #![cfg_attr(
     feature = "index",
@@ -49,6 +49,7 @@
 
 mod backend;
 pub mod blob;
+pub mod budget;
 mod compact;
 mod error;
 #[cfg(feature = "index")]

@@ -2,6 +2,7 @@
 
 mod agents;
 mod books;
+mod budget;
 mod checkpoint;
 mod compact;
 mod completions;
@@ -69,6 +70,7 @@ pub(crate) fn run(app: &App, cli: Cli) -> Result<u8> {
             Command::Unarchive(arguments) => organise::archive(app, &arguments, false),
             Command::Rm(arguments) => rm::run(app, &arguments),
             Command::Undo(arguments) => rm::undo(app, &arguments),
+            Command::Budget(command) => budget::run(app, &command),
             Command::Usage(arguments) => usage::run(app, &arguments),
             Command::Ledger(command) => ledger::run(app, &command),
             Command::Verify(arguments) => verify::run(app, &arguments),

@@ -1,8 +1,25 @@
 //! What a ledger refuses, in words.
 
+use session_store::budget::OverBudget;
 use store_core::ledger::LedgerError;
 
 use super::{DAMAGE_HINT, Report, exit, store_report};
+use crate::render::rfc3339;
+
+/// A budget that is spent.
+pub(super) fn over_budget(over: &OverBudget, message: String) -> Report {
+    let again = over.until.map_or_else(String::new, |until| format!("it begins anew at {}; ", rfc3339(until)));
+    let hint = format!(
+        "{again}`pod budget list` says more, `pod budget set --per {} --amount USD` with --project changes it",
+        over.per
+    );
+    Report::new(exit::OVER_BUDGET, "over_budget", message, Some(&hint))
+}
+
+/// A budget whose calendar this machine does not have.
+pub(super) fn unknown_zone(message: String) -> Report {
+    Report::new(exit::USAGE, "unknown_zone", message, Some("`pod budget set` with --tz sets another one"))
+}
 
 pub(super) fn report(error: &LedgerError, message: String) -> Report {
     let of = |code, kind, hint: &str| Report::new(code, kind, message.clone(), Some(hint));

@@ -13,7 +13,7 @@ use crate::harness::{NOW, World, copy_program};
 use crate::pick::Person;
 
 /// An agent, the agent's own id of a conversation, and its file below its folder.
-const CONVERSATIONS: [(&str, &str, &str); 3] = [
+pub(crate) const CONVERSATIONS: [(&str, &str, &str); 3] = [
     (
         "claude",
         "b30d1613-a4ae-452a-8523-64c3786f4d52",
@@ -32,12 +32,12 @@ const CONVERSATIONS: [(&str, &str, &str); 3] = [
 ];
 
 /// A home with the agents' stand-ins, one real conversation of each agent, and a folder that they are about.
-struct Desk {
-    world: World,
+pub(crate) struct Desk {
+    pub(crate) world: World,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let programs = world.path().join("programs");
         fs::create_dir(&programs).unwrap();
@@ -60,7 +60,7 @@ impl Desk {
         desk
     }
 
-    fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         self.world.path().join("project")
     }
 
@@ -68,23 +68,23 @@ impl Desk {
         self.world.path().join(format!(".{file}"))
     }
 
-    fn mode(&self, mode: &str) {
+    pub(crate) fn mode(&self, mode: &str) {
         fs::write(self.world.path().join("mode"), mode).unwrap();
     }
 
     /// Goes on with a conversation, and answers with the exit code and the screen.
-    fn resume(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn resume(&self, arguments: &[&str]) -> (Option<i32>, String) {
         Person::watch_all(&self.world, 160, &[&["--session"], arguments].concat()).wait()
     }
 
     /// How each agent was started: its name, its arguments, its folder, whether it had a terminal.
-    fn started(&self) -> Vec<String> {
+    pub(crate) fn started(&self) -> Vec<String> {
         let text = fs::read_to_string(self.world.path().join("started")).unwrap_or_default();
         text.lines().map(|line| line.replace(self.project().to_str().unwrap(), "PROJECT")).collect()
     }
 
     /// What was said, in order.
-    fn said(&self, id: &str) -> Vec<String> {
+    pub(crate) fn said(&self, id: &str) -> Vec<String> {
         let shown = self.world.pod(&["show", id, "--json"]).json();
         let messages = shown["messages"].as_array().unwrap().iter();
         messages.filter(|row| row["kind"] == "message").map(|row| row["text"].as_str().unwrap().to_owned()).collect()

@@ -24,6 +24,10 @@ fn help_of_the_program_and_of_every_command() {
         "unarchive",
         "rm",
         "undo",
+        "budget",
+        "budget set",
+        "budget list",
+        "budget rm",
         "usage",
         "usage explain",
         "usage rebuild",
@@ -85,7 +89,7 @@ fn there_is_a_man_page_for_the_program_and_for_every_command() {
     let mut names: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let pages = "agents archive checkpoint checkpoints compact completions config doctor export fork gc import ledger list log manifest migrate pick pin rename repair resume \
+    let pages = "agents archive budget checkpoint checkpoints compact completions config doctor export fork gc import ledger list log manifest migrate pick pin rename repair resume \
                  rm rollback search segments show tag unarchive undo usage verify";
     let mut pages: Vec<String> = pages.split_whitespace().map(|command| format!("pod-{command}.1")).collect();
     pages.push("pod.1".to_owned());

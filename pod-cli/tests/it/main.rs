@@ -4,6 +4,7 @@
 
 mod agents;
 mod bad_input;
+mod budget;
 mod compact;
 mod doctor;
 mod export;

@@ -8,6 +8,9 @@ terminal=no
 printf '%s|%s|%s|%s\n' "$agent" "$*" "$PWD" "$terminal" >> "$HOME/started"
 run=$(wc -l < "$HOME/started" | tr -d ' ')
 file=$(find "$HOME/.claude" "$HOME/.codex" "$HOME/.pi" -name "*$id*.jsonl" 2>/dev/null | head -n 1)
+# What a turn uses, where a test says it: the model, and how many tokens it writes.
+model=$(cat "$HOME/model" 2>/dev/null)
+output=$(cat "$HOME/output" 2>/dev/null)
 if [ -z "$file" ]; then echo "no conversation $id"; exit 9; fi
 
 turn() {
@@ -22,8 +25,8 @@ turn() {
         common="\"isSidechain\":false,\"timestamp\":\"$time\",\"cwd\":\"$PWD\",\"sessionId\":\"$id\",\"version\":\"2.1.197\""
         printf '{"parentUuid":"%s","type":"user","message":{"role":"user","content":"%s"},"uuid":"%s",%s}\n' \
             "$last" "$asked" "$one" "$common" >> "$file"
-        printf '{"parentUuid":"%s","type":"assistant","message":{"id":"msg_%s_%s","role":"assistant","model":"m","stop_reason":"end_turn","content":[{"type":"text","text":"%s"}],"usage":{"input_tokens":5,"output_tokens":2}},"uuid":"%s",%s}\n' \
-            "$one" "$run" "$1" "$answered" "$two" "$common" >> "$file"
+        printf '{"parentUuid":"%s","type":"assistant","message":{"id":"msg_%s_%s","role":"assistant","model":"%s","stop_reason":"end_turn","content":[{"type":"text","text":"%s"}],"usage":{"input_tokens":5,"output_tokens":%s}},"uuid":"%s",%s}\n' \
+            "$one" "$run" "$1" "${model:-m}" "$answered" "${output:-2}" "$two" "$common" >> "$file"
         ;;
     codex)
         printf '{"timestamp":"%s","type":"event_msg","payload":{"type":"task_started"}}\n' "$time" >> "$file"

@@ -36,11 +36,6 @@ pub struct RecordHome {
     pub superseded: bool,
 }
 
-/// The id of the record that an entry with this key came from: the key up to its last `#`.
-pub(super) fn record_of(key: &str) -> Option<&str> {
-    key.rsplit_once('#').map(|(record, _)| record)
-}
-
 /// How a record's id is stored: a UUID takes 16 bytes, not 36.
 pub(super) fn stored_record(record: &str) -> Value {
     // The typed ids parse the canonical form of any UUID alone, so that no two texts are stored alike.

@@ -6,12 +6,13 @@ use rusqlite::Connection;
 use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError};
 
 use super::branch::{Branch, prompt_title};
-use super::lookup::{put_record, record_of};
+use super::lookup::put_record;
 use super::plan::Wanted;
 use super::rows::{Fault, SegmentRow, read_id};
-use super::usage::{Touched, put_usage, request_name};
+use super::usage::{Touched, put_usage};
 use super::{bookmark, search};
 use crate::leaf::is_damage;
+use crate::usage::{record_of, request_name};
 
 /// How many records are read at once.
 const BATCH_RECORDS: usize = 64;
@@ -181,7 +182,7 @@ impl<'a> Scan<'a> {
             }
             LogEntry::UserInput(input) if row.own.prompt.is_none() => prompt = prompt_title(self.store, input),
             LogEntry::LlmUsage(usage) => {
-                let request = request_name(row.session, row.id, record, usage);
+                let request = request_name((row.session, row.id, record.position.seq), record.key.as_deref(), usage);
                 if put_usage(db, row.no, seq, &request, usage)? {
                     self.touched.requests.insert(request);
                 }

@@ -7,23 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
-use store_core::{LlmUsage, Record, SegmentId, Seq, SessionId};
+use store_core::{LlmUsage, Seq, SessionId};
 
 use super::decimal::Decimal;
-use super::lookup::record_of;
 use super::rows::{SegmentRow, read_id, to_db, to_u64};
 use crate::fold::{UsageTotals, usage_size};
 use crate::usage::Use;
-
-/// The name under which uses are of one request: the provider's id, which holds in the whole store; without one the
-/// record that it came from, which holds in its session; else the entry itself.
-pub(super) fn request_name(session: SessionId, segment: SegmentId, record: &Record, usage: &LlmUsage) -> String {
-    match (&usage.request_id, record.key.as_deref().and_then(record_of)) {
-        (Some(id), _) => format!("r:{id}"),
-        (None, Some(id)) => format!("k:{session}:{id}"),
-        (None, None) => format!("e:{segment}:{}", record.position.seq),
-    }
-}
 
 /// Notes a use of a request; answers whether it had one before.
 pub(super) fn put_usage(

@@ -15,6 +15,7 @@ mod prices;
 #[cfg(feature = "index")]
 mod rebuild;
 mod report;
+mod request;
 mod standing;
 
 #[cfg(feature = "index")]
@@ -25,6 +26,9 @@ pub use prices::{Day, LongContext, ModelPrice, PriceError, PriceTable, Rate};
 #[cfg(feature = "index")]
 pub use rebuild::{AccountDifference, Rebuild};
 pub use report::{By, Group, Report, Sums, UsageFilter, report, report_of};
+#[cfg(feature = "index")]
+pub(crate) use request::record_of;
+pub(crate) use request::request_name;
 #[cfg(feature = "index")]
 pub(crate) use standing::{Line, Standing};
 pub use standing::{is_usage_book, usage_book, uses_as_of};

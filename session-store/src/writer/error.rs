@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::budget::OverBudget;
 use crate::error::SessionError;
 use crate::writer::Submission;
 
@@ -26,6 +27,14 @@ pub enum WriteError {
     /// again to another writer under the keys that [`close`](crate::SessionWriter::close) gives back it is never there twice.
     #[error("the writer has stopped: {0}")]
     Stopped(#[source] Arc<SessionError>),
+
+    /// The turn may not begin: its budget is spent. What is submitted is written all the same.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+
+    /// The turn may not begin: the ledger, or the segment's lease, could not be had. The writer goes on; beginning the turn may be tried again.
+    #[error("the turn may not begin: {0}")]
+    NoTurn(#[source] Arc<SessionError>),
 
     /// The writer was closed.
     #[error("the writer is closed")]

@@ -13,7 +13,10 @@
 //! written, with its keys. Submitted again under these to another writer, nothing is there twice. The price is that a
 //! runtime has to open the store anew to go on.
 //!
-//! * `queue` is what waits, `ticket` what it comes to, `run` the thread; `keys` are those of the branch.
+//! With a [`TurnBudget`](crate::budget::TurnBudget) the thread also asks the ledger: it reserves when a turn begins and settles when its end is written. What it records
+//! never waits for a budget, and is never refused for one.
+//!
+//! * `queue` is what waits, `ticket` what it comes to, `run` the thread, `turn` its turns; `keys` are those of the branch.
 //! * What does not live here: what an entry means (`fold`), where a branch is continued (`fork`), what is compacted (`compact`).
 
 mod error;
@@ -22,11 +25,13 @@ mod options;
 mod queue;
 mod run;
 mod ticket;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwap;
 use store_core::{Backend, StoreError, TimestampMs};
 
 pub use error::{NotQueued, Unfinished, WriteError};
@@ -36,6 +41,7 @@ pub use ticket::{Landed, Outcome, Ticket};
 
 use self::queue::Queue;
 use self::run::Worker;
+use crate::budget::{Standing, Wanted};
 use crate::error::Result;
 use crate::segment::{NewSegment, SegmentLocation};
 use crate::state::{SegmentHead, SegmentState};
@@ -47,6 +53,7 @@ use crate::state::{SegmentHead, SegmentState};
 pub struct SessionWriter {
     state: Arc<SegmentState>,
     queue: Arc<Queue>,
+    budgets: Arc<ArcSwap<Vec<Standing>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,8 +69,9 @@ impl SessionWriter {
         let state = Arc::new(state);
         let queue = Arc::new(Queue::new(options.queue_entries_max, options.clock.now()));
         let worker = Worker::new(store, Arc::clone(&state), Arc::clone(&queue), options)?;
+        let budgets = worker.standings();
         let thread = thread::Builder::new().name("session-writer".to_owned()).spawn(move || worker.run());
-        Ok(Self { state, queue, thread: Some(thread.map_err(StoreError::backend)?) })
+        Ok(Self { state, queue, budgets, thread: Some(thread.map_err(StoreError::backend)?) })
     }
 
     /// Queues an entry to be written, and returns at once: it never waits for the medium or for room.
@@ -118,6 +126,19 @@ impl SessionWriter {
     /// for all that was submitted before. The ticket says where it begins.
     pub fn compact(&self, new: NewSegment) -> Ticket {
         self.queue.compact(new)
+    }
+
+    /// Queues the beginning of a turn: reserves what it may cost in each budget that the options name, and settles what came before. The ticket answers when that is done; it
+    /// is at once where there is no budget. The turn ends with a `turn_end`, `run_completed` or `run_errored` that is written, with the next beginning, or with the writer.
+    ///
+    /// The ticket's errors are [`WriteError::OverBudget`], and [`WriteError::NoTurn`] if nobody could say. They refuse the turn alone: a runtime that begins it nevertheless is still recorded.
+    pub fn begin_turn(&self, wanted: Wanted) -> Ticket {
+        self.queue.begin_turn(wanted)
+    }
+
+    /// How the budgets stood when a turn began or ended last; none before, and none without a budget.
+    pub fn budgets(&self) -> Arc<Vec<Standing>> {
+        self.budgets.load_full()
     }
 
     /// Brings everything that was submitted before to stable storage, whatever the durability of its entries. The ticket answers with where

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use store_core::{Durability, LogEntry, TimestampMs};
 
+use crate::budget::TurnBudget;
+
 /// What a writer does when somebody else writes to its segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLive {
@@ -50,13 +52,15 @@ pub struct WriterOptions {
     pub queue_entries_max: usize,
     /// `None`: by the store's policy.
     pub durability: Option<Durability>,
+    /// What its turns are held to; `None`: nothing. Recording is never refused for it, beginning a turn is.
+    pub budget: Option<TurnBudget>,
 }
 
 impl WriterOptions {
     /// A writer that forks, lets 1024 entries wait, and leaves durability to the store.
     pub fn new(holder: impl Into<String>, clock: Clock) -> Self {
         let holder = holder.into();
-        Self { holder, clock, on_live: OnLive::Fork, queue_entries_max: 1024, durability: None }
+        Self { holder, clock, on_live: OnLive::Fork, queue_entries_max: 1024, durability: None, budget: None }
     }
 }
 

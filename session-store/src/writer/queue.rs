@@ -15,6 +15,7 @@ use store_core::{LogEntry, SegmentId, TimestampMs, TurnEnd};
 use super::error::{NotQueued, Unfinished, WriteError};
 use super::options::Submission;
 use super::ticket::{Promise, Ticket};
+use crate::budget::Wanted;
 use crate::error::SessionError;
 use crate::fold::TurnFold;
 use crate::segment::NewSegment;
@@ -39,6 +40,7 @@ pub(super) enum Work {
     Append(Vec<Unit>),
     Flush(Promise),
     Compact(Box<NewSegment>, Promise),
+    BeginTurn(Wanted, Promise),
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ enum Waiting {
     Unit(Unit),
     Flush(Promise),
     Compact(Box<NewSegment>, Promise),
+    BeginTurn(Wanted, Promise),
 }
 
 #[derive(Debug)]
@@ -137,6 +140,10 @@ impl Queue {
         self.order(|promise| Waiting::Compact(Box::new(new), promise))
     }
 
+    pub(super) fn begin_turn(&self, wanted: Wanted) -> Ticket {
+        self.order(|promise| Waiting::BeginTurn(wanted, promise))
+    }
+
     fn order(&self, order: impl FnOnce(Promise) -> Waiting) -> Ticket {
         let (promise, ticket) = Promise::new();
         let mut state = self.lock();
@@ -179,6 +186,7 @@ impl Queue {
         match state.waiting.pop_front()? {
             Waiting::Flush(promise) => Some(Work::Flush(promise)),
             Waiting::Compact(new, promise) => Some(Work::Compact(new, promise)),
+            Waiting::BeginTurn(wanted, promise) => Some(Work::BeginTurn(wanted, promise)),
             Waiting::Unit(first) => {
                 let mut count = first.entries.len();
                 let mut given_keys = first.given_keys;
@@ -243,7 +251,7 @@ impl Queue {
                     state.unwritten.extend(unit.entries);
                     unit.promise
                 }
-                Waiting::Flush(promise) | Waiting::Compact(_, promise) => promise,
+                Waiting::Flush(promise) | Waiting::Compact(_, promise) | Waiting::BeginTurn(_, promise) => promise,
             });
         }
         state.entries = 0;
@@ -299,7 +307,7 @@ impl Waiting {
     fn into_unit(self) -> Option<Unit> {
         match self {
             Self::Unit(unit) => Some(unit),
-            Self::Flush(_) | Self::Compact(..) => None,
+            Self::Flush(_) | Self::Compact(..) | Self::BeginTurn(..) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use store_core::{
     AppendOptions, Backend, Durability, Expected, Lease, NewEntry, Position, SegmentId, Store, StoreError, TimestampMs,
 };
@@ -12,6 +13,8 @@ use super::keys::BranchKeys;
 use super::options::{OnLive, WriterOptions};
 use super::queue::{Queue, Unit, Work};
 use super::ticket::{Landed, Promise};
+use super::turn::HeldTurns;
+use crate::budget::{Standing, Wanted};
 use crate::error::{Result, SessionError};
 use crate::segment::{Call, NewSegment, SegmentLocation};
 use crate::state::{SegmentHead, SegmentState};
@@ -35,6 +38,7 @@ pub(super) struct Worker {
     lease: Option<(SegmentId, Lease)>,
     unsynced: Vec<Unsynced>,
     keys: Option<BranchKeys>,
+    turns: HeldTurns,
 }
 
 /// Ends all waiting if the thread that writes ends where it should not.
@@ -59,12 +63,18 @@ impl Worker {
         queue: Arc<Queue>,
         options: WriterOptions,
     ) -> Result<Self> {
-        let mut worker = Self { store, state, queue, options, lease: None, unsynced: Vec::new(), keys: None };
+        let turns = HeldTurns::new(options.budget.as_ref());
+        let mut worker = Self { store, state, queue, options, lease: None, unsynced: Vec::new(), keys: None, turns };
         match worker.take_lease() {
             Err(SessionError::Store(StoreError::Busy { .. })) if worker.forks() => {}
             other => other?,
         }
         Ok(worker)
+    }
+
+    /// Where the standings of its budgets are told.
+    pub(super) fn standings(&self) -> Arc<ArcSwap<Vec<Standing>>> {
+        self.turns.standings()
     }
 
     fn forks(&self) -> bool {
@@ -79,8 +89,11 @@ impl Worker {
                 Work::Append(units) => self.append(units),
                 Work::Flush(promise) => self.flush(promise),
                 Work::Compact(new, promise) => self.compact(&new, promise),
+                Work::BeginTurn(wanted, promise) => self.begin_turn(wanted, promise),
             }
         }
+        // The lease is still held, so nobody else thinks that the turn's owner has died.
+        self.turns.settle(&*self.store, self.options.clock.now());
         // Behind a failed sync no other one proves anything.
         if matches!(self.queue.refusal(), Some(WriteError::Stopped(_))) {
             return;
@@ -118,9 +131,11 @@ impl Worker {
         self.queue.stop(in_hand, self.state.head().turns.clone(), error);
     }
 
-    fn keep(&self, units: Vec<Unit>, landed: &[Landed]) {
+    fn keep(&mut self, units: Vec<Unit>, landed: &[Landed]) {
         let head = self.state.head();
         let head = Landed { location: head.location, position: head.position };
+        let entries = units.iter().flat_map(|unit| &unit.entries);
+        let ended = self.turns.note(entries.zip(landed));
         let mut behind = 0;
         for unit in units {
             behind += unit.entries.len();
@@ -129,6 +144,28 @@ impl Worker {
             self.queue.make_room(unit.entries.len());
             unit.promise.keep(Ok(last));
         }
+        // Nobody who waits for an entry waits for the ledger.
+        if ended {
+            self.turns.settle(&*self.store, self.options.clock.now());
+        }
+    }
+
+    fn begin_turn(&mut self, wanted: Wanted, promise: Promise) {
+        let begun = attempt(|| {
+            if !self.turns.are_held() {
+                return Ok(());
+            }
+            // Who reserves is known by the lease, so the writer has to be where it will write.
+            self.until_done(Self::take_lease)?;
+            let SegmentLocation { session_id, segment_id } = self.state.location();
+            self.turns.begin(&*self.store, self.options.clock.now(), (session_id, segment_id), wanted)
+        });
+        let head = self.state.head();
+        promise.keep(match begun {
+            Ok(()) => Ok(Landed { location: head.location, position: head.position }),
+            Err(SessionError::OverBudget(over)) => Err(WriteError::OverBudget(over)),
+            Err(error) => Err(WriteError::NoTurn(Arc::new(error))),
+        });
     }
 
     fn fail(&self, units: Vec<Unit>, error: SessionError) {
@@ -236,7 +273,11 @@ impl Worker {
         let Some(watch) = self.store.watch() else { return Ok(()) };
         let SegmentLocation { session_id, segment_id } = self.state.location();
         match watch.lease(session_id, segment_id, &self.options.holder, self.options.clock.now()) {
-            Ok(lease) => self.lease = Some((segment_id, lease)),
+            Ok(lease) => {
+                if let Some((_, former)) = self.lease.replace((segment_id, lease)) {
+                    self.turns.keep_while_open(former);
+                }
+            }
             Err(StoreError::Unsupported { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -339,7 +380,7 @@ impl Worker {
 }
 
 /// Does the work; a store that panics has failed.
-fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StoreError::backend("the store panicked").into()))
 }
 

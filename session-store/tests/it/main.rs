@@ -5,6 +5,7 @@ mod common;
 
 mod backend;
 mod blob;
+mod budget;
 mod compact;
 mod compaction;
 #[cfg(feature = "index")]

@@ -9,8 +9,11 @@
 //! and on the medium before the agent starts. Whatever ends whom, the next import does the rest. The price is a segment without words where
 //! an agent was started and nothing was said; the next time it is used again.
 //!
-//! * `print` only shows; `prepare` finds or makes the file; `start` has the agent.
+//! Where the folder has budgets, something is reserved before the agent starts and settled when what it added is there; with nothing left it is not started.
+//!
+//! * `print` only shows; `prepare` finds or makes the file; `start` has the agent, `budget` what it may cost.
 
+mod budget;
 mod prepare;
 mod print;
 mod start;

@@ -4,8 +4,8 @@ use std::process::{Command, ExitStatus};
 
 use session_store::import::{ImportStatus, Importer};
 
-use super::Ready;
 use super::prepare::Chosen;
+use super::{Ready, budget};
 use crate::agents::AgentCommand;
 use crate::app::App;
 use crate::commands::live::lease;
@@ -18,12 +18,17 @@ pub(super) fn run(app: &App, library: &Library, chosen: &Chosen, ready: &Ready, 
     let name = &chosen.spec.name;
     // Whoever looks sees that the conversation is live, as long as this process lives.
     let lease = lease(app, &*library.store, ready.at, &format!("{name}, started by pod"))?;
+    let held = budget::begin(app, library, ready)?;
     if ready.is_new {
         app.say(&format!("{name} goes on in {}", app.short_path(&one_line(&ready.path.display().to_string()))));
     }
     let ended = start(app, chosen, command);
-    let entries = bring_in(app, library, ready)?;
+    let entries = bring_in(app, library, ready);
+    if let Some(held) = &held {
+        budget::end(app, library, ready, held);
+    }
     drop(lease);
+    let entries = entries?;
     let status = ended?;
     let added = match entries {
         0 => "nothing new".to_owned(),
