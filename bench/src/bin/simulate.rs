@@ -88,7 +88,7 @@ fn tasks(arguments: &Arguments) -> Vec<Task> {
     let seeds = arguments.seed.unwrap_or_default()..arguments.seed.unwrap_or_default() + arguments.seeds;
     if is_tried(Part::Segments) {
         if arguments.seed.is_none() {
-            for script in Script::fixed().into_iter().filter(|script| is_meant(script.name)) {
+            for script in Script::fixed().into_iter().filter(|script| is_meant(&script.name)) {
                 tasks.push(Task::CrashEverywhere(script.clone()));
                 tasks.extend(faults.map(|fault| Task::FailEverywhere(script.clone(), fault)));
             }

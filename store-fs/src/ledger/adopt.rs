@@ -1,7 +1,9 @@
 //! Taking over the events of another ledger: judged like new ones, written with their own seqs and times.
 
 use store_core::ledger::adopt::{self, End, Following, Stands};
-use store_core::ledger::{Account, AccountId, Asset, AssetId, BookName, Event, EventBody, LedgerError, LedgerResult};
+use store_core::ledger::{
+    Account, AccountId, Asset, AssetId, BookName, Event, EventBody, LedgerError, LedgerResult, fingerprint,
+};
 use store_core::{Seq, StoreError, TransactionId};
 
 use super::book::{Book, event};
@@ -36,13 +38,13 @@ impl Stands for Asked<'_> {
 
     fn seq_of_key(&self, key: &str) -> LedgerResult<Option<Seq>> {
         let Some(book) = self.book(self.name)? else { return Ok(None) };
-        Ok(book.find_key(&self.open.logs, key)?.map(|found| found.seq))
+        Ok(book.find_key(&self.open.logs, fingerprint::of_key(key), key)?.map(|found| found.seq))
     }
 
     fn has_id(&self, id: TransactionId) -> LedgerResult<bool> {
         for entry in self.books.values() {
             if let Entry::Whole(book) = entry
-                && book.find_id(&self.open.logs, id)?.is_some()
+                && book.find_id(&self.open.logs, fingerprint::of_id(id), id)?.is_some()
             {
                 return Ok(true);
             }
@@ -92,7 +94,7 @@ impl Open {
         }
         let lines: Vec<NewLine<'_>> =
             following.iter().map(|one| NewLine { key: key_of(one.event), text: one.text.as_bytes() }).collect();
-        let end = self.logs.append(name, before, &lines)?;
+        let end = self.logs.append(name, before, &[&lines])?;
         let Some(Entry::Whole(book)) = books.get_mut(name) else {
             return Err(LedgerError::from(StoreError::backend(format!("the book {name} is gone"))));
         };
@@ -119,8 +121,8 @@ fn take_in(book: &mut Book, one: &Following<'_>) {
         EventBody::AccountOpened(account) => drop(book.state.push_account(*at, account.clone())),
         EventBody::Transaction(draft) => {
             book.state.push_changes(*at, &one.changes);
-            return book.note(*seq, &draft.key, draft.id);
+            return book.note(*seq, &[fingerprint::of_key(&draft.key), fingerprint::of_id(draft.id)]);
         }
     }
-    book.note_other(*seq);
+    book.note(*seq, &[]);
 }
