@@ -100,7 +100,7 @@ fn tasks(arguments: &Arguments) -> Vec<Task> {
     }
     if is_tried(Part::Ledgers) {
         if arguments.seed.is_none() {
-            for script in LedgerScript::fixed().into_iter().filter(|script| is_meant(&script.name)) {
+            for script in LedgerScript::fixed().into_iter().filter(|script| is_meant(script.name)) {
                 tasks.push(Task::CrashLedgerEverywhere(script.clone()));
                 tasks.extend(faults.map(|fault| Task::FailLedgerEverywhere(script.clone(), fault)));
             }
