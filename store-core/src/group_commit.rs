@@ -8,9 +8,9 @@
 //! A failed sync *poisons* the group: what was written since the last good sync may be lost even if a later sync
 //! succeeds, so nothing on that log is trusted or retried by this handle. The price is that the log has to be opened anew.
 //!
-//! Gathering is adaptive: a leader sleeps until as many have joined as came last time, and gives up when for about as long as a quick sync takes nobody
-//! has joined; it does not sleep at all when the round before had no followers, so that a lone writer pays for one sync and nothing else. Threads that
-//! have gone away cost one such wait. How long that is nobody measures, because no clock is read: it is counted in waits.
+//! Gathering is adaptive: a leader sleeps until as many have joined as came last time, or for about as long as a quick sync takes; and not at
+//! all when the round before had no followers, so that a lone writer pays for one sync and nothing else. Threads that have gone away cost
+//! one such wait.
 //!
 //! Who waits sleeps in a seat of its own and is woken without a lock being held, the next leader first: its sync begins while
 //! the others are still being woken. The price is an allocation for each wait.
@@ -27,10 +27,8 @@ use std::time::Duration;
 
 pub use rounds::Rounds;
 
-/// How long a leader waits for the next of those who came last time.
-const GATHER_STEP: Duration = Duration::from_micros(100);
-/// How often it waits at most, as long as somebody comes each time.
-const GATHER_STEPS_MAX: usize = 10;
+/// How long a leader waits for those who came last time.
+const GATHER_MAX: Duration = Duration::from_micros(100);
 const PANICKED: &str = "the thread that synced it panicked";
 
 /// The sync of a log failed, now or earlier: nothing that was not synced before may be trusted.
@@ -173,31 +171,17 @@ impl GroupCommit {
         }
     }
 
-    /// Waits until as many have joined as came last time, as long as some do.
+    /// Waits until as many have joined as came last time, for a while.
     fn gather(&self, mut state: MutexGuard<'_, State>) {
         let expected = state.last_followers;
-        let mut joined = state.waiting.len();
-        if joined >= expected {
-            return;
+        if state.waiting.len() < expected {
+            let seat = Seat::new();
+            state.gathering = Some((expected, Arc::clone(&seat)));
+            drop(state);
+            // One that wakes up by accident does not wait for more.
+            thread::park_timeout(GATHER_MAX);
+            self.lock().gathering = None;
         }
-        state.gathering = Some((expected, Seat::new()));
-        drop(state);
-        // A wake-up that came too late for its sleep is none for this one.
-        thread::park_timeout(Duration::ZERO);
-        for _ in 0..GATHER_STEPS_MAX {
-            // One that wakes up by accident looks at once who has come.
-            thread::park_timeout(GATHER_STEP);
-            let mut state = self.lock();
-            if state.gathering.is_none() {
-                return;
-            }
-            if state.waiting.len() == joined {
-                state.gathering = None;
-                return;
-            }
-            joined = state.waiting.len();
-        }
-        self.lock().gathering = None;
     }
 
     /// Gives the lead back, and wakes those whose tickets are stable now, and one more to lead the next round.
