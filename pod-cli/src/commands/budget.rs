@@ -235,7 +235,7 @@ fn show(app: &App, standings: &[Standing]) -> Result<()> {
     let mut out = app.paged();
     table::write(app, &mut out, &rows)?;
     out.finish()?;
-    let unpriced: u64 = standings.iter().map(|standing| standing.unpriced).max().unwrap_or(0);
+    let unpriced = standings.iter().filter_map(|standing| standing.unpriced).max().unwrap_or(0);
     if unpriced > 0 {
         app.say(&format!("nobody knows what {unpriced} requests of these periods cost; they count as nothing"));
     }
