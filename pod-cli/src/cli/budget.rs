@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use session_store::budget::Per;
 
+use super::maintenance::Consented;
+
 /// What `pod budget` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BudgetCommand {
@@ -56,6 +58,10 @@ pub(crate) struct BudgetRmArgs {
     /// Only the budget for this time; without it, all of the folder's.
     #[arg(long, value_enum, value_name = "PERIOD")]
     pub(crate) per: Option<BudgetPer>,
+
+    /// Whether to do it.
+    #[command(flatten)]
+    pub(crate) consented: Consented,
 }
 
 /// The time that a budget is for.

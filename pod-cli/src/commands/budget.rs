@@ -18,6 +18,7 @@ use store_core::ledger::{Ledger, LedgerError};
 use super::table;
 use crate::app::App;
 use crate::cli::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
+use crate::confirm::{Consent, confirm};
 use crate::error::{CliError, Result, exit};
 use crate::library::{Library, open_ledger, open_ledger_within, read_ledger};
 use crate::render::{Cell, Column, Table, rfc3339};
@@ -108,16 +109,36 @@ fn none(app: &App) -> Result<u8> {
 
 fn remove(app: &App, arguments: &BudgetRmArgs) -> Result<u8> {
     let project = folder(app, arguments.project.as_deref())?;
-    let library = Library::for_writing(app)?;
+    let is_tried = arguments.consented.dry_run;
+    let library = if is_tried { Library::for_reading(app) } else { Library::for_writing(app) }?;
     let prices = app.prices()?;
     let per = arguments.per.map(Per::from);
-    let removed = match read_ledger(app)? {
-        Some(_) => with_ledger(app, |ledger| budgets(app, ledger, &library, &prices).remove(&project, per))?,
+    let mut set = match read_ledger(app)? {
+        Some(read) => budgets(app, &*read, &library, &prices).all()?,
         None => Vec::new(),
     };
-    if removed.is_empty() {
+    set.retain(|budget| budget.project == project && per.is_none_or(|per| per == budget.per));
+    if set.is_empty() {
         return Err(CliError::NoBudget { project: app.short_path(&project) });
     }
+    if is_tried {
+        return tell_removed(app, &set, true);
+    }
+    if confirm(app, arguments.consented.yes, &what_is_removed(app, &set))? == Consent::Refused {
+        app.say("nothing was changed");
+        return Ok(exit::CANCELLED);
+    }
+    let removed = with_ledger(app, |ledger| budgets(app, ledger, &library, &prices).remove(&project, per))?;
+    tell_removed(app, &removed, false)
+}
+
+fn what_is_removed(app: &App, set: &[Budget]) -> String {
+    let each = set.iter().map(|Budget { per, limit, .. }| format!("{} {}", dollars(*limit), per.phrase()));
+    let folder = set.first().map_or_else(String::new, |budget| app.short_path(&budget.project));
+    format!("take the budget of {} away from {folder}", each.collect::<Vec<_>>().join(" and "))
+}
+
+fn tell_removed(app: &App, removed: &[Budget], dry_run: bool) -> Result<u8> {
     if app.global.json {
         let removed: Vec<Value> = removed
             .iter()
@@ -125,10 +146,15 @@ fn remove(app: &App, arguments: &BudgetRmArgs) -> Result<u8> {
                 json!({ "project": project, "per": per, "zone": zone, "limit_usd": limit.to_string() })
             })
             .collect();
-        app.print_json(&json!({ "removed": removed }))?;
+        app.print_json(&json!({ "removed": removed, "dry_run": dry_run }))?;
     }
-    for Budget { project, per, limit, .. } in &removed {
-        app.say(&format!("{} has no budget of {} {} any more", app.short_path(project), dollars(*limit), per.phrase()));
+    for Budget { project, per, limit, .. } in removed {
+        let (folder, limit, per) = (app.short_path(project), dollars(*limit), per.phrase());
+        let has = if dry_run { "would have" } else { "has" };
+        app.say(&format!("{folder} {has} no budget of {limit} {per} any more"));
+    }
+    if dry_run {
+        app.say("nothing was changed");
     }
     Ok(exit::OK)
 }
@@ -235,7 +261,7 @@ fn show(app: &App, standings: &[Standing]) -> Result<()> {
     let mut out = app.paged();
     table::write(app, &mut out, &rows)?;
     out.finish()?;
-    let unpriced: u64 = standings.iter().map(|standing| standing.unpriced).max().unwrap_or(0);
+    let unpriced = standings.iter().filter_map(|standing| standing.unpriced).max().unwrap_or(0);
     if unpriced > 0 {
         app.say(&format!("nobody knows what {unpriced} requests of these periods cost; they count as nothing"));
     }

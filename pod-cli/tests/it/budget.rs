@@ -95,8 +95,12 @@ fn the_forms_for_programs_and_for_people() {
     for cells in [140, 80, 40] {
         insta::assert_snapshot!(format!("budget_table_{cells}"), world.pod_at_width(cells, &["budget", "list"]));
     }
-    insta::assert_snapshot!("budget_removed", world.pod(&["budget", "rm"]));
-    let removed = world.pod(&["budget", "rm", "--project", "/home/dev", "--per", "month", "--json"]).json();
+    let unasked = world.pod(&["budget", "rm"]);
+    assert!(unasked.code == 2 && unasked.stderr.contains("$3.00 in total away from"), "{unasked}");
+    insta::assert_snapshot!("budget_removed_dry_run", world.pod(&["budget", "rm", "--dry-run"]));
+    assert_eq!(listed(&world).len(), 3, "nothing was taken away");
+    insta::assert_snapshot!("budget_removed", world.pod(&["budget", "rm", "--yes"]));
+    let removed = world.pod(&["budget", "rm", "--project", "/home/dev", "--per", "month", "--yes", "--json"]).json();
     insta::assert_json_snapshot!("budget_removed_json", removed);
     assert_eq!(listed(&world).len(), 1);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use store_core::StoreError;
 use store_core::ledger::{Clock, Ledger, LedgerError, LedgerResult, MemoryLedger, MemoryLedgerMedium};
 
-use super::{BuiltIn, Found, OpenMode, OpenOptions, find, unknown};
+use super::{BuiltIn, Found, OpenBuiltInLedger, OpenMode, OpenOptions, find, unknown};
 use crate::error::Result;
 
 /// How long is slept between two looks whether another process let go of a ledger.
@@ -33,17 +33,19 @@ pub(super) struct LedgerUse {
 /// # Errors
 /// As [`open`](super::open) of a store that is not made; `Ledger` with `Locked` if the other did not let go; `Unsupported` for a scheme that was registered.
 pub fn open_ledger(url: &str, clock: &Clock, patience: Duration) -> Result<Arc<dyn Ledger>> {
+    let usage = LedgerUse { clock: Arc::clone(clock), is_writing: true };
+    let (open, location) = of_store(url, &usage)?;
     let mut left = patience;
     loop {
-        match open_as(url, &LedgerUse { clock: Arc::clone(clock), is_writing: true }) {
-            Err(crate::SessionError::Ledger(LedgerError::Store(StoreError::Locked { .. }))) if !left.is_zero() => {
+        match open(location, &usage) {
+            Err(LedgerError::Store(StoreError::Locked { .. })) if !left.is_zero() => {
                 let time = LOOK_AGAIN.min(left);
                 thread::sleep(time);
                 left = left.saturating_sub(time);
             }
             Ok(Some(ledger)) => return Ok(ledger),
             Ok(None) => return Err(StoreError::Unsupported { what: "a ledger in a store of this kind" }.into()),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -53,17 +55,20 @@ pub fn open_ledger(url: &str, clock: &Clock, patience: Duration) -> Result<Arc<d
 /// # Errors
 /// As [`open`](super::open) of a store that is not made; `Unsupported` for a scheme that was registered.
 pub fn read_ledger(url: &str, clock: &Clock) -> Result<Option<Arc<dyn Ledger>>> {
-    open_as(url, &LedgerUse { clock: Arc::clone(clock), is_writing: false })
+    let usage = LedgerUse { clock: Arc::clone(clock), is_writing: false };
+    let (open, location) = of_store(url, &usage)?;
+    Ok(open(location, &usage)?)
 }
 
-fn open_as(url: &str, usage: &LedgerUse) -> Result<Option<Arc<dyn Ledger>>> {
+/// What opens the ledger of a store that is there, and where.
+fn of_store<'u>(url: &'u str, usage: &LedgerUse) -> Result<(OpenBuiltInLedger, &'u str)> {
     let (Found::BuiltIn(BuiltIn { scheme, open, open_ledger }), location) = find(url)? else {
         return Err(StoreError::Unsupported { what: "a ledger in a store of a registered scheme" }.into());
     };
     let (Some(open), Some(open_ledger)) = (open, open_ledger) else { return Err(unknown(scheme, Some(scheme))) };
-    // Opening it for reading says whether a store is there, and makes nothing.
+    // Opening it for reading says whether a store is there, and makes nothing. It may take as long as the store is large, so whoever waits for a ledger does it once.
     open(location, &OpenOptions { mode: OpenMode::ReadOnly, now: (usage.clock)() / 1000, create: false })?;
-    Ok(open_ledger(location, usage)?)
+    Ok((*open_ledger, location))
 }
 
 /// A ledger under a name lives as long as the process; one without a name as long as its handles.

@@ -7,12 +7,13 @@
 //! lease said of its holder, and a writer that reserves for its segment gives back what was reserved for it before.
 
 use store_core::ledger::{BookName, Draft, LedgerError, LedgerResult};
-use store_core::{Backend, LeaseHolder, SegmentId, SessionId, StoreError, TransactionId};
+use store_core::{Backend, LeaseHolder, SegmentId, Seq, SessionId, StoreError, TransactionId};
 
 use super::accounts::{Of, commit, last_transaction, postings, transaction_id};
 use super::grant::Holds;
 use super::limits::{Budget, busy};
 use super::period::Period;
+use super::used::used_since;
 use super::{Budgets, OverBudget, TRIES_MAX};
 use crate::error::Result;
 use crate::usage::NanoDollars;
@@ -26,16 +27,24 @@ pub struct Owner {
     pub segment: SegmentId,
     /// What the segment's lease says of it. `None` where there are no leases, and nobody can know whether it lives; who has none in a store that has leases is taken for dead.
     pub lease: Option<LeaseHolder>,
+    /// The last entry that stood in the segment before the turn: what it uses stands behind.
+    pub after: Seq,
 }
 
 impl Owner {
-    /// The writer of a segment, who holds its lease now.
+    /// The writer of a segment, who holds its lease now, for a turn of which nothing is written yet.
     ///
     /// # Errors
     /// Those of the store.
     pub fn of(store: &dyn Backend, session: SessionId, segment: SegmentId) -> Result<Self> {
+        let after = Seq(store.read_entry_count(session, segment)?);
+        Self::behind(store, (session, segment, after))
+    }
+
+    /// The same for a turn whose entries stand behind that one.
+    pub(super) fn behind(store: &dyn Backend, (session, segment, after): (SessionId, SegmentId, Seq)) -> Result<Self> {
         let lease = store.watch().map(|watch| watch.leased(session, segment)).transpose()?.flatten();
-        Ok(Self { session, segment, lease })
+        Ok(Self { session, segment, lease, after })
     }
 
     /// Whether it may live still.
@@ -217,16 +226,26 @@ impl Budgets<'_> {
         }
     }
 
-    /// Gives back what owners reserved that are dead, and what was reserved for `me` before.
+    /// Gives back what owners reserved that are dead, and what was reserved for `me` before. What the log says that they used is posted: nobody else may ever tell of it.
     pub(super) fn reverse_dead(&self, place: &Place<'_>, me: Option<&Owner>) -> Result<()> {
         for (hold, owner) in self.open_holds(&place.book, &place.period.label)? {
             let was_mine =
                 me.is_some_and(|me| me.lease.is_some() && (me.session, me.segment) == (owner.session, owner.segment));
             if was_mine || !owner.may_live(self.store) {
-                self.release_hold(&hold)?;
+                self.settle_dead(place.budget, hold, &owner)?;
             }
         }
         Ok(())
+    }
+
+    fn settle_dead(&self, budget: &Budget, hold: Hold, owner: &Owner) -> Result<()> {
+        // A turn's reservation in this budget says that it was made in its folder, or below.
+        let uses = used_since(self.store, owner, &budget.project)?;
+        if uses.is_empty() {
+            return self.release_hold(&hold);
+        }
+        let amount = NanoDollars(hold.amount);
+        self.settle(&Reservation { project: budget.project.clone(), amount, holds: vec![hold] }, &uses)
     }
 
     /// What is reserved in a period, with whose it is.
@@ -283,6 +302,7 @@ type Meta = std::collections::BTreeMap<String, String>;
 const SESSION: &str = "session";
 const SEGMENT: &str = "segment";
 const LEASE: &str = "lease";
+const AFTER: &str = "after";
 
 impl Owner {
     fn to_meta(&self) -> Meta {
@@ -290,6 +310,7 @@ impl Owner {
         let mut meta = Meta::from([
             (SESSION.to_owned(), self.session.to_string()),
             (SEGMENT.to_owned(), self.segment.to_string()),
+            (AFTER.to_owned(), self.after.0.to_string()),
         ]);
         meta.extend(lease.map(|lease| (LEASE.to_owned(), lease)));
         meta
@@ -297,6 +318,12 @@ impl Owner {
 
     fn from_meta(meta: &Meta) -> Option<Self> {
         let lease = meta.get(LEASE).and_then(|lease| serde_json::from_str(lease).ok());
-        Some(Self { session: meta.get(SESSION)?.parse().ok()?, segment: meta.get(SEGMENT)?.parse().ok()?, lease })
+        let after = meta.get(AFTER).and_then(|after| after.parse().ok()).map_or(Seq::START, Seq);
+        Some(Self {
+            session: meta.get(SESSION)?.parse().ok()?,
+            segment: meta.get(SEGMENT)?.parse().ok()?,
+            lease,
+            after,
+        })
     }
 }

@@ -11,7 +11,7 @@
 //! cost more than it reserved, and that requests that nobody recorded are not counted.
 //!
 //! * `accounts` are the words of a book, `period` the calendar, `limits` what was set; `grant` opens periods, `hold` reserves, `charge` posts what requests cost.
-//! * `source` is where a ledger comes from; `turn` is how a writer uses all this.
+//! * `source` is where a ledger comes from; `turn` is how a writer uses all this, `used` what a dead one left untold.
 //!
 //! `docs/LEDGER.md` has the accounts and a worked example.
 
@@ -25,6 +25,7 @@ mod period;
 mod source;
 mod standing;
 mod turn;
+mod used;
 
 use serde::{Serialize, Serializer};
 use store_core::ledger::Ledger;
@@ -102,22 +103,17 @@ impl std::fmt::Debug for Budgets<'_> {
 
 /// For `#[serde(serialize_with)]`: an amount as a decimal text.
 fn as_text<S: Serializer>(amount: &NanoDollars, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&signed(*amount))
+    to.collect_str(amount)
 }
 
 /// The text of an amount with its cents at least.
 fn to_cents(amount: NanoDollars) -> String {
-    let text = signed(amount);
+    let text = amount.to_string();
     match text.split_once('.') {
         None => format!("{text}.00"),
         Some((_, cents)) if cents.len() < 2 => format!("{text}0"),
         Some(_) => text,
     }
-}
-
-/// The text of an amount that may be less than nothing.
-fn signed(amount: NanoDollars) -> String {
-    if amount.0 < 0 { format!("-{}", NanoDollars(amount.0.saturating_neg())) } else { amount.to_string() }
 }
 
 impl Serialize for Per {

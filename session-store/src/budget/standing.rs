@@ -39,8 +39,8 @@ pub struct Standing {
     /// When it ends, if it does.
     #[serde(serialize_with = "as_time")]
     pub end: Option<TimestampMs>,
-    /// How many of the period's requests nobody knows the price of. They count as nothing.
-    pub unpriced: u64,
+    /// How many of the period's requests nobody knows the price of. They count as nothing. `None` where nobody looked at the requests.
+    pub unpriced: Option<u64>,
 }
 
 fn as_time<S: serde::Serializer>(time: &Option<TimestampMs>, to: S) -> Result<S::Ok, S::Error> {
@@ -68,7 +68,7 @@ impl Budgets<'_> {
             self.charge_budget(budget, uses)?;
             let place = Place::at(budget, budget.period(self.now)?)?;
             self.reverse_dead(&place, None)?;
-            standings.push(self.standing(&place, uses, 0)?);
+            standings.push(self.standing(&place, Some(uses), 0)?);
         }
         Ok(standings)
     }
@@ -82,21 +82,21 @@ impl Budgets<'_> {
         for budget in budgets {
             let place = Place::at(budget, budget.period(self.now)?)?;
             let unposted = self.unposted(&place, uses)?.iter().map(|change| change.amount).sum();
-            standings.push(self.standing(&place, uses, unposted)?);
+            standings.push(self.standing(&place, Some(uses), unposted)?);
         }
         Ok(standings)
     }
 
-    /// How budgets stand by what their accounts say, without looking at requests: none is told as unpriced.
+    /// How budgets stand by what their accounts say, without looking at requests: how many of them have no price nobody says.
     ///
     /// # Errors
     /// `UnknownZone`; those of the ledger.
     pub fn stand(&self, budgets: &[Budget]) -> Result<Vec<Standing>> {
-        let stand = |budget| self.standing(&Place::at(budget, budget.period(self.now)?)?, &[], 0);
+        let stand = |budget| self.standing(&Place::at(budget, budget.period(self.now)?)?, None, 0);
         budgets.iter().map(stand).collect()
     }
 
-    fn standing(&self, place: &Place<'_>, uses: &[Use], unposted: i64) -> Result<Standing> {
+    fn standing(&self, place: &Place<'_>, uses: Option<&[Use]>, unposted: i64) -> Result<Standing> {
         let Place { budget, book, period } = place;
         let spent = Holds::read(self.ledger, book, &period.label)?.spent.saturating_add(unposted);
         let reserved = self.reserved(book, &period.label)?;
@@ -116,7 +116,7 @@ impl Budgets<'_> {
             percent: u64::try_from(percent).unwrap_or_default(),
             start: period.start,
             end: period.end,
-            unpriced: uses.iter().filter(is_unpriced).count() as u64,
+            unpriced: uses.map(|uses| uses.iter().filter(is_unpriced).count() as u64),
         })
     }
 }

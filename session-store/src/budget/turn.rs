@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use store_core::{Backend, LlmUsage, SegmentId, SessionId, TimestampMs};
+use store_core::{Backend, LlmUsage, SessionId, TimestampMs};
 
+use super::used::remember;
 use super::{Budgets, LedgerSource, Owner, Reservation, Standing, Wanted};
 use crate::error::Result;
-use crate::fold::usage_size;
+use crate::segment::SegmentLocation;
 use crate::usage::{PriceTable, Use};
+use crate::writer::Landed;
 
 /// How many requests are remembered, so that one that is told of again is known.
 const REMEMBERED_MAX: usize = 4096;
@@ -51,25 +53,20 @@ impl Turns {
     /// Notes what a request used. The largest of its repeats counts, at the time of the first.
     pub(crate) fn note(&mut self, request: String, session: SessionId, usage: &LlmUsage) {
         self.untold.insert(request.clone());
-        let project = self.budget.project.clone();
-        let new = Use { request: request.clone(), session, agent: None, project: Some(project), usage: usage.clone() };
-        let known = self.uses.entry(request).or_insert_with(|| new.clone());
-        let first = known.usage.ts.min(usage.ts);
-        if usage_size(usage) > usage_size(&known.usage) {
-            *known = new;
-        }
-        known.usage.ts = first;
+        let project = Some(self.budget.project.clone());
+        remember(&mut self.uses, Use { request, session, agent: None, project, usage: usage.clone() });
     }
 
-    /// Reserves for a turn of a segment, whose lease the writer holds. What came before is settled first.
+    /// Reserves for a turn that begins where a writer stands, who holds the lease there. What came before is settled first.
     pub(crate) fn begin(
         &mut self,
         store: &dyn Backend,
         now: TimestampMs,
-        (session, segment): (SessionId, SegmentId),
+        head: Landed,
         wanted: Wanted,
     ) -> Result<Settled> {
-        let owner = Owner::of(store, session, segment)?;
+        let SegmentLocation { session_id, segment_id } = head.location;
+        let owner = Owner::behind(store, (session_id, segment_id, head.position.seq))?;
         let source = self.budget.ledger.clone();
         source.with(|ledger| {
             let prices = Arc::clone(&self.budget.prices);

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// How many decimals a dollar has here.
 const DECIMALS: usize = 9;
-const PER_DOLLAR: i64 = 1_000_000_000;
+const PER_DOLLAR: u64 = 1_000_000_000;
 
-/// Billionths of a US dollar; never negative.
+/// Billionths of a US dollar. A price is never less than nothing; what is left of a budget may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NanoDollars(pub i64);
 
@@ -45,11 +45,13 @@ impl NanoDollars {
 impl fmt::Display for NanoDollars {
     /// A decimal text without zeros at its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, fraction) = (self.0 / PER_DOLLAR, (self.0 % PER_DOLLAR).abs());
+        let nanos = self.0.unsigned_abs();
+        let (whole, fraction) = (nanos / PER_DOLLAR, nanos % PER_DOLLAR);
         let fraction = format!("{fraction:0DECIMALS$}");
+        let sign = if self.0 < 0 { "-" } else { "" };
         match fraction.trim_end_matches('0') {
-            "" => write!(f, "{whole}"),
-            fraction => write!(f, "{whole}.{fraction}"),
+            "" => write!(f, "{sign}{whole}"),
+            fraction => write!(f, "{sign}{whole}.{fraction}"),
         }
     }
 }
@@ -74,6 +76,13 @@ mod tests {
         }
         for bad in ["", "-1", "x", "1.2.3", "1e99", "NaN", "99999999999"] {
             assert_eq!(NanoDollars::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_nothing_is_written_with_its_sign_also_where_it_is_less_than_a_dollar() {
+        for (nanos, text) in [(-100_000_000, "-0.1"), (-2_500_000_000, "-2.5"), (i64::MIN, "-9223372036.854775808")] {
+            assert_eq!(NanoDollars(nanos).to_string(), text);
         }
     }
 }

@@ -13,10 +13,10 @@
 //! written, with its keys. Submitted again under these to another writer, nothing is there twice. The price is that a
 //! runtime has to open the store anew to go on.
 //!
-//! With a [`TurnBudget`](crate::budget::TurnBudget) the thread also asks the ledger: it reserves when a turn begins and settles when its end is written. What it records
+//! With a [`TurnBudget`](crate::budget::TurnBudget) a second thread asks the ledger: it reserves when a turn begins and settles when its end is written. What is recorded
 //! never waits for a budget, and is never refused for one.
 //!
-//! * `queue` is what waits, `ticket` what it comes to, `run` the thread, `turn` its turns; `keys` are those of the branch.
+//! * `queue` is what waits, `ticket` what it comes to, `run` the thread, `turn` its turns and the thread that asks the ledger; `keys` are those of the branch.
 //! * What does not live here: what an entry means (`fold`), where a branch is continued (`fork`), what is compacted (`compact`).
 
 mod error;
@@ -166,7 +166,8 @@ impl SessionWriter {
 
     /// Writes all that was submitted, brings it to stable storage, gives the lease up, and says what did not work out.
     ///
-    /// It waits for that; await a [`flush`](Self::flush) first where nothing may wait.
+    /// It waits for that; await a [`flush`](Self::flush) first where nothing may wait. With a budget it then waits for the ledger, as long as that one's source does; all is on
+    /// stable storage by then.
     ///
     /// # Errors
     /// [`Unfinished`] with what is not known to be written.

@@ -63,7 +63,7 @@ impl Worker {
         queue: Arc<Queue>,
         options: WriterOptions,
     ) -> Result<Self> {
-        let turns = HeldTurns::new(options.budget.as_ref());
+        let turns = HeldTurns::new(&store, options.budget.as_ref())?;
         let mut worker = Self { store, state, queue, options, lease: None, unsynced: Vec::new(), keys: None, turns };
         match worker.take_lease() {
             Err(SessionError::Store(StoreError::Busy { .. })) if worker.forks() => {}
@@ -92,15 +92,15 @@ impl Worker {
                 Work::BeginTurn(wanted, promise) => self.begin_turn(wanted, promise),
             }
         }
-        // The lease is still held, so nobody else thinks that the turn's owner has died.
-        self.turns.settle(&*self.store, self.options.clock.now());
         // Behind a failed sync no other one proves anything.
-        if matches!(self.queue.refusal(), Some(WriteError::Stopped(_))) {
-            return;
-        }
-        if let Err(error) = attempt(|| self.sync()) {
+        if !matches!(self.queue.refusal(), Some(WriteError::Stopped(_)))
+            && let Err(error) = attempt(|| self.sync())
+        {
             self.stop(Vec::new(), &Arc::new(error));
         }
+        // What is written is on stable storage before anybody waits for the ledger. The lease is still held, so nobody else thinks that the turn's owner has died.
+        self.turns.finish(self.options.clock.now());
+        drop(self.lease);
     }
 
     /// Writes in one call what came in together; where the store refuses that, each for itself, so that only the refused one is left out.
@@ -146,26 +146,20 @@ impl Worker {
         }
         // Nobody who waits for an entry waits for the ledger.
         if ended {
-            self.turns.settle(&*self.store, self.options.clock.now());
+            self.turns.settle(self.options.clock.now());
         }
     }
 
     fn begin_turn(&mut self, wanted: Wanted, promise: Promise) {
-        let begun = attempt(|| {
-            if !self.turns.are_held() {
-                return Ok(());
-            }
-            // Who reserves is known by the lease, so the writer has to be where it will write.
-            self.until_done(Self::take_lease)?;
-            let SegmentLocation { session_id, segment_id } = self.state.location();
-            self.turns.begin(&*self.store, self.options.clock.now(), (session_id, segment_id), wanted)
-        });
+        // Who reserves is known by the lease, so the writer has to be where it will write.
+        if self.turns.are_held()
+            && let Err(error) = attempt(|| self.until_done(Self::take_lease))
+        {
+            return promise.keep(Err(WriteError::NoTurn(Arc::new(error))));
+        }
         let head = self.state.head();
-        promise.keep(match begun {
-            Ok(()) => Ok(Landed { location: head.location, position: head.position }),
-            Err(SessionError::OverBudget(over)) => Err(WriteError::OverBudget(over)),
-            Err(error) => Err(WriteError::NoTurn(Arc::new(error))),
-        });
+        let head = Landed { location: head.location, position: head.position };
+        self.turns.begin(self.options.clock.now(), head, wanted, promise);
     }
 
     fn fail(&self, units: Vec<Unit>, error: SessionError) {

@@ -152,6 +152,32 @@ fn a_store_has_no_ledger_until_somebody_writes_one() {
 }
 
 #[test]
+fn who_waits_for_a_ledger_opens_the_store_once() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use session_store::open_ledger;
+    use store_core::ledger::{Clock, LedgerError};
+
+    let folder = tempfile::tempdir().unwrap();
+    let clock: Clock = Arc::new(|| NOW * 1000);
+    for url in on_a_medium(&folder).into_iter().filter(|url| url.starts_with("fs:")) {
+        open(&url, &OpenOptions::at(NOW)).unwrap();
+        let _held = open_ledger(&url, &clock, Duration::ZERO).unwrap();
+        // Opening a store takes the time, and so tells that it was done.
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let counting: Clock = Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            NOW * 1000
+        });
+        let refused = open_ledger(&url, &counting, Duration::from_millis(50)).map(drop).unwrap_err();
+        assert!(matches!(refused, SessionError::Ledger(LedgerError::Store(StoreError::Locked { .. }))), "{refused}");
+        assert_eq!(looks.load(Ordering::SeqCst), 1, "{url}");
+    }
+}
+
+#[test]
 fn who_waits_gets_a_ledger_when_the_other_lets_go() {
     use std::time::Duration;
 

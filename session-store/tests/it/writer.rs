@@ -5,6 +5,7 @@ mod fault;
 mod foreign;
 mod gate;
 mod keys;
+mod ledger;
 mod model;
 mod processes;
 mod room;

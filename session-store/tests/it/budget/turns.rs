@@ -1,6 +1,7 @@
 //! A writer whose turns are held to budgets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use session_store::budget::{LedgerSource, Per, TurnBudget, Wanted};
 use session_store::usage::PriceTable;
@@ -57,6 +58,7 @@ fn a_writer_reserves_when_a_turn_begins_and_settles_when_its_end_is_written() {
         assert_eq!(desk.told("/web"), [(35, 60, 5)], "{scheme}");
         let standing = writer.budgets()[0].clone();
         assert_eq!((standing.spent, standing.reserved), (cents_of(35), cents_of(60)), "{scheme}");
+        assert_eq!(standing.unpriced, None, "{scheme}: a writer does not look at the requests of others");
         writer.close().unwrap();
         assert_eq!(desk.told("/web"), [(35, 0, 65)], "{scheme}: a turn without an end ends with the writer");
     });
@@ -126,16 +128,89 @@ fn a_writer_that_moves_on_to_another_segment_still_owns_what_it_reserved() {
     });
 }
 
+/// A ledger in memory that nobody can have from the moment on at which this is set.
+fn source_that_fails(desk: &Desk) -> (LedgerSource, Arc<AtomicBool>) {
+    let fails = Arc::new(AtomicBool::new(false));
+    let (url, gone) = (desk.url.clone(), Arc::clone(&fails));
+    let source = LedgerSource::opened(move || {
+        if gone.load(Ordering::SeqCst) {
+            return Err(StoreError::Locked { path: "/store/ledger/LOCK".into() }.into());
+        }
+        session_store::open_ledger(&url, &super::clock(), std::time::Duration::ZERO)
+    });
+    (source, fails)
+}
+
+/// A writer that is killed tells nobody; neither does one that cannot have the ledger any more when it ends.
+#[test]
+fn what_a_writer_used_that_was_killed_is_counted_by_who_begins_next() {
+    let desk = Desk::at("memory");
+    desk.set("/web", Per::Day, 100);
+    let at = desk.segment();
+    append_entry(&*desk.store, at, used("before", 50)).unwrap();
+    let (source, dies) = source_that_fails(&desk);
+    let state = SegmentState::open(&*desk.store, at).unwrap();
+    let killed = SessionWriter::start(Arc::clone(&desk.store), state, options(source)).unwrap();
+    killed.begin_turn(cents(40)).wait().unwrap();
+    dies.store(true, Ordering::SeqCst);
+    killed.submit(used("r1", 15)).unwrap();
+    killed.submit(used("r1", 15)).unwrap().wait().unwrap();
+    append_entry(&*desk.store, at, prompt("Somebody else.")).unwrap();
+    let landed = killed.submit(used("r2", 20)).unwrap().wait().unwrap();
+    assert_ne!(landed.location, at, "it went on in a segment of its own");
+    killed.submit_turn_end(NOW).unwrap();
+    killed.close().unwrap();
+
+    let next = writer(&desk, desk.segment());
+    next.begin_turn(cents(65)).wait().unwrap();
+    assert_eq!(desk.told("/web"), [(35, 65, 0)], "what it used since its turn began, in both segments, each once");
+    next.close().unwrap();
+    assert_eq!(desk.told("/web"), [(35, 0, 65)]);
+}
+
+#[test]
+fn what_an_owner_used_that_died_is_counted_in_every_budget_that_it_reserved_in() {
+    on_every_ledger(|scheme, desk| {
+        desk.set("/web", Per::Day, 100);
+        desk.set("/", Per::Total, 200);
+        let at = desk.segment();
+        let (owner, lease) = desk.writer_of(at);
+        append_entry(&*desk.store, at, used("r1", 15)).unwrap();
+        desk.reserve("/web/api", 40, &owner).unwrap();
+        append_entry(&*desk.store, at, used("r2", 20)).unwrap();
+        assert_eq!(desk.told("/web"), [(0, 40, 60), (0, 40, 160)], "{scheme}: it lives");
+        drop(lease);
+        let (next, _lease) = desk.writer();
+        assert_eq!(desk.reserve("/web", 70, &next).unwrap_err().spent, cents_of(35), "{scheme}");
+        assert_eq!(desk.told("/web"), [(35, 0, 65), (35, 0, 165)], "{scheme}");
+    });
+}
+
+#[test]
+fn what_an_owner_reserved_is_given_back_where_its_conversation_is_gone() {
+    on_every_ledger(|scheme, desk| {
+        desk.set("/web", Per::Day, 100);
+        let at = desk.segment();
+        let (owner, lease) = desk.writer_of(at);
+        desk.reserve("/web", 40, &owner).unwrap();
+        drop(lease);
+        desk.store.delete_session(at.session_id).unwrap();
+        let (next, _lease) = desk.writer();
+        desk.reserve("/web", 100, &next).unwrap();
+        assert_eq!(desk.told("/web"), [(0, 100, 0)], "{scheme}");
+    });
+}
+
 #[test]
 fn a_ledger_that_cannot_be_had_refuses_the_turn_and_never_the_recording() {
     let desk = Desk::at("memory");
     desk.set("/web", Per::Day, 100);
     let at = desk.segment();
     let state = SegmentState::open(&*desk.store, at).unwrap();
-    let is_there = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_there = Arc::new(AtomicBool::new(false));
     let (url, there) = (desk.url.clone(), Arc::clone(&is_there));
     let source = LedgerSource::opened(move || {
-        if there.load(std::sync::atomic::Ordering::SeqCst) {
+        if there.load(Ordering::SeqCst) {
             return session_store::open_ledger(&url, &super::clock(), std::time::Duration::ZERO);
         }
         Err(StoreError::Locked { path: "/store/ledger/LOCK".into() }.into())
@@ -146,7 +221,7 @@ fn a_ledger_that_cannot_be_had_refuses_the_turn_and_never_the_recording() {
     writer.submit(used("r1", 30)).unwrap();
     writer.submit_turn_end(NOW).unwrap().wait().unwrap();
     assert!(writer.failure().is_none());
-    is_there.store(true, std::sync::atomic::Ordering::SeqCst);
+    is_there.store(true, Ordering::SeqCst);
     // The first who has it tells what was not told.
     writer.begin_turn(cents(70)).wait().unwrap();
     assert_eq!(writer.budgets()[0].left, cents_of(0));
