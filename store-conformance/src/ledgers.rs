@@ -5,6 +5,7 @@
 mod model;
 
 use std::fmt;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -35,7 +36,12 @@ pub trait LedgerHarness: Send + Sync {
         Duration::from_secs(60)
     }
 
-    /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open. `false` if stored bytes cannot be damaged: then nothing is asked about damage.
+    /// Whether [`damage`](Self::damage) reaches stored bytes. Where it does not, the check of damage is skipped, and every run says so by its name on standard error.
+    fn can_damage(&self) -> bool {
+        true
+    }
+
+    /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open, and answers whether it did. Where that is expected and is not done, the check of damage fails.
     fn damage(&self, _book: &BookName, _seq: Seq) -> bool {
         false
     }
@@ -234,6 +240,9 @@ macro_rules! list_ledger_checks {
 
 for_each_ledger_check!([list_ledger_checks][]);
 
+/// The checks that have nothing to find where stored bytes cannot be damaged.
+const NEEDS_DAMAGE: &[&str] = &["a_damaged_event_is_told"];
+
 /// Runs one check on a fresh ledger of `H`; what [`ledger_conformance_tests!`](crate::ledger_conformance_tests) calls.
 ///
 /// # Panics
@@ -241,7 +250,12 @@ for_each_ledger_check!([list_ledger_checks][]);
 pub fn assert_ledger_conforms<H: LedgerHarness>(name: &str) {
     let check = LEDGER_CHECKS.iter().find(|check| check.name == name);
     let Some(check) = check else { panic!("the list has no check {name}") };
-    if let Err(failure) = check.run(&H::fresh()) {
+    let harness = H::fresh();
+    if NEEDS_DAMAGE.contains(&name) && !harness.can_damage() {
+        let _ = writeln!(std::io::stderr(), "skipped ledger::{name}: the harness cannot damage stored bytes");
+        return;
+    }
+    if let Err(failure) = check.run(&harness) {
         panic!("ledger::{name}: {failure}");
     }
 }
@@ -258,5 +272,9 @@ impl LedgerHarness for MemoryLedgerHarness {
     fn open(&self, clock: &Clock, count: usize) -> LedgerResult<Vec<Box<dyn Ledger>>> {
         let open = |_| Box::new(MemoryLedger::open(&self.0, clock.clone())) as Box<dyn Ledger>;
         Ok((0..count).map(open).collect())
+    }
+
+    fn can_damage(&self) -> bool {
+        false
     }
 }

@@ -251,11 +251,17 @@ fn ledger(app: &App) -> Verdict {
         };
         let Some(ledger) = ledger else { return Ok(None) };
         let books = ledger.list_books().map_err(SessionError::from)?;
+        if books.is_empty() {
+            // Where no book is named there is nothing to read but what tells of one that was.
+            let found = ledger.examine().map_err(SessionError::from)?;
+            return Ok(Some((0, found.into_iter().map(|finding| finding.detail).collect())));
+        }
         let told = |book| ledger.trial_balance(book, None).err().map(|error| error.to_string());
         Ok(Some((books.len() as u64, books.iter().filter_map(told).collect())))
     };
     match look() {
-        Ok(None | Some((0, _))) => Verdict::ok(check, "none yet"),
+        Ok(None) => Verdict::ok(check, "none yet"),
+        Ok(Some((0, found))) if found.is_empty() => Verdict::ok(check, "none yet"),
         Ok(Some((books, damaged))) if damaged.is_empty() => {
             Verdict::ok(check, format!("{}; `pod verify` proves it", counted(books, "book")))
         }

@@ -58,15 +58,23 @@ pub(super) fn run(app: &App, arguments: &MigrateArgs) -> Result<u8> {
     drop(line);
     app.interrupt.end_at_once();
     let report = report?;
-    let ledger = if options.sessions.is_none() && !report.stopped {
-        ledger::copy(app, &arguments.to, arguments.dry_run)?
+    let copied = if options.sessions.is_none() && !report.stopped {
+        ledger::copy(app, &arguments.to, arguments.dry_run)
     } else {
-        None
+        Ok(None)
+    };
+    // Whatever came of the ledger, what came of the conversations is told.
+    let (ledger, refused) = match copied {
+        Ok(ledger) => (ledger, None),
+        Err(error) => (None, Some(error)),
     };
     if app.global.json {
         app.print_json(&Document { report: &report, ledger: ledger.as_ref() })?;
     } else {
         tell(app, &report, ledger.as_ref())?;
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     let of_ledger = ledger.as_ref().map_or(exit::OK, ledger::code);
     Ok(match (code(&report), of_ledger) {

@@ -91,6 +91,37 @@ fn a_store_goes_over_with_its_ledger() {
     insta::assert_snapshot!("doctor_line", doctor_line(&world));
 }
 
+#[test]
+fn a_ledger_that_lost_the_names_of_its_books_is_not_taken_for_none() {
+    let world = world();
+    world.pod(&["migrate", "--to", "sqlite:to.db", "--json"]).json();
+    let raw = rusqlite::Connection::open(world.path().join("to.db")).unwrap();
+    assert_eq!(raw.execute("DELETE FROM ledger_books", []).unwrap(), 2);
+    drop(raw);
+    let run = world.pod(&["verify", "--store", "sqlite:to.db"]);
+    assert!(run.code == 4 && run.stdout.contains("6 events of home are there"), "{run}");
+    assert!(run.stderr.contains("pod repair --into"), "{run}");
+    let run = world.pod(&["doctor", "--store", "sqlite:to.db"]);
+    assert!(run.stdout.contains("problem  ledger"), "{run}");
+    let run = world.pod(&["migrate", "--to", "fs:back", "--store", "sqlite:to.db", "--json"]);
+    assert_eq!(run.code, 4, "{run}");
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["failed"], &report["ledger"]["failed"]), (&json!(0), &json!(2)));
+}
+
+#[test]
+fn books_without_the_file_that_makes_them_a_ledger_are_not_taken_for_none() {
+    let world = world();
+    fs::remove_file(world.usual_store().join("ledger").join("ledger.json")).unwrap();
+    let run = world.pod(&["verify"]);
+    assert!(run.code == 4 && run.stdout.contains("beside it are books"), "{run}");
+    let run = world.pod(&["doctor"]);
+    assert!(run.stdout.contains("problem  ledger"), "{run}");
+    let run = world.pod(&["migrate", "--to", "fs:to"]);
+    assert!(run.code != 0 && run.stdout.contains("migrated"), "what came of the conversations is told: {run}");
+    assert!(run.stderr.contains("beside it are books"), "{run}");
+}
+
 fn doctor_line(world: &World) -> String {
     let run = world.pod(&["doctor"]);
     run.stdout.lines().find(|line| line.contains("ledger")).unwrap_or_default().to_owned()

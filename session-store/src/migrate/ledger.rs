@@ -2,15 +2,16 @@
 //!
 //! As with conversations the target says how far a copy came: what stands there is held against the source by the target itself, and only what is behind it is new. So a copy can be cut off anywhere
 //! and made again. A book that the target has otherwise is left as it is: books are never merged, because their seqs and times would no longer be the ones that were told.
+//! The reserved book is the exception, because all that follows from it is which assets there are: a target that registered its own has them at other times, and only what it lacks is registered.
 
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 use store_core::Seq;
-use store_core::ledger::{BookName, Event, Ledger, LedgerError, verify_ledger};
+use store_core::ledger::{Asset, BookName, Event, Ledger, LedgerError, LedgerFindingKind, verify_ledger};
 
 use super::MigrateFailureKind;
-use crate::error::Result;
+use crate::error::{Result, SessionError};
 
 /// How many events go at once.
 const EVENTS_AT_ONCE: usize = 500;
@@ -41,7 +42,7 @@ pub struct LedgerMigrated {
     pub already: u64,
     /// The books that could not be copied.
     pub failed: u64,
-    /// Whether everything in place was read back as the source has it, and the target's ledger proves itself; `true` if nothing was written.
+    /// Whether everything that this copy came to was read back as the source has it, and the target's ledger proves itself; `true` if nothing was written.
     pub verified: bool,
     /// What could not be copied.
     pub failures: Vec<BookFailure>,
@@ -53,7 +54,8 @@ pub struct LedgerMigrated {
 
 /// Copies the books of `source` into `target`; with `dry_run` it says what would be copied, and `target` may be `None` for one that is not there yet.
 ///
-/// A book that the target has already stays, one whose beginning it has is gone on with, one that it has otherwise is a failure and is left alone. `progress` is told how many events were looked at after each
+/// A book that the target has already stays, one whose beginning it has is gone on with, one that it has otherwise is a failure and is left alone. Of the reserved book it is enough that the target
+/// counts each asset alike. A book that the source holds and no longer names is a failure (`Damaged`) too. `progress` is told how many events were looked at after each
 /// few, and may say stop.
 ///
 /// # Errors
@@ -68,6 +70,7 @@ pub fn migrate_ledger(
         source,
         target,
         progress,
+        visited: Vec::new(),
         report: LedgerMigrated { dry_run, verified: true, ..LedgerMigrated::default() },
     };
     let system = BookName::system();
@@ -75,6 +78,7 @@ pub fn migrate_ledger(
     // What accounts count is registered there.
     books.sort_by_key(|book| *book != system);
     copy.report.books = books.len() as u64;
+    copy.unnamed(&books)?;
     for book in &books {
         if copy.report.stopped {
             break;
@@ -82,7 +86,7 @@ pub fn migrate_ledger(
         copy.book(book)?;
     }
     if copy.report.new_events > 0 && !dry_run {
-        copy.prove(&books)?;
+        copy.prove()?;
     }
     Ok(copy.report)
 }
@@ -91,17 +95,30 @@ struct Copy<'a> {
     source: &'a dyn Ledger,
     target: Option<&'a dyn Ledger>,
     progress: &'a mut dyn FnMut(u64) -> ControlFlow<()>,
+    /// The books of which everything through an event is in the target.
+    visited: Vec<(BookName, Seq)>,
     report: LedgerMigrated,
 }
 
 impl Copy<'_> {
+    /// What the source holds of books that it does not name would be left behind without a word.
+    fn unnamed(&mut self, named: &[BookName]) -> Result<()> {
+        for finding in self.source.examine()? {
+            let book = finding.book.unwrap_or_else(BookName::system);
+            if finding.kind != LedgerFindingKind::Projection && !named.contains(&book) {
+                self.fail(&book, MigrateFailureKind::Damaged, finding.detail);
+            }
+        }
+        Ok(())
+    }
+
     fn book(&mut self, book: &BookName) -> Result<()> {
         if !book.is_reserved() && !self.counts_alike()? {
             let message = "the target counts an asset otherwise, or does not know it".to_owned();
             self.fail(book, MigrateFailureKind::Ancestor, message);
             return Ok(());
         }
-        let (mut next, mut new) = (Seq(1), 0);
+        let (mut next, mut new, mut through) = (Seq(1), 0, Seq::START);
         loop {
             let events = match self.source.read_events(book, next, EVENTS_AT_ONCE) {
                 Ok(events) => events,
@@ -115,6 +132,12 @@ impl Copy<'_> {
             next = last.seq.next();
             match self.put(book, &events) {
                 Ok(count) => new += count,
+                Err(LedgerError::Unfit { .. }) if book.is_reserved() && self.is_alike_or_missing()? => {
+                    self.report.events += self.source.list_assets()?.len() as u64;
+                    self.report.events -= events.first().map_or(0, |first| first.seq.0 - 1);
+                    new += self.register_missing()?;
+                    break;
+                }
                 Err(error @ LedgerError::Unfit { .. }) => {
                     let kind = self.kind_of(book, &error)?;
                     self.fail(book, kind, error.to_string());
@@ -127,11 +150,13 @@ impl Copy<'_> {
                 Err(error) => return Err(error.into()),
             }
             self.report.events += events.len() as u64;
+            through = last.seq;
             if (self.progress)(self.report.events).is_break() {
                 self.report.stopped = true;
                 break;
             }
         }
+        self.visited.push((book.clone(), through));
         self.report.new_events += new;
         if !self.report.stopped {
             *(if new > 0 { &mut self.report.migrated } else { &mut self.report.already }) += 1;
@@ -150,7 +175,28 @@ impl Copy<'_> {
         let known = target.list_assets()?;
         let assets = self.source.list_assets()?;
         let is_other = |asset| !known.contains(asset);
-        Ok(!assets.iter().any(is_other) || (self.report.dry_run && self.report.failures.is_empty()))
+        let is_registered = self.report.failures.iter().all(|failure| !failure.book.is_reserved());
+        Ok(!assets.iter().any(is_other) || (self.report.dry_run && is_registered))
+    }
+
+    /// Whether the target has no asset of the source with another precision.
+    fn is_alike_or_missing(&self) -> Result<bool> {
+        let Some(target) = self.target else { return Ok(true) };
+        let known = target.list_assets()?;
+        let is_other = |asset: &Asset| known.iter().any(|one| one.id == asset.id && one != asset);
+        Ok(!self.source.list_assets()?.iter().any(is_other))
+    }
+
+    /// Registers the assets that the target does not have, at its own time; a dry run counts them.
+    fn register_missing(&self) -> Result<u64> {
+        let Some(target) = self.target else { return Ok(0) };
+        let known = target.list_assets()?;
+        let missing: Vec<Asset> =
+            self.source.list_assets()?.into_iter().filter(|asset| !known.contains(asset)).collect();
+        for asset in missing.iter().filter(|_| !self.report.dry_run) {
+            target.register_asset(asset)?;
+        }
+        Ok(missing.len() as u64)
     }
 
     /// Takes events over; a dry run looks which are new.
@@ -180,23 +226,31 @@ impl Copy<'_> {
     }
 
     /// Reads back what was copied, and has the target prove itself.
-    fn prove(&mut self, books: &[BookName]) -> Result<()> {
+    fn prove(&mut self) -> Result<()> {
         let Some(target) = self.target else { return Ok(()) };
-        for book in books {
-            if self.report.failures.iter().any(|failure| failure.book == *book) {
-                continue;
-            }
-            let mut next = Seq(1);
-            loop {
-                // What the source has got since then is for the next time.
-                let there = target.read_events(book, next, EVENTS_AT_ONCE)?;
-                let Some(last) = there.last() else { break };
-                let here = self.source.read_events(book, next, there.len())?;
-                self.report.verified &= here.len() <= there.len() && here == there[..here.len()];
-                next = last.seq.next();
-            }
+        for (book, through) in std::mem::take(&mut self.visited) {
+            self.report.verified &= match self.stands_in(target, &book, through) {
+                Err(SessionError::Ledger(LedgerError::Damaged { .. })) => false,
+                stands => stands?,
+            };
         }
-        self.report.verified &= verify_ledger(target)?.ok;
+        self.report.verified &= self.counts_alike()? && verify_ledger(target)?.ok;
         Ok(())
+    }
+
+    /// Whether the target has each event of a book through one of them as the source has it. What the source has got since then is for the next time.
+    fn stands_in(&self, target: &dyn Ledger, book: &BookName, through: Seq) -> Result<bool> {
+        let mut next = Seq(1);
+        while next <= through {
+            let here = self.source.read_events(book, next, EVENTS_AT_ONCE)?;
+            let Some(last) = here.last() else { return Ok(false) };
+            let there = target.read_events(book, next, here.len())?;
+            let is_copied = |event: &&Event| event.seq <= through;
+            if !here.iter().take_while(is_copied).eq(there.iter().take_while(is_copied)) {
+                return Ok(false);
+            }
+            next = last.seq.next();
+        }
+        Ok(true)
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use session_store::{LedgerMigrated, MigrateFailureKind, OpenOptions, migrate_ledger, open, open_ledger, schemes};
 use store_core::ledger::{
-    Account, AccountId, AccountKind, Asset, BookName, Clock, Draft, Event, Ledger, MemoryLedger, MemoryLedgerMedium,
-    Posting, verify_ledger,
+    Account, AccountId, AccountKind, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger,
+    LedgerResult, MemoryLedger, MemoryLedgerMedium, Posting, Receipt, Subscription, Transaction, TrialRow,
+    verify_ledger,
 };
 use store_core::{Seq, TransactionId};
 
@@ -147,4 +148,131 @@ fn a_dry_run_says_what_a_copy_does_and_writes_nothing() {
     assert_eq!(nowhere, empty);
     assert_eq!(LedgerMigrated { dry_run: false, ..empty }, copy(&source, &target));
     assert_eq!(look(Some(&target)).new_events, 0);
+}
+
+#[test]
+fn assets_that_the_target_registered_itself_are_there_already() {
+    let source = source();
+    let eur = Asset { id: "EUR".parse().unwrap(), precision: 2 };
+    source.register_asset(&eur).unwrap();
+    for dry_run in [true, false] {
+        let target = MemoryLedger::open(&MemoryLedgerMedium::default(), clock(5));
+        for (name, precision) in [("TOKENS", 0), ("USD", 9)] {
+            target.register_asset(&Asset { id: name.parse().unwrap(), precision }).unwrap();
+        }
+        let report = migrate_ledger(&source, Some(&target), dry_run, &mut |_| ControlFlow::Continue(())).unwrap();
+        let expected = LedgerMigrated {
+            books: 3,
+            events: 1_207,
+            new_events: 1_206,
+            migrated: 3,
+            verified: true,
+            dry_run,
+            ..LedgerMigrated::default()
+        };
+        assert_eq!(report, expected);
+        if !dry_run {
+            assert_eq!(target.asset(&eur.id).unwrap(), eur);
+            assert_eq!(target.list_assets().unwrap().len(), 3);
+            let again = copy(&source, &target);
+            assert_eq!((again.new_events, again.already, again.failed, again.verified), (0, 3, 0, true));
+        }
+    }
+}
+
+/// A ledger that loses what a book has behind an event.
+struct Short(MemoryLedger, Seq);
+
+impl Ledger for Short {
+    fn read_events(&self, book: &BookName, from: Seq, limit: usize) -> LedgerResult<Vec<Event>> {
+        let mut events = self.0.read_events(book, from, limit)?;
+        events.retain(|event| event.seq <= self.1);
+        Ok(events)
+    }
+
+    fn register_asset(&self, asset: &Asset) -> LedgerResult<()> {
+        self.0.register_asset(asset)
+    }
+
+    fn asset(&self, id: &AssetId) -> LedgerResult<Asset> {
+        self.0.asset(id)
+    }
+
+    fn list_assets(&self) -> LedgerResult<Vec<Asset>> {
+        self.0.list_assets()
+    }
+
+    fn open_account(&self, account: &Account) -> LedgerResult<()> {
+        self.0.open_account(account)
+    }
+
+    fn list_books(&self) -> LedgerResult<Vec<BookName>> {
+        // A proof of the whole ledger finds nothing wrong with it.
+        Ok(vec![BookName::system()])
+    }
+
+    fn list_accounts(&self, book: &BookName) -> LedgerResult<Vec<Account>> {
+        self.0.list_accounts(book)
+    }
+
+    fn commit_batch(&self, book: &BookName, drafts: &[Draft]) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
+        self.0.commit_batch(book, drafts)
+    }
+
+    fn balance(&self, account: &AccountId, as_of: Option<u64>) -> LedgerResult<Balance> {
+        self.0.balance(account, as_of)
+    }
+
+    fn account_history(&self, account: &AccountId, after: Seq, limit: usize) -> LedgerResult<Vec<HistoryRow>> {
+        self.0.account_history(account, after, limit)
+    }
+
+    fn transaction(&self, id: TransactionId) -> LedgerResult<Option<Transaction>> {
+        self.0.transaction(id)
+    }
+
+    fn trial_balance(&self, book: &BookName, as_of: Option<u64>) -> LedgerResult<Vec<TrialRow>> {
+        self.0.trial_balance(book, as_of)
+    }
+
+    fn subscribe(&self, book: &BookName, from: Seq) -> LedgerResult<Box<dyn Subscription>> {
+        self.0.subscribe(book, from)
+    }
+
+    fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
+        self.0.snapshot_now(book)
+    }
+
+    fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
+        self.0.adopt_events(book, events)
+    }
+
+    fn shutdown(&self) -> LedgerResult<()> {
+        self.0.shutdown()
+    }
+}
+
+#[test]
+fn a_target_that_lost_the_end_of_what_was_copied_is_not_verified() {
+    for (last, verified) in [(1_201, false), (1_202, true), (0, false)] {
+        let target = Short(MemoryLedger::open(&MemoryLedgerMedium::default(), clock(5)), Seq(last));
+        let report = copy(&source(), &target);
+        assert_eq!((report.new_events, report.failed, report.verified), (1_206, 0, verified), "{last}");
+    }
+}
+
+#[test]
+fn what_a_stopped_copy_did_not_come_to_is_not_held_against_it() {
+    let source = source();
+    let target = MemoryLedger::open(&MemoryLedgerMedium::default(), clock(1));
+    let first = source.read_events(&BookName::system(), Seq(1), 9).unwrap();
+    target.adopt_events(&BookName::system(), &first).unwrap();
+    let (id, asset) = (AccountId::new(&book("home"), "other").unwrap(), "USD".parse().unwrap());
+    target.open_account(&Account { id, asset, kind: AccountKind::Expense, min_balance: None }).unwrap();
+    // It stops behind the book before the one that is there otherwise.
+    let report = migrate_ledger(&source, Some(&target), false, &mut |events| {
+        if events > 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .unwrap();
+    assert!(report.stopped && report.new_events == 3 && report.verified, "{report:?}");
 }

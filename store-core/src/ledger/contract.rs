@@ -144,7 +144,8 @@ pub trait Ledger: Send + Sync {
     /// medium, after which a beginning of the events may be there: the same call again goes on.
     fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64>;
 
-    /// What is not in step with the events, of that which the implementation keeps beside them and nobody else can see. None of it is lost if it is made again.
+    /// What is not in step with the events, of that which the implementation keeps beside them and nobody else can see: `Projection`, as long as all that is lost with it follows from events that are there.
+    /// A book that has events and is not named is an `Answer`, events that something tells of and that are not there an `Event`.
     /// [`verify_ledger`](super::verify_ledger) asks this when it has proved the rest.
     ///
     /// # Errors

@@ -62,7 +62,8 @@ impl LedgerFinding {
         Self::of(book, None, LedgerFindingKind::Projection, detail)
     }
 
-    fn of(book: &BookName, seq: Option<Seq>, kind: LedgerFindingKind, detail: impl Into<String>) -> Self {
+    /// A finding about a book.
+    pub fn of(book: &BookName, seq: Option<Seq>, kind: LedgerFindingKind, detail: impl Into<String>) -> Self {
         Self { book: Some(book.clone()), seq, kind, detail: detail.into() }
     }
 }

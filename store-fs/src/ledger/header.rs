@@ -1,5 +1,6 @@
 //! What a ledger says of its format.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use store_core::ledger::TimestampUs;
 use store_core::{Result, StoreError};
 
 use crate::disk::{Disk, OpenMode};
-use crate::error::At as _;
+use crate::error::{At as _, found};
 use crate::layout::Layout;
 use crate::open::{read_small, write_whole};
 
@@ -26,9 +27,16 @@ struct Header {
     created_at: TimestampUs,
 }
 
-/// Whether this version may read the ledger that is there.
+/// Whether this version may read the ledger that is there. Without a header none is, unless books stand where it would be.
 pub(super) fn check(disk: &dyn Disk, layout: &Layout) -> Result<()> {
-    let header = read(disk, &layout.ledger_header())?;
+    let path = layout.ledger_header();
+    let header = match read(disk, &path) {
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && has_books(disk, layout)? => {
+            let detail = "it is not there, and beside it are books".to_owned();
+            return Err(StoreError::NotAStore { path, detail });
+        }
+        header => header?,
+    };
     if header.min_reader > VERSION {
         return Err(StoreError::UnsupportedVersion { found: header.min_reader, known: VERSION });
     }
@@ -44,7 +52,7 @@ pub(super) fn find_or_write(disk: &dyn Disk, layout: &Layout, now: TimestampUs) 
             return Err(StoreError::UnsupportedVersion { found, known: VERSION });
         }
         Ok(_) => return Ok(()),
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let header = Header { format: VERSION, min_reader: 1, min_writer: 1, created_at: now };
@@ -53,6 +61,13 @@ pub(super) fn find_or_write(disk: &dyn Disk, layout: &Layout, now: TimestampUs) 
     write_whole(disk, &layout.ledger_new_name(), &path, &text)?;
     let folder = layout.ledger();
     disk.sync_folder(&folder).at("sync", &folder)
+}
+
+/// Whether there are folders of books. The header is there before the first is made.
+fn has_books(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
+    let folder = layout.ledger();
+    let listed = found(disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
+    Ok(listed.iter().any(|listed| Layout::parse_book(listed).is_some()))
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Header> {

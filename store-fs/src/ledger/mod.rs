@@ -107,12 +107,20 @@ enum Entry {
 }
 
 impl Entry {
-    fn of(opened: LedgerResult<Option<Book>>) -> LedgerResult<Option<Self>> {
-        match opened {
+    fn open(listed: &ListedBook, options: &BookOptions, logs: &BookLogs) -> LedgerResult<Option<Self>> {
+        if !listed.has_log {
+            return Ok(Some(Self::without_log()));
+        }
+        match Book::open(&listed.name, options, logs) {
             Ok(book) => Ok(book.map(|book| Self::Whole(Box::new(book)))),
             Err(LedgerError::Damaged { seq, detail, .. }) => Ok(Some(Self::Damaged { seq, detail })),
             Err(error) => Err(error),
         }
+    }
+
+    fn without_log() -> Self {
+        let detail = "the log is not there, and beside it lies what was made of it".to_owned();
+        Self::Damaged { seq: Seq(1), detail }
     }
 
     fn book(&self, name: &BookName) -> LedgerResult<&Book> {
@@ -169,7 +177,7 @@ impl FsLedger {
     /// Opens an existing ledger for reading, also while somebody owns it. Takes no lock; every write answers `ReadOnly`.
     ///
     /// # Errors
-    /// `NotFound` of the system if there is none; `UnsupportedVersion`; those of the medium.
+    /// `NotFound` of the system if there is none; `NotAStore` if there are books without the header of a ledger; `UnsupportedVersion`; those of the medium.
     pub fn open_read_only(root: impl AsRef<Path>, options: &LedgerOptions) -> LedgerResult<Self> {
         Self::open_read_only_on(Arc::new(OsDisk), root.as_ref(), options)
     }
@@ -217,9 +225,9 @@ impl FsLedger {
         let keys_held_max = options.keys_held_max;
         let book_options = BookOptions { disk, layout, keys_held_max, is_owner: !is_read_only };
         let mut books = Books::new();
-        for name in list(&book_options)? {
-            if let Some(entry) = Entry::of(Book::open(&name, &book_options, &logs))? {
-                books.insert(name, entry);
+        for listed in list(&book_options)? {
+            if let Some(entry) = Entry::open(&listed, &book_options, &logs)? {
+                books.insert(listed.name, entry);
             }
         }
         let open = Open {
@@ -236,17 +244,25 @@ impl FsLedger {
     }
 }
 
-/// The books whose logs are there.
-fn list(options: &BookOptions) -> Result<Vec<BookName>> {
-    let folder = options.layout.ledger();
-    let listed = found(options.disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
+/// A book that there is, or was.
+struct ListedBook {
+    name: BookName,
+    has_log: bool,
+}
+
+/// The books whose logs are there, and those that have only lost theirs.
+fn list(options: &BookOptions) -> Result<Vec<ListedBook>> {
+    let (disk, layout) = (&*options.disk, &options.layout);
+    let folder = layout.ledger();
+    let listed = found(disk.list(&folder)).at("list", &folder)?.unwrap_or_default();
     let mut books = Vec::new();
     for name in listed.iter().filter_map(Layout::parse_book) {
-        let log = options.layout.book_log_name(BookKey::new(&name));
-        // A folder without a log is what a creation left that was cut short.
-        let is_there = found(options.disk.stat(&log.path)).at("stat", &log.path)?.is_some();
-        if is_there || find_parts(&*options.disk, &log)?.newest > 1 {
-            books.push(name);
+        let log = layout.book_log_name(BookKey::new(&name));
+        let is_there = |path: &Path| found(disk.stat(path)).at("stat", path).map(|found| found.is_some());
+        let has_log = is_there(&log.path)? || find_parts(disk, &log)?.newest > 1;
+        // A folder with nothing in it is what a creation left that was cut short. Snapshots and keys are made of a log.
+        if has_log || is_there(&layout.book_snapshots(&name))? || is_there(&layout.book_keys(&name))? {
+            books.push(ListedBook { name, has_log });
         }
     }
     Ok(books)
@@ -296,17 +312,17 @@ impl Open {
     /// Takes in what the ledger's owner wrote.
     fn refresh(&self) -> LedgerResult<()> {
         let mut books = self.books.write().unwrap_or_else(PoisonError::into_inner);
-        for name in list(&self.book_options)? {
-            match books.get_mut(&name) {
-                Some(Entry::Whole(book)) => match book.refresh(&self.logs) {
+        for listed in list(&self.book_options)? {
+            match books.get_mut(&listed.name) {
+                Some(Entry::Whole(book)) if listed.has_log => match book.refresh(&self.logs) {
                     Err(LedgerError::Damaged { seq, detail, .. }) => {
-                        books.insert(name, Entry::Damaged { seq, detail });
+                        books.insert(listed.name, Entry::Damaged { seq, detail });
                     }
                     done => done?,
                 },
-                Some(Entry::Damaged { .. }) | None => {
-                    let opened = Entry::of(Book::open(&name, &self.book_options, &self.logs))?;
-                    opened.map(|entry| books.insert(name, entry));
+                _ => {
+                    let opened = Entry::open(&listed, &self.book_options, &self.logs)?;
+                    opened.map(|entry| books.insert(listed.name, entry));
                 }
             }
         }

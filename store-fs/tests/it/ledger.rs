@@ -111,17 +111,17 @@ fn seqs(ledger: &dyn Ledger, numbers: std::ops::RangeInclusive<u64>) -> Vec<u64>
     numbers.map(|number| ledger.commit(&book(), &transfer(number)).unwrap().seq.0).collect()
 }
 
-fn folder_of(root: &Path, name: &str) -> PathBuf {
+pub(crate) fn folder_of(root: &Path, name: &str) -> PathBuf {
     root.join("ledger").join("home").join(name)
 }
 
 /// The only part of the book's log.
-fn log_in(root: &Path) -> PathBuf {
+pub(crate) fn log_in(root: &Path) -> PathBuf {
     let is_log = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "jsonl");
     files_in(&folder_of(root, "")).into_iter().find(is_log).unwrap()
 }
 
-fn files_in(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
@@ -155,7 +155,7 @@ fn who_only_reads_sees_what_the_owner_commits_and_writes_nothing() {
 }
 
 /// A ledger of 40 transactions whose keys are in runs, and the folder that it is in.
-fn with_runs() -> (TempDir, LedgerOptions) {
+pub(crate) fn with_runs() -> (TempDir, LedgerOptions) {
     let folder = tempfile::tempdir().unwrap();
     let options = LedgerOptions { snapshot_every: 0, keys_held_max: 6, ..LedgerOptions::new(clock()) };
     let ledger = FsLedger::open(folder.path(), &options).unwrap();
@@ -226,7 +226,7 @@ fn runs_that_cover_events_the_log_has_lost_are_not_believed() {
 }
 
 /// The newest two snapshots of a ledger of 40 transactions, and the folder that it is in.
-fn with_snapshots() -> (TempDir, LedgerOptions, Vec<PathBuf>) {
+pub(crate) fn with_snapshots() -> (TempDir, LedgerOptions, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let options = LedgerOptions { snapshot_every: 0, keys_held_max: 6, ..LedgerOptions::new(clock()) };
     let ledger = FsLedger::open(folder.path(), &options).unwrap();

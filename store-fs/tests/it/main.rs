@@ -13,6 +13,7 @@ mod holes;
 mod integrity;
 mod ledger;
 mod ledger_crash;
+mod ledger_examine;
 mod ledger_processes;
 mod ledger_rounds;
 mod leftovers;

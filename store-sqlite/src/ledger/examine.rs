@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 use store_core::Seq;
-use store_core::ledger::{BookName, EventBody, LedgerFinding, LedgerResult};
+use store_core::ledger::{BookName, EventBody, LedgerFinding, LedgerFindingKind, LedgerResult};
 
 use super::read;
 use super::row;
@@ -21,8 +21,7 @@ type Findings = Vec<LedgerFinding>;
 
 /// What no book has, and what lies in no book.
 pub(super) fn beside_books(connection: &Connection) -> Result<LedgerResult<Findings>> {
-    const STRAYS: [(&str, &str); 4] = [
-        ("events", "SELECT count(*) FROM ledger_events WHERE book NOT IN (SELECT book FROM ledger_books)"),
+    const STRAYS: [(&str, &str); 3] = [
         ("accounts", "SELECT count(*) FROM ledger_accounts WHERE book NOT IN (SELECT book FROM ledger_books)"),
         (
             "balances",
@@ -34,7 +33,7 @@ pub(super) fn beside_books(connection: &Connection) -> Result<LedgerResult<Findi
             "SELECT abs((SELECT count(*) FROM ledger_assets) - (SELECT count(*) FROM ledger_events WHERE book = '_system'))",
         ),
     ];
-    let mut findings = Findings::new();
+    let mut findings = unnamed_books(connection)?;
     for (what, sql) in STRAYS {
         let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
         if count > 0 {
@@ -43,6 +42,21 @@ pub(super) fn beside_books(connection: &Connection) -> Result<LedgerResult<Findi
         }
     }
     Ok(Ok(findings))
+}
+
+/// The books that have events and are not in the table of books: they are there, and no call tells of them.
+fn unnamed_books(connection: &Connection) -> Result<Findings> {
+    let mut statement = connection.prepare_cached(
+        "SELECT book, count(*) FROM ledger_events WHERE book NOT IN (SELECT book FROM ledger_books) GROUP BY book",
+    )?;
+    let (mut rows, mut findings) = (statement.query([])?, Findings::new());
+    while let Some(row) = rows.next()? {
+        let (name, count): (String, i64) = (row.get(0)?, row.get(1)?);
+        let book = name.parse().unwrap_or_else(|_| BookName::system());
+        let detail = format!("{count} events of {name} are there, and the table of books does not have it");
+        findings.push(LedgerFinding::of(&book, None, LedgerFindingKind::Answer, detail));
+    }
+    Ok(findings)
 }
 
 /// What the columns beside the checksum say of the events from `from` on; answers with the last event that was looked at.
@@ -86,8 +100,15 @@ pub(super) fn tables(connection: &Connection, book: &BookName) -> Result<LedgerR
         }
     }
     let end = (Seq(next.0 - 1), folded.last_at);
-    if row::end(connection, book)? != Some(end) {
-        findings.push(LedgerFinding::projection(book, "the table of books says another end than the events"));
+    match row::end(connection, book)? {
+        Some((last, _)) if last >= next => {
+            let detail = format!("the table of books has it through event {last}, and its events end before {next}");
+            findings.push(LedgerFinding::of(book, Some(next), LedgerFindingKind::Event, detail));
+        }
+        told if told != Some(end) => {
+            findings.push(LedgerFinding::projection(book, "the table of books says another end than the events"));
+        }
+        _ => {}
     }
     findings
         .extend(folded.differing(connection, book)?.into_iter().map(|detail| LedgerFinding::projection(book, detail)));

@@ -8,7 +8,7 @@ use store_core::{SegmentId, SessionId};
 use super::DatabaseSalvage;
 use super::btree::{self, Kind, TreePage, record};
 use super::pages::Pages;
-use super::rows::{Row, SegmentHint, row};
+use super::rows::{Row, SHA256_DIGITS, SegmentHint, row};
 use crate::side::SideTable;
 
 /// Where a record stands. A place that is smaller is the better one: pages that are live come before free ones.
@@ -134,7 +134,9 @@ impl Finds {
             let last = found.spots.last_key_value().map_or(0, |(seq, _)| *seq);
             found.through = found.through.min(last + EVENTS_BEYOND_MAX);
         }
-        self.ledger.retain(|_, found| found.through > 0 && !found.spots.is_empty());
+        // A book of which nothing but its end is known is lost as a whole, which is told. The index of the parts of blobs has rows of the same shape.
+        let is_digest = |name: &str| name.len() == SHA256_DIGITS && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.ledger.retain(|name, found| found.through > 0 && !(found.spots.is_empty() && is_digest(name)));
         let hints = &self.hints;
         for (segment, entries) in &mut self.entries {
             let count = hints.get(segment).map_or(0, |hint| hint.entry_count);

@@ -12,7 +12,7 @@ use crate::row::entry_checksum;
 use crate::side::SideTable;
 
 /// The length of a blob's address.
-const SHA256_DIGITS: usize = 64;
+pub(super) const SHA256_DIGITS: usize = 64;
 
 /// A row of one of our tables.
 #[derive(Clone, Debug, PartialEq)]

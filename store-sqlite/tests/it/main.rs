@@ -9,6 +9,7 @@ mod foreign;
 mod handles;
 mod integrity;
 mod ledger;
+mod ledger_examine;
 mod ledger_processes;
 mod modes;
 mod processes;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use store_core::Seq;
-use store_core::ledger::{Clock, Event, Ledger, verify_ledger};
+use store_core::ledger::{BookName, Clock, Event, Ledger, verify_ledger};
+use store_core::{Seq, Store as _};
 use store_sqlite::{DatabaseSalvage, SqliteLedger, SqliteStore, salvage_database};
 
 use crate::ledger::{book, prepare, transfer};
@@ -73,4 +73,31 @@ fn a_ledger_with_a_damaged_event_is_saved_up_to_it() {
         ledger.commit(&book(), &transfer(n)).unwrap();
     }
     assert_eq!(events(&ledger).len(), before.len());
+}
+
+#[test]
+fn a_book_none_of_whose_events_is_left_is_told_as_lost_from_the_first_on() {
+    let folder = database();
+    let damage = "UPDATE ledger_events SET body = replace(body, '\"at\"', '\"au\"') WHERE book = 'home'";
+    assert_eq!(folder.raw().execute(damage, []).unwrap() as u64, COUNT + 2);
+    let (_new, report, ledger) = salvaged(&std::fs::read(folder.database()).unwrap());
+    let lost: Vec<_> = report.ledger_lost.iter().map(|lost| (lost.book.clone(), lost.from, lost.through)).collect();
+    assert_eq!(lost, [(book(), Seq(1), Seq(COUNT + 2))]);
+    assert_eq!((report.ledger_books, report.ledger_events), (1, 1), "the assets are there");
+    assert_eq!(ledger.list_books().unwrap(), [BookName::system()]);
+}
+
+#[test]
+fn blobs_in_parts_are_not_taken_for_books() {
+    let folder = database();
+    let store = SqliteStore::open(folder.database()).unwrap();
+    for fill in 0..4 {
+        drop(store.put_blob(&vec![fill; 3 << 20]).unwrap());
+    }
+    drop(store);
+    let raw = folder.raw();
+    assert!(raw.query_row("SELECT max(part) FROM blob_parts", [], |row| row.get::<_, i64>(0)).unwrap() > 0);
+    drop(raw);
+    let (_new, report, _) = salvaged(&std::fs::read(folder.database()).unwrap());
+    assert_eq!(report.ledger_lost, []);
 }

@@ -24,7 +24,9 @@ pub(super) fn copy(app: &App, to: &str, dry_run: bool) -> Result<Option<LedgerMi
         source => source?,
     };
     let Some(source) = source else { return Ok(None) };
-    if source.list_books().map_err(SessionError::from)?.is_empty() {
+    let is_empty = source.list_books().map_err(SessionError::from)?.is_empty();
+    // A ledger that names no book may still have lost the names of some.
+    if is_empty && source.examine().map_err(SessionError::from)?.is_empty() {
         return Ok(None);
     }
     let clock = app.environment.ledger_clock();

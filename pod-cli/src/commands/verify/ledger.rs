@@ -26,7 +26,7 @@ pub(super) fn check(app: &App) -> Result<Option<LedgerReport>> {
     };
     let Some(ledger) = ledger else { return Ok(None) };
     Ok(match verify_ledger(&*ledger) {
-        Ok(report) if report.books == 0 => None,
+        Ok(report) if report.books == 0 && report.ok => None,
         Ok(report) => Some(report),
         Err(error) => Some(unreadable(&error.to_string())),
     })
@@ -65,10 +65,13 @@ pub(super) fn summary(report: &LedgerReport) -> String {
 
 /// What to do about it.
 pub(super) fn advice(report: &LedgerReport) -> Option<&'static str> {
-    let is_lost = |finding: &LedgerFinding| finding.kind != LedgerFindingKind::Projection;
-    match report.damage.iter().any(is_lost) {
-        true => Some("usage is derived again from the conversations by `pod usage rebuild`"),
-        false if !report.ok => Some("what stands beside the events is made again of them: nothing was lost with it"),
-        false => None,
+    let has = |is_it: fn(&LedgerFinding) -> bool| report.damage.iter().any(is_it);
+    if has(|finding| matches!(finding.kind, LedgerFindingKind::Event | LedgerFindingKind::Rule)) {
+        return Some("usage is derived again from the conversations by `pod usage rebuild`");
     }
+    if has(|finding| finding.kind != LedgerFindingKind::Projection) {
+        return Some("in a database, `pod repair --into URL` makes a new one of the events that are there");
+    }
+    let hint = "the events are whole, and what is not in step with them is made anew of them in the copy that `pod migrate --to URL` makes";
+    (!report.ok).then_some(hint)
 }
