@@ -16,7 +16,7 @@ use crate::error::{CliError, Result};
 use crate::refresh::{Follow, Refresh};
 
 /// How long a command waits for another process to let go of the ledger.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open store with an index that knows all that is in it.
 pub(crate) struct Library {

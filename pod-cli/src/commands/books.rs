@@ -8,9 +8,10 @@ use session_store::usage::{PriceTable, feed_with, follow, is_unfed};
 use store_core::StoreError;
 use store_core::ledger::{Ledger, LedgerError};
 
+use super::budget::budgets;
 use crate::app::App;
 use crate::error::{CliError, Result};
-use crate::library::{Library, open_ledger_within, read_ledger};
+use crate::library::{LEDGER_PATIENCE, Library, open_ledger_within, read_ledger};
 use crate::progress::ProgressLine;
 
 /// How long a command that can do without waits for another process to let go of the ledger.
@@ -21,9 +22,15 @@ pub(super) fn feed_books(app: &App, library: &Library, prices: &PriceTable) -> R
     if !is_unfed(&library.index, prices)? {
         return Ok(());
     }
-    let Err(error) = feed_once(app, library, prices) else { return Ok(()) };
-    if !is_usual(&error) {
+    let failed = match open_to_feed(app, library, PATIENCE) {
+        Ok(ledger) => let_go(&*ledger, tell_books(app, library, &*ledger, prices)).err(),
+        Err(error) if is_usual(&error) => None,
+        Err(error) => Some(error),
+    };
+    if let Some(error) = failed {
         app.warn(&format!("the books were not told what is new: {}", error.report().message));
+    } else if !is_unfed(&library.index, prices)? {
+        return Ok(());
     }
     match read_ledger(app) {
         Ok(Some(ledger)) => {
@@ -37,29 +44,69 @@ pub(super) fn feed_books(app: &App, library: &Library, prices: &PriceTable) -> R
     Ok(())
 }
 
-/// Tells the books what is new before some of it is taken out of the logs: what was spent stays spent. Whatever keeps that from being done keeps nobody from what follows.
-pub(super) fn feed_before_loss(app: &App) {
-    if let (Ok(library), Ok(prices)) = (Library::as_it_is(app), app.prices()) {
-        drop(feed_books(app, &library, &prices));
+/// Tells the books and the budgets what is new before some of it is taken out of the logs: what was spent stays spent, and soon nobody else knows of it.
+///
+/// Fails if they cannot be told: then nothing may be taken out. Where there can be no ledger there is nobody to tell, which is said.
+pub(super) fn feed_before_loss(app: &App, library: &Library, prices: &PriceTable) -> Result<()> {
+    let is_due = is_unfed(&library.index, prices)? || has_budgets(app, library, prices)?;
+    // From a store that cannot be written to nothing is taken out.
+    if !is_due || library.store.info().read_only {
+        return Ok(());
+    }
+    let ledger = match open_to_feed(app, library, LEDGER_PATIENCE) {
+        Err(error) if has_no_ledger(&error) => {
+            app.warn("this store has no ledger: what is taken out of it is not counted any more");
+            return Ok(());
+        }
+        ledger => ledger?,
+    };
+    let charge = || Ok(budgets(app, &*ledger, library, prices).charge(&library.index.uses()?)?);
+    let told = tell_books(app, library, &*ledger, prices).and_then(|()| charge().map(drop));
+    let_go(&*ledger, told)
+}
+
+fn has_budgets(app: &App, library: &Library, prices: &PriceTable) -> Result<bool> {
+    match read_ledger(app) {
+        Ok(Some(ledger)) => Ok(!budgets(app, &*ledger, library, prices).all()?.is_empty()),
+        Ok(None) => Ok(false),
+        Err(error) if has_no_ledger(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
-fn feed_once(app: &App, library: &Library, prices: &PriceTable) -> Result<()> {
+fn open_to_feed(app: &App, library: &Library, patience: Duration) -> Result<Arc<dyn Ledger>> {
     if library.store.info().read_only {
         return Err(StoreError::ReadOnly.into());
     }
-    let ledger = open_ledger_within(app, PATIENCE)?;
+    open_ledger_within(app, patience)
+}
+
+fn tell_books(app: &App, library: &Library, ledger: &dyn Ledger, prices: &PriceTable) -> Result<()> {
     let mut line = ProgressLine::on_stderr(app);
-    let fed = feed_with(&library.index, &*ledger, prices, &mut |done, all| {
+    feed_with(&library.index, ledger, prices, &mut |done, all| {
         line.tell(Instant::now(), &format!("telling the books: {done} of {all} requests"));
-    });
-    drop(line);
+    })?;
+    Ok(())
+}
+
+fn let_go(ledger: &dyn Ledger, done: Result<()>) -> Result<()> {
     let shut = ledger.shutdown();
-    fed?;
+    done?;
     Ok(shut.map_err(SessionError::from)?)
 }
 
-/// Whether it is in the order of things that the ledger is not to be had: another process writes it, or nothing may be written here.
+/// Whether the store is of a kind that has no ledger.
+const fn has_no_ledger(error: &CliError) -> bool {
+    matches!(
+        error,
+        CliError::Session(
+            SessionError::Store(StoreError::Unsupported { .. })
+                | SessionError::Ledger(LedgerError::Store(StoreError::Unsupported { .. }))
+        )
+    )
+}
+
+/// Whether it is in the order of things that the ledger cannot be opened: another process writes it, or nothing may be written here.
 fn is_usual(error: &CliError) -> bool {
     let CliError::Session(SessionError::Store(error) | SessionError::Ledger(LedgerError::Store(error))) = error else {
         return false;

@@ -261,6 +261,10 @@ fn show(app: &App, standings: &[Standing]) -> Result<()> {
     let mut out = app.paged();
     table::write(app, &mut out, &rows)?;
     out.finish()?;
+    let refused: u64 = standings.iter().map(|standing| standing.refused).max().unwrap_or(0);
+    if refused > 0 {
+        app.warn(&format!("{refused} requests cost more than can be counted; they are left out"));
+    }
     let unpriced = standings.iter().filter_map(|standing| standing.unpriced).max().unwrap_or(0);
     if unpriced > 0 {
         app.say(&format!("nobody knows what {unpriced} requests of these periods cost; they count as nothing"));

@@ -6,7 +6,7 @@ use session_store::organise::{Organiser, PurgePlan};
 use session_store::refuse_live;
 use store_core::SessionId;
 
-use super::books::feed_books;
+use super::books::feed_before_loss;
 use super::organise::{Row, rows, tell};
 use crate::app::App;
 use crate::cli::{IdsArgs, RmArgs};
@@ -103,8 +103,7 @@ fn purge(
         app.say("nothing was changed");
         return Ok(exit::CANCELLED);
     }
-    // What was spent stays spent: the books have to know it before nobody else does.
-    feed_books(app, library, &app.prices()?)?;
+    feed_before_loss(app, library, &app.prices()?)?;
     organiser.purge(sessions, arguments.detach)?;
     tell_done(app, &Done { rows: &gone, purged: true, detached: &detached, dry_run: false })
 }

@@ -15,6 +15,7 @@ use crate::cli::RollbackArgs;
 use crate::confirm::{Consent, confirm};
 use crate::error::{CliError, Result, exit};
 use crate::keeper::Keeper;
+use crate::library::Library;
 use crate::output::Output;
 use crate::render::clean;
 
@@ -57,7 +58,12 @@ pub(super) fn run(app: &App, arguments: &RollbackArgs) -> Result<u8> {
             return Ok(exit::CANCELLED);
         }
     }
-    feed_before_loss(app);
+    let prices = app.prices()?;
+    match Library::as_it_is(app) {
+        Ok(library) => feed_before_loss(app, &library, &prices)?,
+        // What the index cannot read no book could be told.
+        Err(error) => app.warn(&format!("the books were not told what is new: {}", error.report().message)),
+    }
     tell(app, (session, segment), &roll_back(false)?, false)
 }
 

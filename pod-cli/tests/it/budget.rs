@@ -71,6 +71,35 @@ fn a_budget_counts_what_conversations_of_its_folder_cost_in_its_time() {
 }
 
 #[test]
+fn what_is_purged_before_a_budget_was_asked_is_counted_by_it() {
+    for scheme in ["fs", "sqlite"] {
+        let spent = |is_purged: bool| {
+            let world = World::new().with("POD_NOW", EVENING);
+            let url = format!("{scheme}:{}", world.path().join("the-store").display());
+            let world = world.with("POD_STORE", &url);
+            let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/conversations");
+            world.pod(&["import", folder.join("claude").to_str().unwrap()]).ok();
+            world.pod(&["budget", "set", "--project", "/", "--amount", "20", "--per", "total"]).ok();
+            let before = listed(&world)[0]["spent_usd"].clone();
+            world.pod(&["import", folder.join("pi").to_str().unwrap()]).ok();
+            if is_purged {
+                let pi =
+                    || world.pod(&["list", "--json", "--agent", "pi"]).json()["sessions"].as_array().unwrap().clone();
+                let ids: Vec<String> = pi().iter().map(|row| row["session_id"].as_str().unwrap().to_owned()).collect();
+                let mut purge = vec!["rm", "--purge", "--yes", "--detach", "--no-refresh"];
+                purge.extend(ids.iter().map(String::as_str));
+                world.pod(&purge).ok();
+                assert!(!ids.is_empty() && pi().is_empty());
+            }
+            let after = listed(&world)[0]["spent_usd"].clone();
+            assert_ne!(after, before, "{scheme}");
+            after
+        };
+        assert_eq!(spent(true), spent(false), "{scheme}");
+    }
+}
+
+#[test]
 fn the_forms_for_programs_and_for_people() {
     let world = examples("fs");
     world

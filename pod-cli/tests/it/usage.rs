@@ -203,6 +203,25 @@ fn a_ledger_that_somebody_else_has_keeps_nobody_from_a_report() {
 }
 
 #[test]
+fn nothing_is_purged_while_nobody_can_be_told_what_it_cost() {
+    let world = world_of(&["claude"]);
+    let total = usage(&world_of(&["claude"]), &[])["total"].clone();
+    let listed = world.pod(&["list", "--json", "--limit", "1"]).json();
+    let id = listed["sessions"][0]["session_id"].as_str().unwrap();
+    let url = format!("fs:{}", world.usual_store().display());
+    let clock: store_core::ledger::Clock = std::sync::Arc::new(|| 0);
+    let held = session_store::open_ledger(&url, &clock, std::time::Duration::ZERO).unwrap();
+    let purge = ["rm", id, "--purge", "--yes", "--detach", "--no-refresh"];
+    let refused = world.pod(&purge);
+    assert_eq!((refused.code, refused.stdout.as_str()), (5, ""), "{refused}");
+    assert_eq!(world.pod(&["show", id]).code, 0, "it stands there still");
+    held.shutdown().unwrap();
+    world.pod(&purge).ok();
+    assert_eq!(world.pod(&["show", id]).code, 3);
+    assert_eq!(usage(&world, &[])["total"], total);
+}
+
+#[test]
 fn what_was_purged_was_spent_all_the_same() {
     on_both(|world| {
         let listed = world.pod(&["list", "--json", "--limit", "1", "--agent", "pi"]).json();

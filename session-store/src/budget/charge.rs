@@ -10,7 +10,7 @@ use store_core::ledger::{BookName, Draft, Ledger, LedgerError, LedgerResult, Sid
 use store_core::{Seq, TransactionId};
 
 use super::accounts::{Of, postings, transaction_id};
-use super::grant::Holds;
+use super::grant::{Holds, too_much};
 use super::hold::{Hold, Place, Reservation};
 use super::limits::{Budget, busy};
 use super::{Budgets, TRIES_MAX};
@@ -30,6 +30,15 @@ pub(super) struct Change<'u> {
     pub(super) amount: i64,
 }
 
+/// How posting went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    /// Somebody else took the number of a transaction meanwhile: what is to be posted is another thing by now.
+    is_overtaken: bool,
+    /// Requests that a budget cannot hold, because an account would count more than can be counted.
+    refused: u64,
+}
+
 /// What is known of what a request cost by then.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -40,24 +49,24 @@ enum Told {
 }
 
 impl Budgets<'_> {
-    /// Brings every budget in step with the requests of the store, once each: all of them, as the index has them.
+    /// Brings every budget in step with the requests of the store, once each: all of them, as the index has them. Answers how many requests of them are left out, because an account would count more than can be counted.
     ///
     /// The present period of each budget is looked at request by request; an earlier one, if it was ever asked for, where its sum differs.
     ///
     /// # Errors
     /// `UnknownZone`; those of the ledger. What was posted by then stays, and doing it again goes on from there.
-    pub fn charge(&self, uses: &[Use]) -> Result<()> {
-        self.all()?.iter().try_for_each(|budget| self.charge_budget(budget, uses))
+    pub fn charge(&self, uses: &[Use]) -> Result<u64> {
+        self.all()?.iter().try_fold(0_u64, |sum, budget| Ok(sum.saturating_add(self.charge_budget(budget, uses)?)))
     }
 
     /// The same for one budget.
     ///
     /// # Errors
     /// As [`charge`](Self::charge).
-    pub fn charge_budget(&self, budget: &Budget, uses: &[Use]) -> Result<()> {
+    pub fn charge_budget(&self, budget: &Budget, uses: &[Use]) -> Result<u64> {
         let present = Place::at(budget, budget.period(self.now)?)?;
         self.grant(budget, &present.period)?;
-        self.in_step(&present, uses)?;
+        let mut refused = self.in_step(&present, uses)?;
         let begins = format!("granted:{}:{}:", budget.per, budget.zone);
         let mut earlier: BTreeMap<String, (Option<Place<'_>>, i64)> = BTreeMap::new();
         for account in self.ledger.list_accounts(&present.book)? {
@@ -69,7 +78,7 @@ impl Budgets<'_> {
             }
         }
         if earlier.is_empty() {
-            return Ok(());
+            return Ok(refused);
         }
         let mut period = present.period.clone();
         for one in uses.iter().filter(|one| one.project.as_deref().is_some_and(|project| budget.covers(project))) {
@@ -87,10 +96,10 @@ impl Budgets<'_> {
             if let Some(place) = place
                 && Of::Spent(&label).amount(self.ledger, &present.book)? != sum
             {
-                self.in_step(&place, uses)?;
+                refused = refused.saturating_add(self.in_step(&place, uses)?);
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Posts what a turn cost and gives back what it had reserved, of every budget that its folder is under. Never refused: what is not there is overdrawn. Again is fine.
@@ -115,19 +124,34 @@ impl Budgets<'_> {
                     continue;
                 }
                 let at = holds.iter().position(|hold| hold.book == place.book && hold.label == place.period.label);
-                let hold = at.map(|at| holds.swap_remove(at));
+                let mut hold = at.map(|at| holds.swap_remove(at));
                 let known = |id| spent_by(self.ledger, id);
-                let changes = self.changes(place, uses, Told::Some, &known)?;
-                self.post(place, hold, &changes)?;
+                self.until_posted(|| {
+                    let changes = self.changes(place, uses, Told::Some, &known)?;
+                    self.post(place, hold.take(), &changes)
+                })?;
             }
         }
         // Those of budgets that were taken away meanwhile, and of periods that nothing was spent in.
         holds.into_iter().try_for_each(|hold| self.release_hold(hold))
     }
 
-    fn in_step(&self, place: &Place<'_>, uses: &[Use]) -> Result<()> {
-        let changes = self.unposted(place, uses)?;
-        self.post(place, None, &changes)
+    fn in_step(&self, place: &Place<'_>, uses: &[Use]) -> Result<u64> {
+        self.until_posted(|| {
+            let changes = self.unposted(place, uses)?;
+            self.post(place, None, &changes)
+        })
+    }
+
+    /// Looks and posts until nobody was quicker; answers how many requests were refused.
+    fn until_posted(&self, mut post: impl FnMut() -> Result<Outcome>) -> Result<u64> {
+        for _ in 0..TRIES_MAX {
+            let Outcome { is_overtaken, refused } = post()?;
+            if !is_overtaken {
+                return Ok(refused);
+            }
+        }
+        Err(busy().into())
     }
 
     /// What is to be posted for a period to be in step with the requests of the store.
@@ -157,7 +181,7 @@ impl Budgets<'_> {
                 posted = posted.saturating_add(amount);
                 number += 1;
             }
-            let amount = wanted - posted;
+            let amount = wanted.saturating_sub(posted);
             // Who knows a part only knows of less than others may.
             if amount > 0 || (amount < 0 && told == Told::All) {
                 changes.push(Change { one, number, amount });
@@ -167,30 +191,43 @@ impl Budgets<'_> {
     }
 
     /// Posts differences, and gives a reservation back before, with it where the ledger does that at once.
-    fn post(&self, place: &Place<'_>, hold: Option<&Hold>, changes: &[Change<'_>]) -> Result<()> {
+    fn post(&self, place: &Place<'_>, hold: Option<&Hold>, changes: &[Change<'_>]) -> Result<Outcome> {
         let (book, label) = (&place.book, place.period.label.as_str());
-        let mut hold = hold;
+        let (mut hold, mut outcome) = (hold, Outcome::default());
         let mut waiting: Vec<&Change<'_>> = changes.iter().collect();
         let mut tries = 0;
         while hold.is_some() || !waiting.is_empty() {
             let mut holds = Holds::read(self.ledger, book, label)?;
             let mut drafts = Vec::new();
             if let Some(hold) = hold.take() {
-                holds.available += hold.amount;
+                holds.available = holds.available.saturating_add(hold.amount);
                 drafts.push(hold.release()?);
             }
             let released = drafts.len();
             let batch = waiting.len().min(BATCH);
-            for change in &waiting[..batch] {
-                drafts.push(draft(place, change, &mut holds)?);
+            let mut drafted = Vec::with_capacity(batch);
+            for change in waiting.drain(..batch) {
+                match draft(place, change, &mut holds) {
+                    Ok(draft) => {
+                        drafts.push(draft);
+                        drafted.push(change);
+                    }
+                    // One request that cannot be counted keeps no other from the budget.
+                    Err(LedgerError::Overflow { .. }) => outcome.refused += 1,
+                    Err(error) => return Err(error.into()),
+                }
             }
-            let answers = self.ledger.commit_batch(book, &drafts)?;
             let mut again = Vec::new();
-            for (at, answer) in answers.into_iter().enumerate() {
+            for (at, answer) in self.ledger.commit_batch(book, &drafts)?.into_iter().enumerate() {
                 match (answer, at.checked_sub(released)) {
-                    // It was posted before, by whomever.
-                    (Ok(_) | Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }), _) => {}
-                    (Err(LedgerError::BelowMinimum { .. }), Some(at)) => again.push(waiting[at]),
+                    (Ok(receipt), Some(_)) if receipt.id != drafts[at].id => outcome.is_overtaken = true,
+                    (Ok(_), _) => {}
+                    (Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }), at) => {
+                        // A reservation is given back by one transaction; of a request another amount may stand there.
+                        outcome.is_overtaken |= at.is_some();
+                    }
+                    (Err(LedgerError::BelowMinimum { .. }), Some(at)) => again.push(drafted[at]),
+                    (Err(LedgerError::Overflow { .. }), Some(_)) => outcome.refused += 1,
                     (Err(error), _) => return Err(error.into()),
                 }
             }
@@ -198,9 +235,11 @@ impl Budgets<'_> {
             if tries > TRIES_MAX {
                 return Err(busy().into());
             }
-            waiting.splice(..batch, again);
+            again.append(&mut waiting);
+            waiting = again;
         }
-        self.cover(book, label)
+        self.cover(book, label)?;
+        Ok(outcome)
     }
 }
 
@@ -208,11 +247,11 @@ fn draft(place: &Place<'_>, change: &Change<'_>, holds: &mut Holds) -> LedgerRes
     let Change { one, number, amount } = change;
     let (book, label) = (&place.book, place.period.label.as_str());
     let postings = if *amount > 0 {
-        let (available, overdrawn) = holds.take(*amount);
+        let (available, overdrawn) = holds.take(*amount).ok_or(too_much(book, label)?)?;
         let from = [(Of::Available(label), available), (Of::Overdrawn(label), overdrawn)];
         postings(book, &[(Of::Spent(label), *amount)], &from)?
     } else {
-        let (available, overdrawn) = holds.put_back(-*amount);
+        let (available, overdrawn) = holds.put_back(amount.saturating_neg()).ok_or(too_much(book, label)?)?;
         let to = [(Of::Available(label), available), (Of::Overdrawn(label), overdrawn)];
         postings(book, &to, &[(Of::Spent(label), -*amount)])?
     };

@@ -3,7 +3,7 @@
 //! A period comes into being when somebody asks for it, and is given the limit. When the limit is changed, it is given the difference; what is taken back and was spent already is
 //! overdrawn. So what is available, reserved and spent, without what is overdrawn, is always what was given.
 
-use store_core::ledger::{BookName, Draft, Ledger, LedgerResult};
+use store_core::ledger::{BookName, Draft, Ledger, LedgerError, LedgerResult};
 
 use super::accounts::{Became, Of, commit, postings, transaction_id};
 use super::limits::{Budget, busy};
@@ -33,23 +33,28 @@ impl Holds {
         self.available.saturating_sub(self.overdrawn)
     }
 
-    /// Takes an amount out of what is available; what that does not have is overdrawn. Answers with the two parts.
-    pub(super) fn take(&mut self, amount: i64) -> (i64, i64) {
+    /// Takes an amount out of what is available; what that does not have is overdrawn. Answers with the two parts; `None`, and takes nothing, if that is more than can be counted.
+    pub(super) fn take(&mut self, amount: i64) -> Option<(i64, i64)> {
         let available = amount.min(self.available).max(0);
-        let overdrawn = amount - available;
+        let overdrawn = amount.checked_sub(available)?;
+        self.overdrawn = self.overdrawn.checked_add(overdrawn)?;
         self.available -= available;
-        self.overdrawn += overdrawn;
-        (available, overdrawn)
+        Some((available, overdrawn))
     }
 
-    /// Puts an amount back: what is overdrawn goes first. Answers with what became available, and what is overdrawn no more.
-    pub(super) fn put_back(&mut self, amount: i64) -> (i64, i64) {
+    /// Puts an amount back: what is overdrawn goes first. Answers with what became available, and what is overdrawn no more; `None`, and puts nothing, if that is more than can be counted.
+    pub(super) fn put_back(&mut self, amount: i64) -> Option<(i64, i64)> {
         let overdrawn = amount.min(self.overdrawn).max(0);
-        let available = amount - overdrawn;
-        self.available += available;
+        let available = amount.checked_sub(overdrawn)?;
+        self.available = self.available.checked_add(available)?;
         self.overdrawn -= overdrawn;
-        (available, overdrawn)
+        Some((available, overdrawn))
     }
+}
+
+/// What is said of an amount that a period cannot hold.
+pub(super) fn too_much(book: &BookName, label: &str) -> LedgerResult<LedgerError> {
+    Ok(LedgerError::Overflow { account: Of::Overdrawn(label).id(book)? })
 }
 
 impl Budgets<'_> {
@@ -69,11 +74,11 @@ impl Budgets<'_> {
             let postings = if change == 0 {
                 return self.cover(&book, label);
             } else if change > 0 {
-                let (available, overdrawn) = holds.put_back(change);
+                let (available, overdrawn) = holds.put_back(change).ok_or(too_much(&book, label)?)?;
                 let debits = [(Of::Available(label), available), (Of::Overdrawn(label), overdrawn)];
                 postings(&book, &debits, &[(Of::Granted(label), change)])?
             } else {
-                let (available, overdrawn) = holds.take(-change);
+                let (available, overdrawn) = holds.take(-change).ok_or(too_much(&book, label)?)?;
                 let credits = [(Of::Available(label), available), (Of::Overdrawn(label), overdrawn)];
                 postings(&book, &[(Of::Granted(label), -change)], &credits)?
             };

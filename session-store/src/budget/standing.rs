@@ -33,6 +33,8 @@ pub struct Standing {
     pub left: NanoDollars,
     /// How much of it was spent, in hundredths, rounded down.
     pub percent: u64,
+    /// How many requests are left out, because an account would count more than can be counted.
+    pub refused: u64,
     /// When the period began, if it did.
     #[serde(serialize_with = "as_time")]
     pub start: Option<TimestampMs>,
@@ -65,10 +67,10 @@ impl Budgets<'_> {
     pub fn list(&self, budgets: &[Budget], uses: &[Use]) -> Result<Vec<Standing>> {
         let mut standings = Vec::with_capacity(budgets.len());
         for budget in budgets {
-            self.charge_budget(budget, uses)?;
+            let refused = self.charge_budget(budget, uses)?;
             let place = Place::at(budget, budget.period(self.now)?)?;
             self.reverse_dead(&place, None)?;
-            standings.push(self.standing(&place, Some(uses), 0)?);
+            standings.push(Standing { refused, ..self.standing(&place, Some(uses), 0)? });
         }
         Ok(standings)
     }
@@ -81,8 +83,15 @@ impl Budgets<'_> {
         let mut standings = Vec::with_capacity(budgets.len());
         for budget in budgets {
             let place = Place::at(budget, budget.period(self.now)?)?;
-            let unposted = self.unposted(&place, uses)?.iter().map(|change| change.amount).sum();
-            standings.push(self.standing(&place, Some(uses), unposted)?);
+            let spent = Holds::read(self.ledger, &place.book, &place.period.label)?.spent;
+            let (mut unposted, mut refused) = (0_i64, 0);
+            for change in self.unposted(&place, uses)? {
+                match unposted.checked_add(change.amount).filter(|sum| spent.checked_add(*sum).is_some()) {
+                    Some(sum) => unposted = sum,
+                    None => refused += 1,
+                }
+            }
+            standings.push(Standing { refused, ..self.standing(&place, Some(uses), unposted)? });
         }
         Ok(standings)
     }
@@ -114,6 +123,7 @@ impl Budgets<'_> {
             reserved,
             left: NanoDollars(budget.limit.0.saturating_sub(spent).saturating_sub(reserved.0)),
             percent: u64::try_from(percent).unwrap_or_default(),
+            refused: 0,
             start: period.start,
             end: period.end,
             unpriced: uses.map(|uses| uses.iter().filter(is_unpriced).count() as u64),

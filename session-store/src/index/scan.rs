@@ -183,7 +183,8 @@ impl<'a> Scan<'a> {
             LogEntry::UserInput(input) if row.own.prompt.is_none() => prompt = prompt_title(self.store, input),
             LogEntry::LlmUsage(usage) => {
                 let request = request_name((row.session, row.id, record.position.seq), record.key.as_deref(), usage);
-                if put_usage(db, row.no, seq, &request, usage)? {
+                let cwd = branch.config.config().cwd.as_deref();
+                if put_usage(db, (row.no, seq), &request, usage, cwd)? {
                     self.touched.requests.insert(request);
                 }
             }

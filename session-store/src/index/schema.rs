@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 7;
+const VERSION: i32 = 8;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);
@@ -113,7 +113,7 @@ CREATE INDEX folder_path ON folder (path);
 CREATE TABLE record (id ANY NOT NULL, segment INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (id, segment))
   WITHOUT ROWID, STRICT;
 
--- Every recorded use of a provider request, under a name that tells which uses are of the same request.
+-- Every recorded use of a provider request, under a name that tells which uses are of the same request, with the folder that was worked in there.
 CREATE TABLE usage (
   segment INTEGER NOT NULL,
   seq INTEGER NOT NULL,
@@ -126,6 +126,7 @@ CREATE TABLE usage (
   cost TEXT,
   at_ms INTEGER NOT NULL,
   model TEXT,
+  cwd TEXT,
   PRIMARY KEY (segment, seq)
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX usage_request ON usage (request);

@@ -14,18 +14,18 @@ use super::rows::{SegmentRow, read_id, to_db, to_u64};
 use crate::fold::{UsageTotals, usage_size};
 use crate::usage::Use;
 
-/// Notes a use of a request; answers whether it had one before.
+/// Notes a use of a request at an entry, and the folder that was worked in there; answers whether it had one before.
 pub(super) fn put_usage(
     db: &Connection,
-    segment: i64,
-    seq: Seq,
+    (segment, seq): (i64, Seq),
     request: &str,
     usage: &LlmUsage,
+    cwd: Option<&str>,
 ) -> rusqlite::Result<bool> {
     let known = db.prepare_cached("SELECT 1 FROM usage WHERE request = ?1")?.exists([request])?;
     let mut put = db.prepare_cached(
-        "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost, at_ms, model)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO usage (segment, seq, request, input_total, cache_read, cache_write, output, reasoning, cost, at_ms, model, cwd)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     put.execute(params![
         segment,
@@ -39,6 +39,7 @@ pub(super) fn put_usage(
         usage.cost,
         to_db(usage.ts),
         usage.model,
+        cwd,
     ])?;
     Ok(known)
 }
@@ -66,12 +67,15 @@ struct Request {
     first_ms: u64,
     holders: BTreeSet<SessionId>,
     segments: HashSet<i64>,
+    /// The first of its uses in each of those: when, at which entry, and in which folder.
+    first_in: HashMap<SessionId, (u64, u64, Option<String>)>,
 }
 
 /// Every use, anywhere, of the requests that a session holds or continues, request by request. The parts that it continues are pairs of a
 /// segment's number and the last seq.
 const USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
-  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model
+  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model,
+  usage.seq, usage.cwd
   FROM usage JOIN segment ON segment.no = usage.segment
   WHERE usage.request IN (
     SELECT held.request FROM segment AS holder JOIN usage AS held ON held.segment = holder.no WHERE holder.session = ?1
@@ -106,7 +110,8 @@ pub(super) fn of_session(db: &Connection, session: SessionId, rows: &[SegmentRow
 
 /// Every use of every request, request by request.
 const ALL_USES: &str = "SELECT usage.request, segment.session, segment.no, usage.input_total, usage.cache_read,
-  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model
+  usage.cache_write, usage.output, usage.reasoning, usage.cost, usage.at_ms, usage.model,
+  usage.seq, usage.cwd
   FROM usage JOIN segment ON segment.no = usage.segment";
 
 /// Requests of the store once each, with the session that owns them, by name ascending: those whose names a query of the tables gives, or all.
@@ -121,10 +126,12 @@ pub(super) fn uses<P: Params>(db: &Connection, names: Option<&str>, parameters: 
         if let Some(done) = request.take_if(|request| Some(request.name.as_str()) != name)
             && let Some(session) = owner(db, &done.holders, &mut ancestors)?
         {
-            let (agent, project) = match sessions.get(&session) {
+            let (agent, latest) = match sessions.get(&session) {
                 Some(known) => Clone::clone(known),
                 None => sessions.entry(session).or_insert(of_whom(db, session)?).clone(),
             };
+            // What was spent in a folder stays there when the session goes on in another one.
+            let project = done.first_in.get(&session).and_then(|(.., folder)| folder.clone()).or(latest);
             let usage = LlmUsage { ts: done.first_ms, ..done.largest };
             uses.push(Use { request: done.name, session, agent, project, usage });
         }
@@ -142,7 +149,7 @@ pub(super) fn own(db: &Connection, session: SessionId) -> rusqlite::Result<Vec<U
     Ok(uses)
 }
 
-/// The agent that wrote a session, and the folder it works in.
+/// The agent that wrote a session, and the folder it works in now.
 fn of_whom(db: &Connection, session: SessionId) -> rusqlite::Result<(Option<String>, Option<String>)> {
     let mut query = db.prepare_cached(
         "SELECT agent, CASE WHEN summary <> '' THEN summary ->> 'cwd' END FROM session WHERE id = ?1",
@@ -186,11 +193,18 @@ impl Sum<'_> {
 impl Request {
     fn add_use(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let usage = read_usage(row, 3)?;
+        let usage_ms = usage.ts;
         self.first_ms = if self.holders.is_empty() { usage.ts } else { self.first_ms.min(usage.ts) };
         if self.holders.is_empty() || rank(&usage) > rank(&self.largest) {
             self.largest = usage;
         }
-        self.holders.insert(read_id(row, 1)?);
+        let holder = read_id(row, 1)?;
+        let first = (usage_ms, to_u64(row.get(11)?), row.get(12)?);
+        let known = self.first_in.entry(holder).or_insert_with(|| first.clone());
+        if first < *known {
+            *known = first;
+        }
+        self.holders.insert(holder);
         self.segments.insert(row.get(2)?);
         Ok(())
     }

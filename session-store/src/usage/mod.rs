@@ -44,7 +44,7 @@ pub struct Use {
     pub session: SessionId,
     /// The agent that made it.
     pub agent: Option<String>,
-    /// The folder that the agent worked in.
+    /// The folder that the agent worked in where the session that owns it holds it first; where that says none, the one that the session works in now.
     pub project: Option<String>,
     /// When it was recorded first, and what it used: the largest of its repeats. The model is the provider's name of it.
     pub usage: LlmUsage,

@@ -1,6 +1,6 @@
 //! Posting uses to the ledger: a book for each project, accounts for each agent, session, model and unit.
 //!
-//! A use is one transaction, whose key is the request's name. One that grew since, changed its owner or its price is set right by further transactions, `<request>#2` and so
+//! A use is one transaction, whose key is the request's name. One that grew since, changed its owner or its price is set right by further transactions, `#2:<request>` and so
 //! on, which post the difference. So posting is a matter of what the books should say: doing it again, in another order, after a fork, or in two processes at once, changes nothing. Who posts has to know
 //! what the books say ([`Known`]); where that turns out to be out of date, a number is taken already, and the books are read on and looked at again.
 //!
@@ -21,7 +21,7 @@ use store_core::ledger::{
 
 use super::Use;
 use super::prices::PriceTable;
-use super::standing::{Folded, Standing, UNITS, blank_draft, nets, wanted};
+use super::standing::{Folded, REQUEST_BYTES_MAX, Standing, UNITS, blank_draft, nets, wanted};
 
 /// How often uses are posted anew because somebody else posts them too.
 const TRIES_MAX: usize = 16;
@@ -41,7 +41,7 @@ pub struct Posted {
     pub adjusted: u64,
     /// Uses that the books knew as they are.
     pub unchanged: u64,
-    /// Uses that the books cannot hold, because an account would count more than can be counted.
+    /// Uses that the books cannot hold, because an account would count more than can be counted, or their name is longer than 32 KiB.
     pub refused: u64,
 }
 
@@ -93,24 +93,12 @@ pub(crate) fn bring_in_step<K: Known>(
     known.follow(ledger)?;
     let mut done = 0;
     for some in order.chunks(USES_MAX) {
-        let mut left = TRIES_MAX;
-        let mut first = true;
-        loop {
-            let batches = plan_all(prices, some, known, first.then_some(&mut posted))?;
-            first = false;
-            if batches.is_empty() {
-                break;
-            }
-            if left == 0 {
-                let holder = "others who post the same uses".to_owned();
-                return Err(LedgerError::from(StoreError::Busy { holder, host: None, since: None }).into());
-            }
-            left -= 1;
-            let outcome = commit_all(ledger, &batches, &mut accounts)?;
-            posted.refused += outcome.refused;
-            known.follow(ledger)?;
-            if !outcome.collided {
-                break;
+        for fate in bring_some(ledger, prices, some, known, &mut accounts)? {
+            match fate {
+                Fate::New => posted.new += 1,
+                Fate::Adjusted => posted.adjusted += 1,
+                Fate::Unchanged => posted.unchanged += 1,
+                Fate::Refused => posted.refused += 1,
             }
         }
         done += some.len() as u64;
@@ -119,29 +107,73 @@ pub(crate) fn bring_in_step<K: Known>(
     Ok(posted)
 }
 
-type Batches = BTreeMap<BookName, Vec<Draft>>;
+/// What became of a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    New,
+    Adjusted,
+    Unchanged,
+    Refused,
+}
 
-/// The transactions that some uses want, by book.
+/// What became of each of some uses, as the ledger answered.
+fn bring_some<K: Known>(
+    ledger: &dyn Ledger,
+    prices: &PriceTable,
+    uses: &[&Use],
+    known: &mut K,
+    accounts: &mut Accounts,
+) -> Result<Vec<Fate>, K::Error> {
+    let mut fates = vec![None; uses.len()];
+    for _ in 0..TRIES_MAX {
+        let batches = plan_all(prices, uses, known, &mut fates)?;
+        if !batches.is_empty() {
+            for (at, fate) in commit_all(ledger, &batches, accounts)? {
+                fates[at] = fate;
+            }
+            known.follow(ledger)?;
+        }
+        if let Some(fates) = fates.iter().copied().collect() {
+            return Ok(fates);
+        }
+    }
+    let holder = "others who post the same uses".to_owned();
+    Err(LedgerError::from(StoreError::Busy { holder, host: None, since: None }).into())
+}
+
+/// The transactions that go into a book together, each with the place of its use and what becomes of that if it is committed.
+#[derive(Default)]
+struct Batch {
+    drafts: Vec<Draft>,
+    of: Vec<(usize, Fate)>,
+}
+
+type Batches = BTreeMap<BookName, Batch>;
+
+/// The transactions that those uses want whose fate is not known, by book.
 fn plan_all<K: Known>(
     prices: &PriceTable,
     uses: &[&Use],
     known: &mut K,
-    mut tally: Option<&mut Posted>,
+    fates: &mut [Option<Fate>],
 ) -> Result<Batches, K::Error> {
     let mut batches = Batches::new();
-    for one in uses {
+    for (at, (one, fate)) in uses.iter().zip(fates).enumerate().filter(|(_, (_, fate))| fate.is_none()) {
+        // Whose name no transaction can tell would not be known again.
+        if one.request.len() > REQUEST_BYTES_MAX {
+            *fate = Some(Fate::Refused);
+            continue;
+        }
         let standing = known.standing(&one.request)?;
         let drafts = plan(one, prices, &standing)?;
-        if let Some(tally) = tally.as_deref_mut() {
-            let count = match (drafts.is_empty(), standing.number) {
-                (true, _) => &mut tally.unchanged,
-                (false, 0) => &mut tally.new,
-                (false, _) => &mut tally.adjusted,
-            };
-            *count += 1;
+        if drafts.is_empty() {
+            *fate = Some(Fate::Unchanged);
         }
+        let then = if standing.number == 0 { Fate::New } else { Fate::Adjusted };
         for (book, draft) in drafts {
-            batches.entry(book).or_default().push(draft);
+            let batch = batches.entry(book).or_default();
+            batch.drafts.push(draft);
+            batch.of.push((at, then));
         }
     }
     Ok(batches)
@@ -171,31 +203,34 @@ fn plan(one: &Use, prices: &PriceTable, standing: &Standing) -> LedgerResult<Vec
     Ok(drafts)
 }
 
-/// How committing went.
-#[derive(Default)]
-struct Outcome {
-    /// Somebody else took the number of a transaction meanwhile.
-    collided: bool,
-    refused: u64,
-}
-
-fn commit_all(ledger: &dyn Ledger, batches: &Batches, accounts: &mut Accounts) -> LedgerResult<Outcome> {
-    let mut outcome = Outcome::default();
-    for (book, drafts) in batches {
+/// Commits, and tells what became of each use; `None` where somebody else took the number of a transaction meanwhile, and it has to be looked at again.
+fn commit_all(
+    ledger: &dyn Ledger,
+    batches: &Batches,
+    accounts: &mut Accounts,
+) -> LedgerResult<HashMap<usize, Option<Fate>>> {
+    let mut fates = HashMap::new();
+    for (book, Batch { drafts, of }) in batches {
         accounts.open(ledger, book, drafts)?;
-        for batch in drafts.chunks(BATCH_MAX) {
-            for result in ledger.commit_batch(book, batch)? {
-                match result {
-                    Ok(_) => {}
-                    Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }) => outcome.collided = true,
+        for (drafts, of) in drafts.chunks(BATCH_MAX).zip(of.chunks(BATCH_MAX)) {
+            for ((draft, (at, then)), answer) in drafts.iter().zip(of).zip(ledger.commit_batch(book, drafts)?) {
+                let fate = match answer {
+                    Ok(receipt) if receipt.id == draft.id => Some(*then),
+                    // The same postings under the same key are not the same use's if another id did them.
+                    Ok(_) | Err(LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. }) => None,
                     // One use that cannot be counted keeps no other from the books.
-                    Err(LedgerError::Overflow { .. }) => outcome.refused += 1,
+                    Err(LedgerError::Overflow { .. }) => Some(Fate::Refused),
                     Err(error) => return Err(error),
+                };
+                let known = fates.entry(*at).or_insert(fate);
+                // Of several transactions of a use the worst says what became of it.
+                if known.is_some() && (fate.is_none() || fate == Some(Fate::Refused)) {
+                    *known = fate;
                 }
             }
         }
     }
-    Ok(outcome)
+    Ok(fates)
 }
 
 /// The accounts that are known to be open, by book.
@@ -339,7 +374,7 @@ mod tests {
         assert_eq!(totals(&ledger), expected(1, 35));
         let book = usage_book(Some("/work")).unwrap();
         let second = ledger.transaction(transaction_id("r:1", 2)).unwrap().unwrap();
-        assert_eq!((second.draft.key.as_str(), &second.book), ("r:1#2", &book));
+        assert_eq!((second.draft.key.as_str(), &second.book), ("#2:r:1", &book));
         assert_eq!(post(&ledger, &prices, &[one(1, 35)]).unwrap().unchanged, 1);
     }
 
@@ -384,5 +419,57 @@ mod tests {
         assert_eq!(post(&ledger, &PriceTable::default(), &[odd]).unwrap().unchanged, 1);
         let book = usage_book(None).unwrap();
         assert!(!ledger.read_events(&book, Seq(1), 99).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_of_requests_are_told_apart_whatever_they_hold() {
+        let ledger = ledger();
+        let long = "x".repeat(5000);
+        let names = ["r:X", "r:X#2", "r:X#2#2", "#2:r:X", "#1:r:X", "#2:#2:r:X", "r:", "", &long, &long[1..]];
+        let all = names.len() as u64;
+        for output in [10, 20, 30] {
+            let uses: Vec<Use> =
+                names.iter().map(|name| Use { request: (*name).to_owned(), ..one(1, output) }).collect();
+            let posted = post(&ledger, &PriceTable::default(), &uses).unwrap();
+            let (new, adjusted) = if output == 10 { (all, 0) } else { (0, all) };
+            assert_eq!(posted, Posted { new, adjusted, ..Posted::default() });
+            assert!(totals(&ledger).contains(&("output_tokens".to_owned(), i128::from(output * all))));
+            let again = post(&ledger, &PriceTable::default(), &uses).unwrap();
+            assert_eq!(again, Posted { unchanged: all, ..Posted::default() });
+        }
+        let endless = Use { request: "x".repeat(REQUEST_BYTES_MAX + 1), ..one(1, 1) };
+        assert_eq!(post(&ledger, &PriceTable::default(), &[endless]).unwrap().refused, 1);
+    }
+
+    #[test]
+    fn adjustments_that_were_numbered_behind_are_known_still() {
+        let prices = PriceTable::default();
+        let ledger = ledger();
+        post(&ledger, &prices, &[one(1, 10)]).unwrap();
+        let (book, folded) = (usage_book(Some("/work")).unwrap(), Folded::read(&ledger, None).unwrap());
+        let (_, mut second) = plan(&one(1, 15), &prices, folded.get("r:1").unwrap()).unwrap().remove(0);
+        second.key = "r:1#2".to_owned();
+        ledger.commit(&book, &second).unwrap();
+        assert_eq!(post(&ledger, &prices, &[one(1, 15)]).unwrap(), Posted { unchanged: 1, ..Posted::default() });
+        // Another request may have the name that was a key.
+        let named = Use { request: "r:1#2".to_owned(), ..one(1, 15) };
+        assert_eq!(
+            post(&ledger, &prices, &[named, one(1, 20)]).unwrap(),
+            Posted { new: 1, adjusted: 1, ..Posted::default() }
+        );
+        assert!(totals(&ledger).contains(&("output_tokens".to_owned(), 35)));
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_told_as_refused_and_as_nothing_else() {
+        let ledger = ledger();
+        let dear = |n: u64| {
+            let mut dear = one(n, 1);
+            dear.session = SessionId::derive(1, b"s");
+            dear.usage.cost = Some("9000000000".to_owned());
+            dear
+        };
+        let posted = post(&ledger, &PriceTable::default(), &[dear(1), dear(2), one(3, 1)]).unwrap();
+        assert_eq!(posted, Posted { new: 2, refused: 1, ..Posted::default() });
     }
 }

@@ -40,6 +40,8 @@ pub(crate) type Nets = BTreeMap<AccountId, i64>;
 const BOOK_PREFIX: &str = "usage-";
 /// The longest name of a request that is a key as it is.
 const NAME_BYTES_MAX: usize = 900;
+/// The longest name of a request that a transaction can tell.
+pub(super) const REQUEST_BYTES_MAX: usize = 32 * 1024;
 /// Where a transaction names a request whose name is too long for a key.
 // Persisted: never rename.
 const META_REQUEST: &str = "request";
@@ -149,6 +151,25 @@ pub(crate) fn nets(held: &[Held]) -> LedgerResult<Nets> {
     Ok(nets)
 }
 
+/// The key of a request's n-th transaction: the name for the first, else `#n:` before it. No two are alike: where a name could be taken for another one's key of this form, or of the one in which
+/// the number came behind (`<name>#n`), its first is written as the others are.
+fn key_of(name: &str, number: u64) -> String {
+    let is_plain = number == 1 && !name.is_empty() && !name.starts_with('#') && numbered_behind(name).is_none();
+    if is_plain { name.to_owned() } else { format!("#{number}:{name}") }
+}
+
+/// The name and the number of `#n:<name>`.
+fn numbered_before(key: &str) -> Option<(&str, u64)> {
+    let (number, name) = key.strip_prefix('#')?.split_once(':')?;
+    Some((name, number.parse().ok()?))
+}
+
+/// The name and the number of `<name>#n`, the key of adjustments that were posted first.
+fn numbered_behind(key: &str) -> Option<(&str, u64)> {
+    let (name, number) = key.rsplit_once('#')?;
+    Some((name, number.parse().ok()?))
+}
+
 /// A draft of a use's n-th transaction, without postings.
 pub(super) fn blank_draft(one: &Use, prices: &PriceTable, number: u64) -> Draft {
     // A request's name is the provider's, of whatever length: what is too long for a key is told by its hash.
@@ -158,8 +179,7 @@ pub(super) fn blank_draft(one: &Use, prices: &PriceTable, number: u64) -> Draft 
     } else {
         Sha256::digest(&one.request).iter().map(|byte| format!("{byte:02x}")).collect()
     };
-    let key = if number == 1 { name } else { format!("{name}#{number}") };
-    let mut draft = Draft::new(transaction_id(&one.request, number), key, Vec::new());
+    let mut draft = Draft::new(transaction_id(&one.request, number), key_of(&name, number), Vec::new());
     draft.effective_at = Some(one.at().saturating_mul(1000));
     let mut note = |name: &str, value: String| drop(draft.meta.insert(name.to_owned(), value));
     if let Some(project) = &one.project {
@@ -168,7 +188,7 @@ pub(super) fn blank_draft(one: &Use, prices: &PriceTable, number: u64) -> Draft 
     if prices.cost(&one.usage).is_none() {
         note(META_UNPRICED, one.usage.model.as_deref().unwrap_or_default().chars().take(256).collect());
     }
-    if !is_key && one.request.len() <= 32 * 1024 {
+    if !is_key {
         note(META_REQUEST, one.request.clone());
     }
     draft
@@ -217,8 +237,7 @@ pub(crate) fn line_of(event: &Event) -> Option<Line> {
 /// The request that a transaction is of, and its number, which its id proves.
 fn request_of(draft: &Draft) -> Option<(String, u64)> {
     let (key, named) = (draft.key.as_str(), draft.meta.get(META_REQUEST));
-    let numbered = key.rsplit_once('#').and_then(|(name, number)| Some((name, number.parse().ok()?)));
-    [Some((key, 1)), numbered].into_iter().flatten().find_map(|(name, number)| {
+    [Some((key, 1)), numbered_before(key), numbered_behind(key)].into_iter().flatten().find_map(|(name, number)| {
         let request = named.map_or(name, String::as_str);
         (transaction_id(request, number) == draft.id).then(|| (request.to_owned(), number))
     })

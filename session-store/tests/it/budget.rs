@@ -1,6 +1,7 @@
 //! Budgets: what is reserved, spent and left, whoever asks and whatever dies.
 
 mod model;
+mod overtaken;
 mod page;
 mod race;
 mod turns;
@@ -180,6 +181,56 @@ fn requests_count_once_and_only_where_and_when_they_were_made() {
         assert_eq!(desk.told_with("/web", &[nowhere]), [(6, 0, 994)], "{scheme}: nobody knows where it belongs");
         let earlier = [request("r:3", "/web", NOW - DAY_MS, 4)];
         assert_eq!(desk.told_with("/web", &earlier), [(2, 0, 998)], "{scheme}");
+    });
+}
+
+/// A conversation that spends 7 cents in `/web` and goes on elsewhere.
+#[cfg(feature = "index")]
+#[test]
+fn who_goes_on_in_another_folder_takes_nothing_of_what_was_spent_along() {
+    use store_core::{ConfigChanged, LogEntry, SessionConfig};
+
+    on_every_ledger(|scheme, desk| {
+        desk.set("/web", Per::Total, 100);
+        desk.set("/api", Per::Total, 100);
+        let (at, index) = (desk.segment(), session_store::index::Index::open(&*desk.store).unwrap());
+        let append = |entry| {
+            session_store::append_entry(&*desk.store, at, entry).unwrap();
+        };
+        let moves = |cwd: &str| {
+            let config = SessionConfig { cwd: Some(cwd.to_owned()), ..SessionConfig::default() };
+            append(LogEntry::ConfigChanged(ConfigChanged { ts: NOW, config }));
+        };
+        let told = || {
+            index.refresh(&*desk.store).unwrap();
+            let uses = index.uses().unwrap();
+            ["/web", "/api"].map(|folder| desk.told_with(folder, &uses)[0].0)
+        };
+        moves("/web");
+        append(LogEntry::LlmUsage(request("r:1", "", NOW, 7).usage));
+        assert_eq!(told(), [7, 0], "{scheme}");
+        moves("/api");
+        assert_eq!(told(), [7, 0], "{scheme}: nothing is given back");
+        append(LogEntry::LlmUsage(request("r:2", "", NOW, 5).usage));
+        assert_eq!(told(), [7, 5], "{scheme}");
+    });
+}
+
+#[test]
+fn what_cannot_be_counted_is_left_out_and_told() {
+    on_every_ledger(|scheme, desk| {
+        let budget = desk.set("/web", Per::Total, 100);
+        let (budgets, dear) = (desk.budgets(), 900_000_000_000);
+        let uses =
+            [request("r:1", "/web", NOW, dear), request("r:2", "/web", NOW, dear), request("r:3", "/web", NOW, 1)];
+        let looked = budgets.look(std::slice::from_ref(&budget), &uses).unwrap().remove(0);
+        for standing in [looked, budgets.list(std::slice::from_ref(&budget), &uses).unwrap().remove(0)] {
+            assert_eq!((standing.spent, standing.refused), (cents_of(dear + 1), 1), "{scheme}");
+        }
+        assert_eq!(budgets.charge(&uses).unwrap(), 1, "{scheme}: again");
+        budgets.set(&Budget { limit: cents_of(200), ..budget.clone() }).unwrap();
+        budgets.settle(&Reservation::nothing("/web"), &uses).unwrap();
+        budgets.remove("/web", None).unwrap();
     });
 }
 

@@ -161,7 +161,9 @@ fn whoever_posts_at_once_every_cent_is_somewhere() {
                             Ok(held) => budgets
                                 .settle(&held, &[shared, super::request(&format!("r:{thread}:{turn}"), "/web", NOW, 2)])
                                 .unwrap(),
-                            Err(SessionError::OverBudget(_)) => budgets.charge(&[shared]).unwrap(),
+                            Err(SessionError::OverBudget(_)) => {
+                                budgets.charge(&[shared]).unwrap();
+                            }
                             Err(error) => panic!("{error}"),
                         }
                     }

@@ -5,7 +5,7 @@ use session_store::UsageTotals;
 use session_store::index::{ArchivedFilter, Index, KindFilter, ListQuery};
 use store_core::{LogEntry, MemoryStore, SegmentId, SessionId, Store};
 
-use super::world::{NOON, New, append, create, index_of, origin, segment, session, uses};
+use super::world::{NOON, New, append, create, index_of, moves, origin, segment, session, uses};
 
 fn usage(index: &Index, number: u64) -> (u64, u64) {
     let row = index.summary(session(number)).unwrap().unwrap();
@@ -48,6 +48,25 @@ fn of_a_requests_repeats_the_largest_counts_wherever_it_stands() {
     begin(&store, 2, vec![(None, uses(NOON, Some("r"), 9, None))]);
     let index = index_of(&store);
     assert_eq!((usage(&index, 1), usage(&index, 2)), ((9, 0), (0, 9)));
+}
+
+#[test]
+fn a_request_belongs_to_the_folder_that_was_worked_in_where_it_stands_first() {
+    let store = MemoryStore::new();
+    create(&store, session(1), segment(1), New { agent: "pi", cwd: Some("/web"), ..New::default() });
+    let entries = [
+        uses(NOON + 1, Some("a"), 1, None),
+        moves(NOON + 2, "/api"),
+        uses(NOON + 3, Some("a"), 9, None),
+        uses(NOON + 4, Some("b"), 2, None),
+        moves(NOON + 5, "/end"),
+    ];
+    append(&store, segment(1), entries.map(|entry| (None, entry)).into());
+    // Who continues it elsewhere takes nothing along.
+    fork(&store, 2, (session(1), segment(1)), 5, vec![moves(NOON + 6, "/far"), uses(NOON + 7, Some("c"), 4, None)]);
+    let all = index_of(&store).uses().unwrap();
+    let folders: Vec<_> = all.iter().map(|one| (one.request.as_str(), one.project.as_deref())).collect();
+    assert_eq!(folders, [("r:a", Some("/web")), ("r:b", Some("/api")), ("r:c", Some("/far"))]);
 }
 
 #[test]
