@@ -22,6 +22,10 @@ static NAMED_IN_MEMORY: Mutex<Option<HashMap<String, MemoryLedgerMedium>>> = Mut
 /// What a ledger is opened for.
 pub(super) struct LedgerUse {
     pub(super) clock: Clock,
+    #[cfg_attr(
+        not(any(feature = "fs", feature = "sqlite")),
+        expect(dead_code, reason = "memory is written either way")
+    )]
     pub(super) is_writing: bool,
 }
 
