@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use session_store::budget::{Budgets, Owner, Per, Wanted};
@@ -179,6 +178,7 @@ fn whoever_posts_at_once_every_cent_is_somewhere() {
     }
 }
 
+#[cfg(feature = "fs")]
 #[test]
 fn a_ledger_in_files_is_let_go_of_between_turns() {
     let (_folder, url) = prepare("fs");
@@ -191,7 +191,7 @@ fn a_ledger_in_files_is_let_go_of_between_turns() {
         open_ledger(&url, &clock(), Duration::ZERO).unwrap().shutdown().unwrap();
     }
     let held = open_ledger(&url, &clock(), Duration::ZERO).unwrap();
-    let source = session_store::budget::LedgerSource::held(Arc::clone(&held));
+    let source = session_store::budget::LedgerSource::held(std::sync::Arc::clone(&held));
     source.with(|_| Ok(())).unwrap();
     assert_eq!(held.list_books().unwrap().len(), 3, "it stays open");
 }
