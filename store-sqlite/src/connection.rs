@@ -1,32 +1,27 @@
 //! The connections of one handle: one that writes ([`Writer`]), and a few that read beside it.
 //!
-//! A handle that is open for reading only has none that writes, and its reading ones write nothing either, not even the
-//! index that SQLite keeps beside a write-ahead log; how they do that depends on whether somebody else has the
-//! database open ([`Stillness`]).
+//! A handle that is open for reading only has none that writes, and its reading ones write nothing either
+//! ([`crate::reading`]).
 
 use std::ops::Deref;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use store_core::call::{self, Prepared};
 use store_core::{Durability, StoreError};
 
-use crate::disk::{FileId, Place, Stillness};
+use crate::disk::{FileId, Place};
 use crate::error::Result;
 use crate::open::{DurabilityPolicy, SqliteOptions};
+use crate::reading::{self, Idle};
 use crate::store_lock::StoreLock;
 use crate::transaction::Transaction;
 use crate::writer::Writer;
 
 /// Statements kept prepared per connection: more than this crate has.
 const STATEMENTS_MAX: usize = 64;
-/// How often a read that writers disturb is tried at least, however short the wait is that the caller wants.
-const READ_ATTEMPTS_MIN: u32 = 16;
-const READ_PAUSE: Duration = Duration::from_millis(1);
 
 /// All connections of one handle.
 pub(crate) struct Connections {
@@ -43,10 +38,7 @@ enum Access {
         file: FileId,
         reader: Mutex<Connection>,
     },
-    Reading {
-        idle: Mutex<Vec<Snapshot>>,
-        idle_max: usize,
-    },
+    Reading(Arc<Idle>),
 }
 
 struct Writing {
@@ -71,7 +63,7 @@ impl Connections {
 
     /// The connections of a handle that writes nothing.
     pub(crate) fn reading(place: Place, options: &SqliteOptions) -> Self {
-        Self::new(place, Access::Reading { idle: Mutex::default(), idle_max: options.readers_max }, options)
+        Self::new(place, Access::Reading(Arc::new(Idle::new(options.readers_max))), options)
     }
 
     /// A connection of its own for a tail of this handle. It holds no lock of the store.
@@ -83,9 +75,7 @@ impl Connections {
                 Access::Following { file: writing.writer.file(), reader: Mutex::new(reader) }
             }
             // A connection that may write the log's index would not be one that writes nothing.
-            Access::Following { .. } | Access::Reading { .. } => {
-                Access::Reading { idle: Mutex::default(), idle_max: 1 }
-            }
+            Access::Following { .. } | Access::Reading(_) => Access::Reading(Arc::new(Idle::new(1))),
         };
         Ok(Self { place: self.place.clone(), durability: self.durability, busy_timeout: self.busy_timeout, access })
     }
@@ -125,7 +115,7 @@ impl Connections {
     pub(crate) fn lock(&self) -> Result<Arc<StoreLock>> {
         match &self.access {
             Access::Writing(writing) => Ok(Arc::clone(&writing.lock)),
-            Access::Following { .. } | Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
+            Access::Following { .. } | Access::Reading(_) => Err(StoreError::ReadOnly.into()),
         }
     }
 
@@ -133,7 +123,7 @@ impl Connections {
     pub(crate) fn writer(&self) -> Result<&Writer> {
         match &self.access {
             Access::Writing(writing) => Ok(&writing.writer),
-            Access::Following { .. } | Access::Reading { .. } => Err(StoreError::ReadOnly.into()),
+            Access::Following { .. } | Access::Reading(_) => Err(StoreError::ReadOnly.into()),
         }
     }
 
@@ -148,60 +138,13 @@ impl Connections {
                 self.place.refuse_replaced(*file)?;
                 in_read_transaction(&guard(reader), &work)
             }
-            Access::Reading { idle, idle_max } => self.read_still(idle, *idle_max, &work),
+            Access::Reading(idle) => reading::read(&self.place, idle, self.busy_timeout, &work),
         }
         .map_err(|error| error.at(self.place.path()))
     }
-
-    /// Reads without writing: what a closed database answers counts only if nobody changed it meanwhile.
-    fn read_still<T>(
-        &self,
-        idle: &Mutex<Vec<Snapshot>>,
-        idle_max: usize,
-        work: &impl Fn(&Connection) -> Result<T>,
-    ) -> Result<T> {
-        let deadline = Instant::now() + self.busy_timeout;
-        let mut attempts = 0;
-        loop {
-            let file = self.place.file_id()?.ok_or_else(|| self.place.missing())?;
-            let stillness = self.place.stillness()?;
-            let (answer, snapshot) = match self.snapshot(idle, file, stillness) {
-                Ok(snapshot) => (in_read_transaction(snapshot.connection(), work), Some(snapshot)),
-                Err(error) => (Err(error), None),
-            };
-            attempts += 1;
-            let over = attempts >= READ_ATTEMPTS_MIN && Instant::now() >= deadline;
-            let counts = match (stillness, &answer) {
-                (Stillness::Live, Ok(_)) => true,
-                (Stillness::Live, Err(error)) => over || !error.may_pass(),
-                _ => self.place.stillness()? == stillness && self.place.file_id()? == Some(file),
-            };
-            if counts {
-                let mut idle = guard(idle);
-                if answer.is_ok() && idle.len() < idle_max {
-                    idle.extend(snapshot);
-                }
-                return answer;
-            }
-            if over {
-                let holder = format!("writers of {}", self.place.path().display());
-                return Err(StoreError::Busy { holder, host: None, since: None }.into());
-            }
-            std::thread::sleep(READ_PAUSE);
-        }
-    }
-
-    /// A connection that is good for the files as they are now.
-    fn snapshot(&self, idle: &Mutex<Vec<Snapshot>>, file: FileId, stillness: Stillness) -> Result<Snapshot> {
-        let mut idle = guard(idle);
-        idle.retain(|snapshot| snapshot.file == file && snapshot.stillness == stillness);
-        let known = idle.pop();
-        drop(idle);
-        known.map_or_else(|| Snapshot::open(&self.place, file, stillness, self.busy_timeout), Ok)
-    }
 }
 
-fn in_read_transaction<T>(connection: &Connection, work: &impl Fn(&Connection) -> Result<T>) -> Result<T> {
+pub(crate) fn in_read_transaction<T>(connection: &Connection, work: &impl Fn(&Connection) -> Result<T>) -> Result<T> {
     let transaction = Transaction::to_read(connection)?;
     work(&transaction)
 }
@@ -229,70 +172,6 @@ pub(crate) fn configure(connection: &Connection, busy_timeout: Duration) -> Resu
     // A plan that depends on bound values is made anew for each of them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
-}
-
-/// A connection that writes nothing, as good as what it was opened on.
-struct Snapshot {
-    file: FileId,
-    stillness: Stillness,
-    connection: Option<Connection>,
-}
-
-impl Snapshot {
-    /// Opens the database as it stands now.
-    fn open(place: &Place, file: FileId, stillness: Stillness, busy_timeout: Duration) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW
-            | OpenFlags::SQLITE_OPEN_URI;
-        let path = uri_path(place.path());
-        let opened = match stillness {
-            Stillness::Live => Connection::open_with_flags(format!("file:{path}?mode=ro&readonly_shm=1"), flags),
-            Stillness::Still(_) => Connection::open_with_flags(format!("file:{path}?mode=ro&immutable=1"), flags),
-            Stillness::Unindexed(_) => {
-                // In exclusive mode SQLite keeps the log's index in its own memory. That mode wants a lock that a
-                // read-only descriptor cannot have, and there is nobody to lock out: whoever writes makes an index.
-                Connection::open_with_flags_and_vfs(format!("file:{path}?mode=ro"), flags, c"unix-none")
-            }
-        };
-        let snapshot = Self { file, stillness, connection: Some(opened?) };
-        let connection = snapshot.connection();
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        configure(connection, busy_timeout)?;
-        if matches!(stillness, Stillness::Unindexed(_)) {
-            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        }
-        Ok(snapshot)
-    }
-
-    fn connection(&self) -> &Connection {
-        // Taken only by `drop`.
-        self.connection.as_ref().unwrap_or_else(|| unreachable!("a snapshot keeps its connection while it lives"))
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        if matches!(self.stillness, Stillness::Unindexed(_)) {
-            // Without locks SQLite closes the file at once, which would drop the locks that this process's other
-            // connections hold on it. The descriptor is left to the end of the process instead.
-            std::mem::forget(self.connection.take());
-        }
-    }
-}
-
-/// A path as it stands in a `file:` URI.
-fn uri_path(path: &Path) -> String {
-    use std::fmt::Write as _;
-    let mut uri = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
-            // Writing to a string cannot fail.
-            _ => drop(write!(uri, "%{byte:02X}")),
-        }
-    }
-    uri
 }
 
 /// Connections that read, at most so many at a time; who finds all in use waits for one.
@@ -382,10 +261,5 @@ mod tests {
         assert_eq!(buffered.durability_of(None, &input), Durability::Buffered);
         assert_eq!(buffered.durability_of(Some(Durability::Synced), &quiet), Durability::Synced);
         assert_eq!(buffered.durability_of_facts(), Durability::Buffered);
-    }
-
-    #[test]
-    fn a_path_stands_in_a_uri_without_its_special_characters() {
-        assert_eq!(uri_path(Path::new("/a b/50%?#é.db")), "/a%20b/50%25%3F%23%C3%A9.db");
     }
 }

@@ -13,6 +13,7 @@ use store_core::{Durability, Result, StoreError};
 use crate::connection::Connections;
 use crate::disk::{Occupant, Place, not_a_store};
 use crate::error::Error;
+use crate::log_index::LogIndex;
 use crate::schema::{self, APPLICATION_ID, Format, MIGRATIONS, VERSION};
 use crate::store::SqliteStore;
 use crate::store_lock::{Hold, StoreLock};
@@ -109,10 +110,8 @@ fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
         return Err(already_there(&place));
     }
     let at = |error: Error| error.at(place.path());
-    let mut connection =
-        writer::open(place.path(), Duration::from_millis(options.busy_timeout_ms.into())).map_err(at)?;
+    let (mut connection, format) = open_writer(&place, options)?;
     // Somebody else may have changed it until the lock was taken.
-    let format = schema::format(&connection).map_err(at)?;
     refuse_foreign(&place, format)?;
     refuse_newer(format)?;
     if format.user_version < VERSION {
@@ -120,6 +119,20 @@ fn open_to_write(place: Place, options: &SqliteOptions) -> Result<Connections> {
     }
     writer::use_write_ahead_log(&connection).map_err(at)?;
     Ok(Connections::writing(place, lock, connection, options)?)
+}
+
+/// The connection that writes, with the log's index, and what the database says of itself.
+fn open_writer(place: &Place, options: &SqliteOptions) -> Result<(Connection, Format)> {
+    let file = place.file_id()?.ok_or_else(|| place.missing())?;
+    let index = LogIndex::of(file);
+    let _opening = index.begin_open().ok_or_else(|| {
+        let holder = format!("a read of {} in this process", place.path().display());
+        StoreError::Busy { holder, host: None, since: None }
+    })?;
+    let opened = writer::open(place.path(), Duration::from_millis(options.busy_timeout_ms.into()))
+        // Reading opens the index.
+        .and_then(|connection| schema::format(&connection).map(|format| (connection, format)));
+    Ok(opened.map_err(|error| error.at(place.path()))?)
 }
 
 /// Brings the database to the current version. Its format changes only while nobody else has it open.

@@ -129,6 +129,19 @@ fn what_others_write_is_seen_in_every_state_of_the_files() {
     }
 }
 
+/// SQLite opens the index of a log once for all connections of a process, as the first of them may use it.
+#[test]
+fn a_store_is_written_beside_who_read_first_what_a_dead_process_left() {
+    let folder = left_by_a_dead_process(&[]);
+    let reader = SqliteStore::open_read_only(folder.database()).unwrap();
+    assert_eq!(count(&reader), 3);
+    let writer = folder.open();
+    for expected in 4..7 {
+        assert_eq!(writer.append(SESSION, SEGMENT, &input(4)).unwrap().seq.0, expected);
+        assert_eq!(count(&reader), expected);
+    }
+}
+
 #[test]
 fn readers_beside_writers_that_come_and_go_never_see_less_than_before() {
     let folder = Folder::new();
