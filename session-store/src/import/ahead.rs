@@ -232,3 +232,93 @@ impl Wanted {
         self.give.send(Ok(part)).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What a file's text is, with what is said of it: the text, how much of it are whole lines and their sum, the last cursor's bytes and sum, the
+    /// bytes that were kept.
+    type Told = (Vec<u8>, u64, String, String, Option<Vec<u8>>);
+
+    fn unpacked(packed: Vec<Packed>) -> Vec<u8> {
+        packed.iter().flat_map(|piece| zstd::decode_all(piece.zstd()).unwrap()).collect()
+    }
+
+    fn read_here(path: &Path, keeps: bool) -> Told {
+        let mut source = Source::open(path).unwrap();
+        if keeps {
+            source.keep(Packer::new(0));
+        }
+        let mut text = Vec::new();
+        let whole_bytes = source.whole_lines_left();
+        (&mut source.input).take(whole_bytes).read_to_end(&mut text).unwrap();
+        let (bytes, whole) = (source.bytes(), source.sha256());
+        source.input.read_to_end(&mut text).unwrap();
+        let mut packed = source.input.take_packed();
+        let last = source.finish_packed().map(Result::unwrap);
+        let kept = last.map(|last| {
+            packed.extend(last);
+            unpacked(packed)
+        });
+        (text, bytes, whole, source.cursor(path).sha256().to_owned(), kept)
+    }
+
+    fn read_ahead(mut ahead: AheadText) -> Told {
+        let whole_bytes = ahead.open().unwrap();
+        let mut text = Vec::new();
+        (&mut ahead).take(whole_bytes).read_to_end(&mut text).unwrap();
+        let whole = ahead.whole().unwrap();
+        ahead.read_to_end(&mut text).unwrap();
+        assert_eq!(ahead.damage().unwrap(), None);
+        let mut packed = ahead.take_packed();
+        let End { cursor, packed: last, .. } = ahead.end().unwrap();
+        let kept = last.map(|last| {
+            packed.extend(last.unwrap());
+            unpacked(packed)
+        });
+        (text, whole.bytes, whole.sha256, cursor.sha256().to_owned(), kept)
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_what_would_be_read_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(1000)).repeat(6000);
+        let texts = ["", "\n", "{}\n", "{}", "{}\n{\"a\"", &long, &long[..long.len() - 700]];
+        let paths: Vec<PathBuf> = (0..texts.len()).map(|n| folder.path().join(format!("{n}.jsonl"))).collect();
+        for (path, text) in paths.iter().zip(texts) {
+            fs::write(path, text).unwrap();
+        }
+        for keeps in [true, false] {
+            Ahead::beside(|ahead| {
+                paths.iter().for_each(|path| ahead.ask(path, keeps));
+                for (path, text) in paths.iter().zip(texts) {
+                    let told = read_ahead(ahead.take(path).unwrap());
+                    assert_eq!(told, read_here(path, keeps), "{path:?}");
+                    assert_eq!(told.0, text.as_bytes());
+                    assert_eq!(told.4, keeps.then(|| text.as_bytes().to_vec()));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_file_that_nobody_wants_or_that_is_not_there_keeps_no_other_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("long"), "x".repeat(20 * PIECE_BYTES)).unwrap();
+        fs::write(path("short"), "{}\n").unwrap();
+        Ahead::beside(|ahead| {
+            for name in ["long", "gone", "short", "long"] {
+                ahead.ask(&path(name), true);
+            }
+            assert!(ahead.take(&path("other")).is_none());
+            drop(ahead.take(&path("long")));
+            assert_eq!(ahead.take(&path("gone")).unwrap().open().unwrap_err().kind(), io::ErrorKind::NotFound);
+            assert_eq!(read_ahead(ahead.take(&path("short")).unwrap()).0, b"{}\n");
+            // The last one is wanted by nobody when the work is done.
+        });
+    }
+}

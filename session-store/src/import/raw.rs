@@ -98,6 +98,13 @@ pub(super) struct Packed {
     zstd: Vec<u8>,
 }
 
+#[cfg(test)]
+impl Packed {
+    pub(super) fn zstd(&self) -> &[u8] {
+        &self.zstd
+    }
+}
+
 /// Takes pieces of what passes by.
 pub(super) struct Packer {
     /// What lies before this is not taken.

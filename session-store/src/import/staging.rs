@@ -660,4 +660,49 @@ mod tests {
         assert!(!staging.holds(ids(1).0));
         assert_eq!(below.list_segments(ids(1).0).unwrap().len(), 2);
     }
+
+    #[test]
+    fn a_blob_waits_with_what_refers_to_it_and_is_there_before_what_is_written_at_once() {
+        let below = MemoryStore::new();
+        create(&below, 9, None).unwrap();
+        let staging = Staging::before(&below);
+        let guard = staging.put_blob(b"of a held one").unwrap();
+        let held = guard.reference().clone();
+        create(&staging, 1, None).unwrap();
+        drop(guard);
+        assert_eq!(staging.get_blob(&held).unwrap(), b"of a held one");
+        assert!(below.get_blob(&held).is_err(), "the medium is not waited for");
+        staging.commit();
+        assert_eq!(below.get_blob(&held).unwrap(), b"of a held one");
+
+        let guard = staging.put_blob(b"of one that is there").unwrap();
+        assert!(below.get_blob(guard.reference()).is_err());
+        staging.put_fact(FactScope::Session(ids(9).0), &title(9)).unwrap();
+        assert_eq!(below.get_blob(guard.reference()).unwrap(), b"of one that is there");
+    }
+
+    #[test]
+    fn a_blob_that_is_asked_for_still_goes_with_later_sessions_too() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        let guard = staging.put_blob(b"of the next").unwrap();
+        staging.commit();
+        assert_eq!(staging.held().sessions.blobs.len(), 1, "what refers to it is not held yet");
+        create(&staging, 2, None).unwrap();
+        drop(guard);
+        staging.commit();
+        assert_eq!(staging.held().sessions.blobs.len(), 0);
+        assert!(below.get_blob(&BlobRef { sha256: sha256_hex(b"of the next"), bytes: 11 }).is_ok());
+    }
+
+    #[test]
+    fn blobs_of_a_file_of_any_length_are_not_all_held() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        let guards: Vec<BlobGuard> = (0..5_u8).map(|n| staging.put_blob(&vec![n; BYTES_MAX / 2]).unwrap()).collect();
+        assert!(staging.held().sessions.blob_bytes < BYTES_MAX);
+        assert_eq!(staging.get_blob(guards[0].reference()).unwrap(), vec![0; BYTES_MAX / 2]);
+        drop(guards);
+    }
 }
