@@ -141,3 +141,26 @@ impl<'p> Feed<'p> {
 pub(super) fn failure(path: &Path, error: io::Error) -> SessionError {
     SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
 }
+
+/// Whether the store is not as it was written.
+pub(super) const fn is_damage(error: &SessionError) -> bool {
+    matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
+}
+
+/// An error with what caused it.
+pub(super) fn with_sources(error: &SessionError) -> String {
+    let mut text = match error {
+        SessionError::Import { detail, .. } => return detail.clone(),
+        error => error.to_string(),
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -9,7 +9,7 @@ use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 use super::ahead::{self, Ahead, AheadText};
 use super::codex;
 use super::exported::Home;
-use super::feed::failure;
+use super::feed::{failure, is_damage, with_sources};
 use super::find::{Conversations, Job};
 use super::fresh::Fresh;
 use super::inner::Inner;
@@ -371,29 +371,6 @@ impl Run<'_> {
         let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
         put_session_fact(store, self.importer.now, session, &fact)
     }
-}
-
-/// Whether the store is not as it was written.
-const fn is_damage(error: &SessionError) -> bool {
-    matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
-}
-
-/// An error with what caused it.
-fn with_sources(error: &SessionError) -> String {
-    let mut text = match error {
-        SessionError::Import { detail, .. } => return detail.clone(),
-        error => error.to_string(),
-    };
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The sessions of the run's conversations.
