@@ -243,7 +243,7 @@ mod tests {
     /// bytes that were kept.
     type Told = (Vec<u8>, u64, String, String, Option<Vec<u8>>);
 
-    fn unpacked(packed: Vec<Packed>) -> Vec<u8> {
+    fn unpacked(packed: &[Packed]) -> Vec<u8> {
         packed.iter().flat_map(|piece| zstd::decode_all(piece.zstd()).unwrap()).collect()
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let last = source.finish_packed().map(Result::unwrap);
         let kept = last.map(|last| {
             packed.extend(last);
-            unpacked(packed)
+            unpacked(&packed)
         });
         (text, bytes, whole, source.cursor(path).sha256().to_owned(), kept)
     }
@@ -277,7 +277,7 @@ mod tests {
         let End { cursor, packed: last, .. } = ahead.end().unwrap();
         let kept = last.map(|last| {
             packed.extend(last.unwrap());
-            unpacked(packed)
+            unpacked(&packed)
         });
         (text, whole.bytes, whole.sha256, cursor.sha256().to_owned(), kept)
     }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::Value;
+use store_core::StoreError;
 
 use super::ahead::{AheadText, Sum};
 use super::bookmark::{Bookmark, FilePlace, Resume};
