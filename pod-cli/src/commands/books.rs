@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Tells the books what is new, as far as that can be: who cannot write them reads them, and who cannot even read them does without, which is said.
 pub(super) fn feed_books(app: &App, library: &Library, prices: &PriceTable) -> Result<()> {
+    if library.store.info().format_version == 0 {
+        // Looking at what an older program left makes nothing in it.
+        return Ok(());
+    }
     if is_unfed(&library.index, prices)? {
         let failed = match open_to_feed(app, library, PATIENCE) {
             Ok(ledger) => let_go(&*ledger, tell_books(app, library, &*ledger, prices)).err(),
