@@ -216,7 +216,7 @@ impl Open {
         self.make_snapshot(name)
     }
 
-    fn make_snapshot(&self, name: &BookName) -> LedgerResult<()> {
+    pub(super) fn make_snapshot(&self, name: &BookName) -> LedgerResult<()> {
         let (bytes, seq) = {
             let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
             let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };
