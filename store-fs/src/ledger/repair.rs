@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use store_core::integrity::{MaintenanceOptions, Outcome};
+use store_core::integrity::{MaintenanceOptions, Quarantined};
 use store_core::ledger::repair::{BookPlan, LedgerRepairPlanner, Met};
 use store_core::ledger::{BookName, BookRepair, LedgerError, LedgerFinding, LedgerRepair, LedgerResult};
 use store_core::{Result, Seq, StoreError};
@@ -69,7 +69,7 @@ impl Open {
                 if only.is_some_and(|only| *only != listed.name) {
                     continue;
                 }
-                let (done, snapshot) = self.repair_book(&mut books, &listed, (&log, &plan), options)?;
+                let (done, snapshot) = self.repair_book(&mut books, &listed, (log, &plan), options)?;
                 due.extend(snapshot.then_some(listed.name));
                 repair.books.push(done);
             }
@@ -111,7 +111,7 @@ impl Open {
         &self,
         books: &mut Books,
         listed: &ListedBook,
-        (log, plan): (&Option<BookLog<'_>>, &BookPlan),
+        (log, plan): (Option<BookLog<'_>>, &BookPlan),
         options: &MaintenanceOptions,
     ) -> LedgerResult<(BookRepair, bool)> {
         let name = &listed.name;
@@ -139,8 +139,9 @@ impl Open {
             book.check_open()?;
         }
         let made = self.make_whole(log.as_ref().filter(|_| plan.lost.is_some()), plan, &beside.what, &mut done);
+        // With it go the locks of the log's parts, which opening the book takes.
+        drop(log);
         if let Err(error) = made {
-            self.record_failure(&done, options, &error);
             let (seq, detail) = (plan.kept.seq.next(), format!("its repair failed: {error}"));
             books.insert(name.clone(), Entry::Damaged { seq, detail });
             return Err(error.into());
@@ -175,7 +176,7 @@ impl Open {
             {
                 // Nothing else is left of the book.
                 let path = Some(layout.relative(&path));
-                done.set_aside.push(store_core::integrity::Quarantined { part: 1, offset: 0, bytes: 0, path });
+                done.set_aside.push(Quarantined { part: 1, offset: 0, bytes: 0, path });
             }
         }
         Ok(())
@@ -209,13 +210,6 @@ impl Open {
             }
         }
         Ok(())
-    }
-
-    fn record_failure(&self, done: &BookRepair, options: &MaintenanceOptions, error: &StoreError) {
-        let (Some(events), Some(event)) = (&self.events, done.event(options)) else { return };
-        let (outcome, error_class) = (Outcome::of_error(error), Some(error.class().to_owned()));
-        // Whoever called wants to know why it failed, not that this could not be written down.
-        let _ = events.append(&store_core::integrity::Event { outcome, error_class, ..event });
     }
 
     /// What is said of the ledger's header, if that was lost: opening the ledger for writing made it again.
