@@ -88,7 +88,7 @@ mod writer;
 
 pub use backend::{
     LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote, lock_holders, open,
-    open_ledger, read_ledger, register, salvage_into, schemes,
+    ledger_to_plan_repair, open_ledger, read_ledger, register, salvage_into, schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};

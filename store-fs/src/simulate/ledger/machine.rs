@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use store_core::integrity::MaintenanceOptions;
@@ -88,13 +88,15 @@ pub(super) struct LedgerMachine {
     /// What may be said after each mark; the disk's mark is its last.
     told: Mutex<Vec<Told>>,
     pub(super) complaints: Mutex<Vec<String>>,
+    /// Whether an event was damaged at the last mark, and no repair of it was acknowledged.
+    was_rotten: AtomicBool,
 }
 
 impl LedgerMachine {
     pub(super) fn new(disk: SimDisk, lie: Option<Lie>) -> Self {
         disk.set_mark(0);
         let told = Mutex::new(vec![Told::default()]);
-        Self { disk, lie, ledger: None, told, complaints: Mutex::default() }
+        Self { disk, lie, ledger: None, told, complaints: Mutex::default(), was_rotten: AtomicBool::default() }
     }
 
     /// Does what a script says, whatever fails.
@@ -141,8 +143,7 @@ impl LedgerMachine {
             LedgerError::BookClosed { .. } | LedgerError::Store(StoreError::Io { .. } | StoreError::NoSpace { .. })
         );
         // What a repair could not do is not done.
-        let is_rotten = matches!(error, LedgerError::Damaged { .. })
-            && lock_mutex(&self.told).last().is_some_and(|told| told.rotten.is_some());
+        let is_rotten = matches!(error, LedgerError::Damaged { .. }) && self.was_rotten.load(Ordering::SeqCst);
         if !is_disks && !is_rotten {
             self.complain(format!("{what}: {error}"));
         }
@@ -157,6 +158,7 @@ impl LedgerMachine {
         let mut told = lock_mutex(&self.told);
         let mut next = told.last().cloned().unwrap_or_default();
         change(&mut next);
+        self.was_rotten.store(next.rotten.is_some(), Ordering::SeqCst);
         told.push(next);
         self.disk.set_mark(told.len() - 1);
     }
@@ -278,7 +280,7 @@ impl LedgerMachine {
     fn rot(&mut self, n: u64) {
         // What a stopped write left is dealt with first, so that it is known what the log is.
         self.reopen(&LedgerStep::Reopen);
-        let was_rotten = lock_mutex(&self.told).last().is_some_and(|told| told.rotten.is_some());
+        let was_rotten = self.was_rotten.load(Ordering::SeqCst);
         if self.ledger.is_some() && !was_rotten {
             self.shut_down();
             if let Some(rotten) = rot_event(&self.disk, n) {
