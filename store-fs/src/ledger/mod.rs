@@ -280,7 +280,7 @@ fn list(options: &BookOptions) -> Result<Vec<ListedBook>> {
         let log = layout.book_log_name(BookKey::new(&name));
         let stat = |path: &Path| found(disk.stat(path)).at("stat", path);
         let is_there = |path: &Path| stat(path).map(|found| found.is_some());
-        // An empty file is what a repair leaves of a log of which nothing could be kept.
+        // An empty file is what a repair that is cut short leaves of a log of which nothing could be kept.
         let has_log = stat(&log.path)?.is_some_and(|stat| stat.bytes > 0) || find_parts(disk, &log)?.newest > 1;
         // A folder with nothing in it is what a creation left that was cut short. Snapshots and keys are made of a log.
         if has_log || is_there(&layout.book_snapshots(&name))? || is_there(&layout.book_keys(&name))? {

@@ -161,9 +161,7 @@ impl Open {
         beside: &[Beside],
         done: &mut BookRepair,
     ) -> Result<()> {
-        if let Some(log) = log {
-            done.set_aside = log.cut(plan, self.options.max_part_bytes)?;
-        }
+        // First, so that nothing of it can ever be taken for what was made of the new log.
         for beside in beside {
             let layout = &self.book_options.layout;
             let folder = match beside {
@@ -178,6 +176,9 @@ impl Open {
                 let path = Some(layout.relative(&path));
                 done.set_aside.push(Quarantined { part: 1, offset: 0, bytes: 0, path });
             }
+        }
+        if let Some(log) = log {
+            done.set_aside = log.cut(plan, self.options.max_part_bytes)?;
         }
         Ok(())
     }

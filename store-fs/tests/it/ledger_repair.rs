@@ -367,3 +367,38 @@ fn a_book_that_is_damaged_while_it_is_open_is_repaired_by_its_owner() {
     ledger.repair(None, &asked(false)).unwrap();
     works(&ledger, &before, 19);
 }
+
+/// A ledger whose owner died when the repair of its seventh event was decided: nothing had its name yet.
+#[test]
+fn a_repair_that_was_decided_is_finished_by_whoever_opens_the_ledger_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ledger_v1-being-repaired");
+    copy(&shipped, folder.path());
+    let before = picture(folder.path());
+    let options = LedgerOptions { max_part_bytes: 900, ..LedgerOptions::new(clock()) };
+    let reader = FsLedger::open_read_only(folder.path(), &options).unwrap();
+    assert_eq!(events(&reader).len(), 6);
+    assert_eq!(verify_ledger(&reader).unwrap().damage, []);
+    assert_eq!(picture(folder.path()), before, "reading changed something");
+    let ledger = FsLedger::open(folder.path(), &options).unwrap();
+    for n in 1..=12 {
+        assert_eq!(ledger.commit(&book(), &transfer(n)).unwrap().seq, Seq(n + 2));
+    }
+    for ledger in [&ledger, &reader] {
+        assert_eq!(events(ledger).len(), 14);
+        assert_eq!(verify_ledger(ledger).unwrap().damage, []);
+    }
+    let left = |name: &str| picture(folder.path()).iter().any(|(path, _)| path.to_str().unwrap().ends_with(name));
+    assert!(!left(".replacing") && !left(".jsonl.new"));
+    let aside: Vec<Vec<u8>> = picture(&folder_of(folder.path(), "quarantine")).into_iter().map(|(_, bytes)| bytes).collect();
+    let old = before.iter().filter(|(path, _)| path.parent().unwrap().ends_with("home")).filter(|(path, _)| path.extension().is_some_and(|ending| ending == "jsonl"));
+    assert_eq!(aside, old.map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>(), "the old log is kept, whole");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in files_in(from) {
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, target).unwrap()) }
+    }
+}

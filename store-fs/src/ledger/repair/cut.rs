@@ -4,7 +4,7 @@
 //! that the log is another one, as when a segment's log is replaced ([`crate::record_log::replace_parts`]). So at each moment the log is the old one or the new one, and behind the decision the
 //! old one is kept already. The price is that a log is copied whole of which perhaps little is lost.
 //!
-//! A log of which nothing is kept becomes an empty file, which is no book.
+//! A log of which nothing is kept becomes an empty file, which is no book, and then none.
 
 use std::ops::ControlFlow;
 
@@ -79,6 +79,11 @@ impl<'a> BookLog<'a> {
         let what = Replacing { from, through, void_after: None };
         decide(self.disk, &self.layout.ledger_new_name(), &self.first, what)?;
         finish_replacing(self.disk, &self.first, what, |_| Ok(()))?;
+        if chain == Chain::START {
+            let (path, folder) = (&self.first.path, self.first.folder());
+            found(self.disk.remove_file(path)).at("remove", path)?;
+            self.disk.sync_folder(folder).at("sync", folder)?;
+        }
         Ok(kept)
     }
 
