@@ -136,14 +136,17 @@ fn names(connection: &Connection, nameless: &mut Vec<Vec<u8>>) -> Result<Vec<Boo
 
 /// Hands over the rows of a book's events, and what the other tables know of more.
 fn scan(connection: &Connection, book: &BookName, visit: &mut MetVisit<'_>) -> Result<()> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 ORDER BY seq")?;
+    // What stands before the first place there is stands at none.
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 ORDER BY seq < 1, seq",
+    )?;
     let mut rows = statement.query([book.as_str()])?;
     let mut last = 0;
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        let flow = match whole(book, last, row.get_ref(1)?, row.get_ref(2)?, row.get(3)?) {
-            Ok((key, text)) => visit(Met::Whole { seq: Seq(last.cast_unsigned()), key, text }),
+        let seq: i64 = row.get(0)?;
+        last = last.max(seq);
+        let flow = match whole(book, seq, row.get_ref(1)?, row.get_ref(2)?, row.get(3)?) {
+            Ok((key, text)) => visit(Met::Whole { seq: Seq(seq.cast_unsigned()), key, text }),
             Err(detail) => visit(Met::Damaged { detail: &detail }),
         };
         if flow == ControlFlow::Break(()) {

@@ -291,10 +291,12 @@ impl LedgerMachine {
         let Some(ledger) = &self.ledger else { return };
         match ledger.repair(None, &maintenance()) {
             Ok(_) => self.mark(|told| {
+                let before: Vec<u64> = told.acknowledged.keys().copied().collect();
                 told.repaired();
-                let Told { acknowledged, possible, .. } = told;
-                // Nobody is at work: what is not there is nowhere.
-                possible.retain(|n| acknowledged.contains_key(n));
+                // Nobody is at work: what stood behind the damage is nowhere.
+                for n in before.iter().filter(|n| !told.acknowledged.contains_key(*n)) {
+                    told.possible.remove(n);
+                }
             }),
             Err(error) => self.unless_disk(&error, "a repair"),
         }
