@@ -198,12 +198,9 @@ impl CliError {
                 format!("{}: {detail}", path.display()),
                 Some("nothing was changed; correct it there, or move the file away: pod works without it"),
             ),
-            Self::NoStore { url } => Report::new(
-                exit::NOT_FOUND,
-                "no_store",
-                format!("there is no store at {url}"),
-                Some("check the path, or make a store there with: pod import PATH"),
-            ),
+            Self::NoStore { url } => {
+                Report::new(exit::NOT_FOUND, "no_store", format!("there is no store at {url}"), Some(MAKE_A_STORE))
+            }
             Self::NotFound { id } => Report::new(
                 exit::NOT_FOUND,
                 "not_found",
@@ -369,6 +366,9 @@ fn session_report(error: &SessionError) -> Report {
     }
 }
 
+/// What to do where there is no store.
+const MAKE_A_STORE: &str = "check the path, or make a store there with: pod import PATH";
+
 fn store_report(error: &StoreError, message: String) -> Report {
     let failed = |kind, hint: &str| Report::new(exit::FAILED, kind, message.clone(), Some(hint));
     match error {
@@ -409,6 +409,7 @@ fn store_report(error: &StoreError, message: String) -> Report {
         StoreError::UnsupportedVersion { .. } => {
             failed("unsupported_version", "a newer pod wrote this store: use that one; nothing was changed")
         }
+        StoreError::NoStore { .. } => Report::new(exit::NOT_FOUND, "no_store", message, Some(MAKE_A_STORE)),
         StoreError::NotAStore { .. } => failed("not_a_store", "name another place with --store; nothing was changed"),
         StoreError::Unsupported { .. } => failed("unsupported", "the other backend may offer it"),
         StoreError::NoSpace { .. } => failed(

@@ -226,14 +226,11 @@ fn may_still_be_read(error: &SessionError) -> bool {
     }
 }
 
-/// Whether nothing is there: no path, or an empty folder.
+/// Whether nothing is there that could be opened.
 pub(crate) fn is_missing(error: &SessionError) -> bool {
     match error {
+        SessionError::Store(StoreError::NoStore { .. }) => true,
         SessionError::Store(StoreError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
-        SessionError::Store(StoreError::NotAStore { path, .. }) => match std::fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == ErrorKind::NotFound,
-        },
         _ => false,
     }
 }

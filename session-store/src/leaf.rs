@@ -232,7 +232,11 @@ fn is_of_one_log(error: &SessionError) -> bool {
 pub(crate) fn is_damage(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Corrupt(_) | StoreError::Io { .. } | StoreError::Backend { .. } | StoreError::NotAStore { .. }
+        StoreError::Corrupt(_)
+            | StoreError::Io { .. }
+            | StoreError::Backend { .. }
+            | StoreError::NoStore { .. }
+            | StoreError::NotAStore { .. }
     )
 }
 

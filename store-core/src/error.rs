@@ -185,6 +185,14 @@ pub enum StoreError {
         known: u32,
     },
 
+    /// Nothing stands there that was opened without making it: no name, an empty folder or file, or what a creation left that was cut short. A call that
+    /// makes stores makes one there.
+    #[error("there is no store at {}", path.display())]
+    NoStore {
+        /// What was opened.
+        path: PathBuf,
+    },
+
     /// What is there was not made by this program; it is left alone.
     #[error("{} is not a store: {detail}", path.display())]
     NotAStore {
@@ -250,6 +258,7 @@ impl StoreError {
             Self::Busy { .. } => "busy",
             Self::ReadOnly => "read_only",
             Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::NoStore { .. } => "no_store",
             Self::NotAStore { .. } => "not_a_store",
             Self::Unsupported { .. } => "unsupported",
             Self::NoSpace { .. } => "no_space",

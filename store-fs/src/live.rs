@@ -23,7 +23,7 @@ use crate::error::{At as _, found};
 use crate::layout::{Layout, LogName};
 use crate::logs::{LogKey, Logs, Purpose};
 use crate::record_log::{NewLine, RecordLog, View, append_all_or_nothing, lock_mutex};
-use crate::store::{FsStore, ensure_folder};
+use crate::store::{FsStore, make_folder};
 
 /// Something that a handle writes to.
 // Persisted: never rename a field.
@@ -68,6 +68,8 @@ struct LiveEntry {
     id: Uuid,
     context: LogContext,
     file: Box<dyn DiskFile>,
+    /// Whether its name is on stable storage.
+    is_named: bool,
     bytes: u64,
     last: Seq,
     touched: HashSet<Touched>,
@@ -96,18 +98,15 @@ impl Live {
         append_all_or_nothing(&*entry.file, entry.bytes, &line).at("append to", &path)?;
         entry.bytes += line.len() as u64;
         entry.last = seq;
-        match entry.file.sync_file() {
-            Ok(()) => {
-                entry.touched.insert(touched);
-                entry.sessions.insert(touched.session);
-                Ok(())
-            }
+        let synced = entry.file.sync_file().at("sync", &path).and_then(|()| entry.sync_name(disk, layout));
+        if synced.is_ok() {
+            entry.touched.insert(touched);
+            entry.sessions.insert(touched.session);
+        } else {
             // What it lists may be lost, so it is given up: without its lock it is a dead handle's, and is collected.
-            Err(error) => {
-                *held = None;
-                Err(error).at("sync", &path)
-            }
+            *held = None;
         }
+        synced
     }
 
     /// Lists much that is about to be written to, and lets `sync` bring that to stable storage with whatever else belongs to
@@ -135,18 +134,15 @@ impl Live {
         append_all_or_nothing(&*entry.file, entry.bytes, &lines).at("append to", &path)?;
         entry.bytes += lines.len() as u64;
         entry.last = last;
-        match sync(&path) {
-            Ok(()) => {
-                entry.touched.extend(touched);
-                entry.sessions.extend(touched.iter().map(|touched| touched.session));
-                Ok(())
-            }
+        let synced = sync(&path).at("sync", layout.root()).and_then(|()| entry.sync_name(disk, layout));
+        if synced.is_ok() {
+            entry.touched.extend(touched);
+            entry.sessions.extend(touched.iter().map(|touched| touched.session));
+        } else {
             // What it lists may be lost, as when the sync of the list alone fails.
-            Err(error) => {
-                *held = None;
-                Err(error).at("sync", layout.root())
-            }
+            *held = None;
         }
+        synced
     }
 
     /// Whether the handle has written anything.
@@ -176,9 +172,22 @@ impl LiveEntry {
         by_segment || self.touched.contains(touched)
     }
 
+    /// Brings the entry's name to stable storage, unless it is there.
+    fn sync_name(&mut self, disk: &dyn Disk, layout: &Layout) -> Result<()> {
+        if !self.is_named {
+            // The folder may be a new one, or its maker may not have come to syncing its name.
+            for folder in [layout.live_root().as_path(), layout.root()] {
+                disk.sync_folder(folder).at("sync", folder)?;
+            }
+            self.is_named = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the entry. Its name is not synced before there is something in it: the sync of a file brings what the
+    /// filesystem knows of names along on most, and those of the folders have little left to do.
     fn create(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
-        let folder = layout.live_root();
-        ensure_folder(disk, &folder)?;
+        make_folder(disk, &layout.live_root())?;
         loop {
             let id = Uuid::new_v4();
             let path = layout.live(id);
@@ -187,12 +196,12 @@ impl LiveEntry {
             // Between the two calls somebody may have found the entry unlocked and cleared it away as a dead one's.
             let id_of_file = file.stat().at("stat", &path)?.id;
             if found(disk.stat(&path)).at("stat", &path)?.is_some_and(|stat| stat.id == id_of_file) {
-                disk.sync_folder(&folder).at("sync", &folder)?;
                 let context = Layout::live_context(id);
                 return Ok(Self {
                     id,
                     context,
                     file,
+                    is_named: false,
                     bytes: 0,
                     last: Seq::START,
                     touched: HashSet::new(),

@@ -3,6 +3,7 @@
 //! A folder becomes a store only if it does not exist or is empty. What another program made, and what a newer
 //! version made for newer writers only, is never touched.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,7 +135,7 @@ impl FsStore {
     /// written to; every write answers `ReadOnly`.
     ///
     /// # Errors
-    /// `NotAStore`, also if there is nothing; `Corrupt` as in [`open`](Self::open); `UnsupportedVersion`; those of the medium.
+    /// `NoStore` if there is nothing; `NotAStore`; `Corrupt` as in [`open`](Self::open); `UnsupportedVersion`; those of the medium.
     pub fn open_read_only(path: impl AsRef<Path>, options: &FsOptions) -> Result<Self> {
         Self::open_on(Arc::new(OsDisk), path.as_ref(), OpenAs::ReadOnly, options)
     }
@@ -164,7 +165,14 @@ impl FsStore {
                 Ok(Self::assemble(disk, layout, Access::TooNew { found }, header.format, None, options))
             }
             None if holds_older(&*disk, &layout)? => Self::open_older(disk, layout, open_as, remote, options),
-            None if open_as == OpenAs::ReadOnly => Err(not_a_store(root, "there is no store.json")),
+            None if open_as == OpenAs::ReadOnly => match occupant(&*disk, &layout)? {
+                Occupant::Nothing => Err(StoreError::NoStore { path: root.to_owned() }),
+                // Somebody made it one since the header was looked for.
+                Occupant::Store => Self::open_on(disk, root, open_as, options),
+                Occupant::Foreign(name) => {
+                    Err(not_a_store(root, format!("it holds {} and no store.json", name.to_string_lossy())))
+                }
+            },
             _ if remote => Err(StoreError::Unsupported { what: "writing to a store on a remote filesystem" }),
             Some(_) | None => Self::open_for_writing(disk, layout, open_as, options),
         }
@@ -282,29 +290,48 @@ pub(crate) fn read_small(file: &dyn DiskFile, bytes_max: usize) -> io::Result<Ve
     Ok(bytes)
 }
 
-/// Makes the root if it is not there; refuses one that holds something else.
-fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+/// What stands where a store is looked for.
+enum Occupant {
+    /// Nothing, or what a creation left that was cut short.
+    Nothing,
+    Store,
+    /// This, and no store.
+    Foreign(OsString),
+}
+
+fn occupant(disk: &dyn Disk, layout: &Layout) -> Result<Occupant> {
     let root = layout.root();
-    if disk.stat(&layout.store_json()).is_ok() {
+    let is_store =
+        || -> Result<bool> { Ok(found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some()) };
+    if is_store()? {
         // What a large store holds is not listed for that.
-        return Ok(());
+        return Ok(Occupant::Store);
     }
     let names = match disk.list(root) {
         Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return create_folders(disk, root),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(not_a_store(root, "it is not a folder"));
         }
         Err(error) => return Err(StoreError::io("list", root, error)),
     };
-    let is_store =
-        || -> Result<bool> { Ok(found(disk.stat(&layout.store_json())).at("stat", &layout.store_json())?.is_some()) };
-    match names.iter().find(|listed| !Layout::is_of_unfinished_store(listed)) {
+    Ok(match names.into_iter().find(|listed| !Layout::is_of_unfinished_store(listed)) {
+        None => Occupant::Nothing,
         // Somebody else may have made it one since.
-        Some(foreign) if !is_store()? => {
-            Err(not_a_store(root, format!("it holds {} and no store.json", foreign.name.to_string_lossy())))
+        Some(_) if is_store()? => Occupant::Store,
+        Some(foreign) => Occupant::Foreign(foreign.name),
+    })
+}
+
+/// Makes the root if it is not there; refuses one that holds something else.
+fn prepare_root(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+    let root = layout.root();
+    match occupant(disk, layout)? {
+        Occupant::Store => Ok(()),
+        Occupant::Nothing => create_folders(disk, root),
+        Occupant::Foreign(name) => {
+            Err(not_a_store(root, format!("it holds {} and no store.json", name.to_string_lossy())))
         }
-        _ => Ok(()),
     }
 }
 

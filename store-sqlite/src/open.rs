@@ -77,13 +77,12 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<SqliteStore> 
 fn open_read_only(path: &Path, options: &SqliteOptions) -> Result<Connections> {
     let place = match Place::resolve(path, false) {
         Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            return Err(not_a_store(path, "nothing is there"));
+            return Err(StoreError::NoStore { path: path.to_owned() });
         }
         resolved => resolved?,
     };
     match place.occupant()? {
-        Occupant::Nothing => return Err(not_a_store(place.path(), "nothing is there")),
-        Occupant::EmptyFile => return Err(not_a_store(place.path(), "the file is empty")),
+        Occupant::Nothing | Occupant::EmptyFile => return Err(StoreError::NoStore { path: place.path().to_owned() }),
         Occupant::File => {}
     }
     let connections = Connections::reading(place, options);

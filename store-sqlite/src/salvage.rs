@@ -100,7 +100,7 @@ pub struct LostEntries {
 /// is no whole store, and is to be deleted.
 ///
 /// # Errors
-/// `NotAStore` if nothing is at `source` or nothing of ours is found in it; `Locked` if anybody has it open to write; `Io` of kind `AlreadyExists` if something is at
+/// `NoStore` if nothing is at `source`; `NotAStore` if nothing of ours is found in it; `Locked` if anybody has it open to write; `Io` of kind `AlreadyExists` if something is at
 /// `target`; those of the media.
 pub fn salvage_database(
     source: impl AsRef<Path>,

@@ -53,7 +53,7 @@ impl SqliteStore {
     /// Opens the store for reading. Nothing is written and no lock is taken; every write fails with `ReadOnly`.
     ///
     /// # Errors
-    /// `NotAStore`, also if nothing is there; `UnsupportedVersion` for a newer format that does not let this version
+    /// `NoStore` if nothing is there, or an empty file; `NotAStore`; `UnsupportedVersion` for a newer format that does not let this version
     /// read it; `Unsupported`; `Io`.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &SqliteOptions { open_as: OpenAs::ReadOnly, ..SqliteOptions::default() })

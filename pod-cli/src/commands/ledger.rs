@@ -6,6 +6,7 @@ mod account;
 mod events;
 mod view;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use store_core::ledger::{BookName, Ledger, LedgerError, TimestampUs};
 
@@ -104,7 +105,7 @@ fn ask<T>(
     arguments: &LedgerBooksArgs,
     question: impl Fn(&dyn Ledger, &BookName, Option<TimestampUs>) -> Result<T>,
 ) -> Result<Document<T>> {
-    let as_of = as_of(app, arguments.as_of.as_deref())?;
+    let as_of = as_of(app, arguments.as_of.as_deref(), &TimeZone::system())?;
     let mut document = Document { books: Vec::new(), damaged: Vec::new() };
     let ledger = books_to_read(app)?;
     let books = view::books(app, ledger.as_deref(), arguments.book.as_deref())?;

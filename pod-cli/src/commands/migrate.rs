@@ -87,6 +87,12 @@ pub(super) fn run(app: &App, arguments: &MigrateArgs) -> Result<u8> {
 /// Opens the store to copy into. A dry run makes none.
 fn open_target(app: &App, arguments: &MigrateArgs) -> Result<std::sync::Arc<dyn Backend>> {
     let now = app.environment.now;
+    if arguments.to.trim_start().starts_with("memory:") {
+        return Err(App::usage(
+            "what is migrated into memory is gone with this command",
+            "name a place: --to sqlite:FILE or --to fs:FOLDER",
+        ));
+    }
     if !arguments.dry_run {
         return Ok(open(&arguments.to, &OpenOptions::at(now))?);
     }

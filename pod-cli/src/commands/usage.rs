@@ -22,7 +22,7 @@ use crate::cli::{UsageArgs, UsageBy, UsageCommand, UsageReportArgs};
 use crate::error::{Result, exit};
 use crate::library::{Library, read_ledger};
 use crate::output::Output;
-use crate::render::{Cell, Column, Table, parse_as_of, parse_since, thousands};
+use crate::render::{Cell, Column, Table, parse_as_of, parse_since_in, thousands};
 
 /// How many cells the longest bar has.
 const BAR_CELLS: u64 = 20;
@@ -83,17 +83,13 @@ pub(super) fn run(app: &App, arguments: &UsageArgs) -> Result<u8> {
 
 fn run_report(app: &App, arguments: &UsageReportArgs) -> Result<u8> {
     let now = app.environment.now;
+    let zone = zone(arguments.tz.as_deref())?;
     let time = |text: &Option<String>, option: &str| {
-        let parsed = text.as_deref().map(|text| parse_since(text, now)).transpose();
+        let parsed = text.as_deref().map(|text| parse_since_in(text, now, &zone)).transpose();
         parsed.map_err(|message| App::usage(message, &format!("for example --{option} 2d")))
     };
     let filter = UsageFilter { since: time(&arguments.since, "since")?, until: time(&arguments.until, "until")? };
-    let as_of = as_of(app, arguments.as_of.as_deref())?;
-    let zone = match &arguments.tz {
-        None => TimeZone::system(),
-        Some(name) => TimeZone::get(name)
-            .map_err(|_| App::usage(format!("{name:?} is no time zone"), "for example --tz Europe/Berlin"))?,
-    };
+    let as_of = as_of(app, arguments.as_of.as_deref(), &zone)?;
     let by = match (arguments.by, arguments.inherited) {
         (None | Some(UsageBy::Session), true) => UsageBy::Session,
         (Some(_), true) => {
@@ -130,9 +126,15 @@ fn run_report(app: &App, arguments: &UsageReportArgs) -> Result<u8> {
     Ok(exit::OK)
 }
 
-/// The commit time that `--as-of` names.
-pub(super) fn as_of(app: &App, text: Option<&str>) -> Result<Option<TimestampUs>> {
-    let parsed = text.map(|text| parse_as_of(text, app.environment.now)).transpose();
+/// The time zone that `--tz` names, or this machine's.
+fn zone(name: Option<&str>) -> Result<TimeZone> {
+    let Some(name) = name else { return Ok(TimeZone::system()) };
+    TimeZone::get(name).map_err(|_| App::usage(format!("{name:?} is no time zone"), "for example --tz Europe/Berlin"))
+}
+
+/// The commit time that `--as-of` names, where a date is one of this zone.
+pub(super) fn as_of(app: &App, text: Option<&str>, zone: &TimeZone) -> Result<Option<TimestampUs>> {
+    let parsed = text.map(|text| parse_as_of(text, app.environment.now, zone)).transpose();
     parsed.map_err(|message| App::usage(message, "for example --as-of 2d"))
 }
 
@@ -181,7 +183,7 @@ const fn by(by: UsageBy) -> By {
     }
 }
 
-const CSV_SUMS: &str = "requests,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,reasoning_tokens,total_tokens,cost_usd,unpriced";
+const CSV_SUMS: &str = "requests,input_tokens,output_tokens,cache_read_tokens,cache_write_tokens,reasoning_tokens,total_tokens,cost_usd,unpriced,listed_usd,reported_usd";
 
 fn write_csv(made: &InheritedReport, with_inherited: bool) -> Result<()> {
     let mut out = Output::plain();
@@ -204,9 +206,10 @@ fn write_csv(made: &InheritedReport, with_inherited: bool) -> Result<()> {
 
 fn csv_sums(sums: &Sums) -> String {
     let usage = &sums.usage;
-    let cost = sums.cost_usd.map_or_else(String::new, |cost| cost.to_string());
+    let [cost, listed, reported] = [sums.cost_usd, sums.listed_usd, sums.reported_usd]
+        .map(|cost| cost.map_or_else(String::new, |cost| cost.to_string()));
     format!(
-        "{},{},{},{},{},{},{},{cost},{}",
+        "{},{},{},{},{},{},{},{cost},{},{listed},{reported}",
         sums.requests,
         usage.input_tokens,
         usage.output_tokens,

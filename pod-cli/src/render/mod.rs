@@ -17,4 +17,4 @@ pub(crate) use number::thousands;
 pub(crate) use table::{Cell, Column, Table};
 pub(crate) use text::{clean, one_line, truncate, truncate_front, width};
 pub(crate) use theme::Theme;
-pub(crate) use time::{clock, parse_as_of, parse_clock, parse_since, relative, rfc3339, rfc3339_us};
+pub(crate) use time::{clock, parse_as_of, parse_clock, parse_since, parse_since_in, relative, rfc3339, rfc3339_us};

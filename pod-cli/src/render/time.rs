@@ -32,15 +32,20 @@ pub(crate) fn clock(ts: TimestampMs) -> String {
     local(ts).map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The point in time that a person names: an RFC 3339 time, a local date or date and time, or how long ago.
+/// The point in time that a person names: an RFC 3339 time, a date or date and time of this machine's zone, or how long ago.
 pub(crate) fn parse_since(text: &str, now: TimestampMs) -> Result<TimestampMs, String> {
-    let time = parse_time(text, now)?;
+    parse_since_in(text, now, &TimeZone::system())
+}
+
+/// The same with dates of a zone.
+pub(crate) fn parse_since_in(text: &str, now: TimestampMs, zone: &TimeZone) -> Result<TimestampMs, String> {
+    let time = parse_time(text, now, zone)?;
     u64::try_from(time.as_millisecond()).map_err(|_| unreadable(text))
 }
 
 /// The same in microseconds, which is how finely a ledger counts.
-pub(crate) fn parse_as_of(text: &str, now: TimestampMs) -> Result<TimestampUs, String> {
-    let time = parse_time(text, now)?;
+pub(crate) fn parse_as_of(text: &str, now: TimestampMs, zone: &TimeZone) -> Result<TimestampUs, String> {
+    let time = parse_time(text, now, zone)?;
     u64::try_from(time.as_microsecond()).map_err(|_| unreadable(text))
 }
 
@@ -54,18 +59,18 @@ fn unreadable(text: &str) -> String {
     format!("{text:?} is not a time: give a date (2025-11-30), an RFC 3339 time, or how long ago (90m, 2h, 3d)")
 }
 
-fn parse_time(text: &str, now: TimestampMs) -> Result<Timestamp, String> {
-    let zone = TimeZone::system();
+fn parse_time(text: &str, now: TimestampMs, zone: &TimeZone) -> Result<Timestamp, String> {
     let time = if let Ok(time) = text.parse::<Timestamp>() {
         Some(time)
     } else if let Ok(date) = text.parse::<Date>() {
-        date.to_zoned(zone).ok().map(|zoned| zoned.timestamp())
+        date.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
     } else if let Ok(datetime) = text.parse::<DateTime>() {
-        datetime.to_zoned(zone).ok().map(|zoned| zoned.timestamp())
+        datetime.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
     } else {
         let span = text.parse::<Span>().map_err(|_| unreadable(text))?;
         let ago = if span.is_negative() { span } else { -span };
-        local(now).and_then(|zoned| zoned.checked_add(ago).ok()).map(|zoned| zoned.timestamp())
+        let now = timestamp(now).map(|time| time.to_zoned(zone.clone()));
+        now.and_then(|zoned| zoned.checked_add(ago).ok()).map(|zoned| zoned.timestamp())
     };
     time.ok_or_else(|| unreadable(text))
 }
@@ -126,7 +131,7 @@ mod tests {
         assert_eq!(parse_since("2 hours ago", NOW), Ok(NOW - 2 * HOUR));
         let date = parse_since("2025-11-20", NOW).unwrap();
         assert!(date > NOW - 6 * DAY && date < NOW - 3 * DAY, "{date}");
-        assert_eq!(parse_as_of("2025-11-24T16:00:00.000007Z", NOW), Ok(NOW * 1000 + 7));
+        assert_eq!(parse_as_of("2025-11-24T16:00:00.000007Z", NOW, &TimeZone::UTC), Ok(NOW * 1000 + 7));
         assert_eq!(rfc3339_us(NOW * 1000 + 7), "2025-11-24T16:00:00.000007Z");
         for bad in ["", "yesterday-ish", "2025-13-01", "12"] {
             assert!(parse_since(bad, NOW).is_err(), "{bad:?} must be refused");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -60,6 +61,43 @@ fn people_are_told_what_came_in() {
     let world = world();
     insta::assert_snapshot!("for_people", world.pod_at_width(100, &["import", "conversations"]));
     insta::assert_snapshot!("again_for_people", world.pod_at_width(100, &["import", "conversations"]));
+}
+
+/// Who makes a store and is killed leaves its locks behind, and no store.
+#[test]
+fn what_a_creation_left_that_was_cut_short_is_made_a_store() {
+    let world = world();
+    for leftovers in [&["LOCK"][..], &["LOCK", "CREATE"]] {
+        let store = world.path().join(leftovers.join("-"));
+        fs::create_dir(&store).unwrap();
+        leftovers.iter().for_each(|name| fs::write(store.join(name), b"").unwrap());
+        let url = format!("fs:{}", store.display());
+        let error = world.pod(&["list", "--json", "--store", &url]).json_error();
+        assert_eq!((&error["error"]["code"], &error["error"]["kind"]), (&3.into(), &"no_store".into()), "{error}");
+        let report = world.pod(&["import", "conversations", "--json", "--store", &url]).json();
+        assert!(statuses(&report).iter().all(|status| *status == "imported"), "{report}");
+    }
+    fs::write(world.path().join("empty.db"), b"").unwrap();
+    let report = world.pod(&["import", "conversations", "--json", "--store", "sqlite:empty.db"]).json();
+    assert!(statuses(&report).iter().all(|status| *status == "imported"), "{report}");
+}
+
+#[test]
+fn processes_that_import_at_once_into_no_store_make_one() {
+    let world = world();
+    for round in 0..3 {
+        for store in [format!("fs:store-{round}"), format!("sqlite:store-{round}.db")] {
+            let import = ["import", "conversations", "--json", "--store", &store];
+            let processes: Vec<_> = (0..3)
+                .map(|_| world.command(&import).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+                .collect();
+            for process in processes {
+                let run = world.finish(&process.wait_with_output().unwrap());
+                assert_eq!(run.code, 0, "{store}: {run}");
+            }
+            assert_eq!(world.pod(&["verify", "--store", &store]).code, 0);
+        }
+    }
 }
 
 #[test]

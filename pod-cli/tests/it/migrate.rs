@@ -204,6 +204,7 @@ fn a_store_is_not_migrated_into_itself() {
     let error = world.pod(&["migrate", "--to", &itself, "--json"]).json_error();
     assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("same_store"), &json!(2)), "{error}");
     assert_eq!(world.pod(&["migrate", "--to", "ftp:x"]).code, 2);
+    assert_eq!(world.pod(&["migrate", "--to", "memory:"]).code, 2, "it would be gone at once");
     assert_eq!(world.pod(&["migrate", "--to", "fs:to", "--store", "fs:nowhere"]).code, 3);
     assert!(!world.path().join("to").exists());
 }

@@ -123,6 +123,24 @@ fn what_lies_outside_the_time_is_not_counted() {
     assert!(empty.stderr.contains("nothing was used"), "{empty}");
 }
 
+/// A date is one of the zone whose days are told: a day's own bounds hold just what the day is told to have.
+#[test]
+fn the_bounds_of_a_day_are_those_of_its_zone() {
+    let world = world_of(&["claude", "codex", "pi"]);
+    for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        let days = usage(&world, &["--by", "day", "--tz", zone]);
+        let days = days["groups"].as_array().unwrap();
+        assert!(!days.is_empty());
+        for day in days {
+            let since: jiff::civil::Date = day["key"].as_str().unwrap().parse().unwrap();
+            let [since, until] = [since, since.tomorrow().unwrap()].map(|date| date.to_string());
+            let bounds = ["--since", &since, "--until", &until];
+            let told = usage(&world, &[&["--by", "day", "--tz", zone], &bounds[..]].concat());
+            assert_eq!(told["groups"].as_array().unwrap().as_slice(), std::slice::from_ref(day), "{zone}");
+        }
+    }
+}
+
 #[test]
 fn mistakes_are_told() {
     let world = World::new();

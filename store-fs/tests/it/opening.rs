@@ -94,8 +94,19 @@ fn a_file_and_a_strange_header_are_not_stores() {
 fn reading_only_needs_a_store_and_makes_none() {
     let folder = Folder::new();
     let refused = FsStore::open_read_only(folder.root(), &options()).unwrap_err();
-    assert!(matches!(refused, StoreError::NotAStore { .. }), "{refused}");
+    assert!(matches!(&refused, StoreError::NoStore { path } if *path == folder.root()), "{refused}");
     assert!(!folder.root().exists());
+    // An empty folder, and what a creation leaves that is cut short, are no store either.
+    fs::create_dir(folder.root()).unwrap();
+    for leftover in ["", "LOCK", "CREATE", ".new-00000000-0000-4000-8000-000000000000"] {
+        if !leftover.is_empty() {
+            fs::write(folder.root().join(leftover), b"").unwrap();
+        }
+        let refused = FsStore::open_read_only(folder.root(), &options()).unwrap_err();
+        assert!(matches!(refused, StoreError::NoStore { .. }), "{leftover:?}: {refused}");
+    }
+    drop(folder.open());
+    assert!(FsStore::open_read_only(folder.root(), &options()).is_ok());
 }
 
 #[test]

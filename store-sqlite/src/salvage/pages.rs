@@ -67,9 +67,9 @@ impl Pages {
     /// Opens a database to be read page by page.
     ///
     /// # Errors
-    /// `NotAStore` if nothing is there; `Io`.
+    /// `NoStore` if nothing is there; `Io`.
     pub(super) fn open(path: &Path, log: &Path) -> Result<Self> {
-        let missing = || StoreError::NotAStore { path: path.to_owned(), detail: "nothing is there".to_owned() };
+        let missing = || StoreError::NoStore { path: path.to_owned() };
         let database = Source::open(path)?.ok_or_else(missing)?;
         let log = Source::open(log)?;
         let page_bytes = page_bytes(&database);

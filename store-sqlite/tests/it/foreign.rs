@@ -145,13 +145,11 @@ fn create_refuses_what_is_there() {
 #[test]
 fn a_missing_store_is_not_made_by_reading() {
     let folder = Folder::new();
-    match SqliteStore::open_read_only(folder.database()) {
-        Err(StoreError::NotAStore { .. }) => {}
-        other => panic!("{other:?}"),
-    }
-    match SqliteStore::open_read_only(folder.path().join("nowhere/store.db")) {
-        Err(StoreError::NotAStore { .. }) => {}
-        other => panic!("{other:?}"),
+    for missing in [folder.database(), folder.path().join("nowhere/store.db")] {
+        match SqliteStore::open_read_only(&missing) {
+            Err(StoreError::NoStore { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
     assert!(folder.names().is_empty());
 }

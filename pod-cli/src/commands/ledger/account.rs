@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use store_core::Seq;
 use store_core::ledger::{AccountId, Ledger, LedgerError, Side, TimestampUs};
@@ -91,7 +92,7 @@ fn find(ledger: Option<&dyn Ledger>, text: &str, as_of: Option<TimestampUs>) -> 
 
 /// Says what an account holds.
 pub(super) fn balance(app: &App, arguments: &LedgerBalanceArgs) -> Result<u8> {
-    let as_of = as_of(app, arguments.as_of.as_deref())?;
+    let as_of = as_of(app, arguments.as_of.as_deref(), &TimeZone::system())?;
     let ledger = books_to_read(app)?;
     let (account, head) = find(ledger.as_deref(), &arguments.account, as_of)?;
     let Some(ledger) = ledger else { return Ok(exit::OK) };
@@ -109,7 +110,7 @@ pub(super) fn balance(app: &App, arguments: &LedgerBalanceArgs) -> Result<u8> {
 
 /// Lists what was posted to an account.
 pub(super) fn history(app: &App, arguments: &LedgerHistoryArgs) -> Result<u8> {
-    let as_of = as_of(app, arguments.as_of.as_deref())?;
+    let as_of = as_of(app, arguments.as_of.as_deref(), &TimeZone::system())?;
     let ledger = books_to_read(app)?;
     let (account, head) = find(ledger.as_deref(), &arguments.account, as_of)?;
     let Some(ledger) = ledger else { return Ok(exit::OK) };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
 use store_core::Seq;
@@ -52,7 +53,7 @@ struct Row {
 
 /// Lists what happened in a book.
 pub(super) fn run(app: &App, arguments: &LedgerEventsArgs) -> Result<u8> {
-    let as_of = as_of(app, arguments.as_of.as_deref())?;
+    let as_of = as_of(app, arguments.as_of.as_deref(), &TimeZone::system())?;
     let ledger = books_to_read(app)?;
     let books = view::books(app, ledger.as_deref(), Some(&arguments.book))?;
     let (Some(ledger), [book]) = (ledger, books.as_slice()) else {
