@@ -175,7 +175,8 @@ impl Open {
         let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };
         match synced {
             Ok(()) => {
-                book.is_durable(seq);
+                // A repair may have cut the book meanwhile.
+                book.is_durable(seq.min(book.end.seq));
                 Ok(())
             }
             Err(error) => {
