@@ -163,8 +163,8 @@ pub trait Ledger: Send + Sync {
     /// Of the reserved book registrations that stand behind a lost one are written again at its end. A book whose accounts count an asset that is registered nowhere any more is kept; the asset is told.
     ///
     /// Each book is repaired at once or not at all, also if the process dies in the middle; and each that was leaves an event in the record of the store
-    /// ([`BookRepair::event`](super::BookRepair::event)), which may be missing if the process dies. Where nothing is wrong, and with `dry_run`, nothing is written; a dry run is made by a handle for reading too. Of a transaction that others may be committing
-    /// meanwhile nothing is lost. A subscription that has read beyond the cut goes on at the seq where it was.
+    /// ([`BookRepair::event`](super::BookRepair::event)), which may be missing if the process dies. Where nothing is wrong, and with `dry_run`, nothing is written; a dry run is made by a handle for reading too. Commits of others wait meanwhile. A
+    /// subscription that has read beyond the cut goes on at the seq where it was.
     ///
     /// # Errors
     /// `UnknownBook` for one that nothing was written to; `Unsupported` if a book has an event of a newer version, which is no damage; `BookClosed` for one that is to be repaired after a sync of it failed; `ReadOnly`;

@@ -178,7 +178,7 @@ impl Open {
             }
         }
         if let Some(log) = log {
-            done.set_aside = log.cut(plan, self.options.max_part_bytes)?;
+            done.set_aside = log.cut(plan)?;
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ fn repaired(root: &Path, options: &LedgerOptions, before: &[Event], kept: usize)
     let done = of_book(&done).clone();
     let lost = of_book(&plan).lost.clone();
     assert_eq!((of_book(&plan).kept, lost), (done.kept, done.lost.clone()), "a dry run says what is done");
-    assert_eq!(done.kept as usize, kept);
+    assert_eq!(usize::try_from(done.kept).unwrap(), kept);
     assert_eq!(done.lost.as_ref().map(|lost| lost.from), (kept < before.len()).then(|| Seq(done.kept + 1)));
     let paths = done.set_aside.iter().filter_map(|aside| aside.path.as_ref()).map(|path| root.join(path));
     let aside: Vec<Vec<u8>> = paths.filter(|path| path.is_file()).map(|path| fs::read(path).unwrap()).collect();
@@ -159,13 +159,13 @@ fn known(root: &Path, options: &LedgerOptions) -> Vec<Event> {
 
 #[test]
 fn a_flipped_bit_in_any_event_costs_what_stands_behind_it() {
-    for seq in [1, 2, 3, 17, 41, 42] {
+    for seq in [1_u8, 2, 3, 17, 41, 42] {
         for (folder, options) in [in_parts(), with_runs()] {
             let root = folder.path();
             let before = known(root, &options);
-            flip(root, seq);
-            let done = repaired(root, &options, &before, seq as usize - 1);
-            assert_eq!(done.lost.unwrap().lines, 43 - seq);
+            flip(root, seq.into());
+            let done = repaired(root, &options, &before, usize::from(seq) - 1);
+            assert_eq!(done.lost.unwrap().lines, 43 - u64::from(seq));
         }
     }
 }
@@ -217,6 +217,23 @@ fn of_a_batch_that_is_cut_the_whole_events_are_kept() {
     ledger.shutdown().unwrap();
     flip(folder.path(), 20);
     repaired(folder.path(), &options, &before, 19);
+}
+
+/// A call that is longer than a part stands in one part nevertheless, also when that is written anew.
+#[test]
+fn a_batch_that_is_longer_than_a_part_is_kept_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LedgerOptions { max_part_bytes: 900, ..LedgerOptions::new(clock()) };
+    let ledger = FsLedger::open(folder.path(), &options).unwrap();
+    prepare(&ledger).unwrap();
+    for numbers in [1..=20, 21..=COUNT] {
+        let drafts: Vec<_> = numbers.map(transfer).collect();
+        assert!(ledger.commit_batch(&book(), &drafts).unwrap().iter().all(Result::is_ok));
+    }
+    let before = events(&ledger);
+    ledger.shutdown().unwrap();
+    flip(folder.path(), 23);
+    repaired(folder.path(), &options, &before, 22);
 }
 
 #[test]
@@ -399,6 +416,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for path in files_in(from) {
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, target).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Putting the beginning of a book's log in the log's place.
 //!
-//! First every part of the old log is copied to the book's quarantine, whole, and synced. Then the last parts are written anew beside those that they are to be, and one small file decides
+//! First every part of the old log is copied to the book's quarantine, whole, and synced. Then the last part that holds anything of what is kept is written anew beside the one that it is to be, and one small file decides
 //! that the log is another one, as when a segment's log is replaced ([`crate::record_log::replace_parts`]). So at each moment the log is the old one or the new one, and behind the decision the
 //! old one is kept already. The price is that a log is copied whole of which perhaps little is lost.
 //!
@@ -59,9 +59,9 @@ impl<'a> BookLog<'a> {
     }
 
     /// Makes the log what a plan says; answers with where the old one is kept. After an error the log is what it was, or becomes the new one when the ledger is opened again.
-    pub(super) fn cut(&self, plan: &BookPlan, part_bytes_max: u64) -> Result<Vec<Quarantined>> {
+    pub(super) fn cut(&self, plan: &BookPlan) -> Result<Vec<Quarantined>> {
         self.keep_writers_out()?;
-        self.replace(plan, part_bytes_max).inspect_err(|_| {
+        self.replace(plan).inspect_err(|_| {
             let is_decided = self.first.replacing_file().is_some_and(|path| self.disk.stat(&path).is_ok());
             if !is_decided {
                 // If this fails too, the next owner does it.
@@ -70,10 +70,10 @@ impl<'a> BookLog<'a> {
         })
     }
 
-    fn replace(&self, plan: &BookPlan, part_bytes_max: u64) -> Result<Vec<Quarantined>> {
+    fn replace(&self, plan: &BookPlan) -> Result<Vec<Quarantined>> {
         let kept = self.keep_whole()?;
         let from = self.last_kept_part(plan)?;
-        let written = self.write_new(plan, from, part_bytes_max);
+        let written = self.write_new(plan, from);
         let (through, chain) = written.inspect_err(|_| NewParts::clear(self.disk, &self.first, from))?;
         self.read_back(chain, from, through).inspect_err(|_| NewParts::clear(self.disk, &self.first, from))?;
         let what = Replacing { from, through, void_after: None };
@@ -149,9 +149,10 @@ impl<'a> BookLog<'a> {
         Ok(last)
     }
 
-    /// Writes the parts from `from` on; answers with the last one's number and the chain of the whole log.
-    fn write_new(&self, plan: &BookPlan, from: u32, part_bytes_max: u64) -> Result<(u32, Chain)> {
-        let mut new = NewParts::begin(self.disk, &self.first, from, part_bytes_max)?;
+    /// Writes the part `from` anew, which is the last; answers with its number and the chain of the whole log.
+    fn write_new(&self, plan: &BookPlan, from: u32) -> Result<(u32, Chain)> {
+        // What is kept stood in one part, and a call, however long, stays in one.
+        let mut new = NewParts::begin(self.disk, &self.first, from, u64::MAX)?;
         let mut chain = Chain::START;
         self.each_kept(plan, |entry| {
             chain.push(entry.text);

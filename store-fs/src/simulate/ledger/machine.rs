@@ -173,12 +173,14 @@ impl LedgerMachine {
 
     fn take(&mut self, step: &LedgerStep) {
         let Some(ledger) = self.ledger.clone() else { return };
+        // A repair that was begun is done when the ledger is opened. Until then a book that is opened from a snapshot takes writes.
+        let is_repaired = || ledger.read_events(&book(), Seq(1), usize::MAX).is_ok();
+        if self.was_rotten.load(Ordering::SeqCst) && is_repaired() {
+            self.mark(Told::repaired);
+        }
         match *step {
             LedgerStep::Prepare => match prepare(&ledger) {
-                Ok(()) => self.mark(|told| {
-                    told.repaired();
-                    told.is_prepared = true;
-                }),
+                Ok(()) => self.mark(|told| told.is_prepared = true),
                 Err(error) => self.unless_disk(&error, "preparing"),
             },
             LedgerStep::Commit(n) => {
@@ -249,8 +251,6 @@ impl LedgerMachine {
     fn put(&self, told: &mut Told, n: u64, answer: LedgerResult<Receipt>) {
         match answer {
             Ok(receipt) => {
-                // A damaged book takes no writes, and one whose repair was begun is repaired when it is opened.
-                told.repaired();
                 let first = *told.acknowledged.entry(n).or_insert(receipt);
                 if first != receipt {
                     self.complain(format!("transaction {n} was acknowledged as {first:?} and then as {receipt:?}"));

@@ -72,7 +72,7 @@ impl LedgerScript {
     /// The fixed ones.
     pub fn fixed() -> Vec<Self> {
         use LedgerStep::{
-            BadBatch, Batch, Commit, Drop, Intrude, LoseKeys, LoseSnapshots, Prepare, Reopen, Rot, Snapshot, SpoilKeys,
+            BadBatch, Batch, Commit, Drop, Intrude, LoseKeys, LoseSnapshots, Prepare, Reopen, Snapshot, SpoilKeys,
             SpoilSnapshots, Together,
         };
         let script = |name, steps| Self { name, steps };
@@ -119,28 +119,7 @@ impl LedgerScript {
                 "committers beside each other",
                 vec![Prepare, Together(1, 4), Snapshot, Together(3, 4), Reopen, Commit(5)],
             ),
-            script(
-                "repairs",
-                vec![
-                    Prepare,
-                    Batch(1, 6),
-                    Rot(9),
-                    Prepare,
-                    Commit(5),
-                    Batch(7, 6),
-                    Snapshot,
-                    Rot(14),
-                    Batch(10, 4),
-                    Rot(2),
-                    Prepare,
-                    Batch(4, 4),
-                    Rot(0),
-                    Prepare,
-                    Batch(5, 3),
-                    Reopen,
-                    Commit(6),
-                ],
-            ),
+            script("repairs", repairs()),
         ]
     }
 
@@ -170,6 +149,14 @@ impl LedgerScript {
         }
         Self { name: "a random script", steps }
     }
+}
+
+/// Damage in the middle, behind a snapshot, among the accounts and in the first event.
+fn repairs() -> Vec<LedgerStep> {
+    use LedgerStep::{Batch, Commit, Prepare, Reopen, Rot, Snapshot};
+    let mut steps = vec![Prepare, Batch(1, 6), Rot(9), Prepare, Commit(5), Batch(7, 6), Snapshot, Rot(14)];
+    steps.extend([Batch(10, 4), Rot(2), Prepare, Batch(4, 4), Rot(0), Prepare, Batch(5, 3), Reopen, Commit(6)]);
+    steps
 }
 
 fn name<T: std::str::FromStr>(text: &str) -> T {
