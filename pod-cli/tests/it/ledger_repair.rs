@@ -166,7 +166,10 @@ fn the_forms_for_programs_and_for_people() {
         told
     };
     insta::assert_snapshot!("ledger_repair_dry_run", told(world.pod(&["repair", "--dry-run"])));
-    insta::assert_snapshot!("ledger_repair_json", told(world.pod(&["repair", "--ledger", &book(), "--dry-run", "--json"])));
+    insta::assert_snapshot!(
+        "ledger_repair_json",
+        told(world.pod(&["repair", "--ledger", &book(), "--dry-run", "--json"]))
+    );
     insta::assert_snapshot!("ledger_repair", told(world.pod(&["repair", "--ledger", "--yes"])));
     insta::assert_snapshot!("ledger_repair_again", told(world.pod(&["repair", "--ledger"])));
 }

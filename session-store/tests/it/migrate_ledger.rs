@@ -8,8 +8,8 @@ use session_store::{LedgerMigrated, MigrateFailureKind, OpenOptions, migrate_led
 use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, AccountKind, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger,
-    LedgerRepair, LedgerResult, MemoryLedger, MemoryLedgerMedium, Posting, Receipt, Subscription, Transaction, TrialRow,
-    verify_ledger,
+    LedgerRepair, LedgerResult, MemoryLedger, MemoryLedgerMedium, Posting, Receipt, Subscription, Transaction,
+    TrialRow, verify_ledger,
 };
 use store_core::{Seq, TransactionId};
 

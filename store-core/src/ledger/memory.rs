@@ -13,11 +13,11 @@ use super::names::{AccountId, AssetId, BookName};
 use super::repair::{BookPlan, BookRepair, LedgerRepair, LedgerRepairPlanner, Met, MetVisit};
 use super::rules::{self, Standing};
 use super::subscription::{EventSource, SourceSubscription, Subscription};
+use super::text;
 use super::types::{
     Account, Asset, Balance, Clock, Draft, Event, EventBody, HistoryRow, Receipt, Side, TimestampUs, Transaction,
     TrialRow,
 };
-use super::text;
 use crate::id::{Seq, TransactionId};
 use crate::integrity::{Event as Done, MaintenanceOptions, Quarantined};
 
@@ -82,7 +82,12 @@ impl Books {
         }
         self.damaged.retain(|(book, _)| *book != plan.book);
         self.aside.push(taken);
-        Quarantined { part: 1, offset: plan.kept.seq.0 + 1, bytes: 0, path: Some(format!("aside {}", self.aside.len())) }
+        Quarantined {
+            part: 1,
+            offset: plan.kept.seq.0 + 1,
+            bytes: 0,
+            path: Some(format!("aside {}", self.aside.len())),
+        }
     }
 }
 
@@ -314,7 +319,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
-        if self.books()?.events.contains_key(book) { Ok(()) } else { Err(LedgerError::UnknownBook { book: book.clone() }) }
+        if self.books()?.events.contains_key(book) {
+            Ok(())
+        } else {
+            Err(LedgerError::UnknownBook { book: book.clone() })
+        }
     }
 
     fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {

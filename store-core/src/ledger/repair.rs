@@ -463,7 +463,8 @@ mod tests {
     #[test]
     fn assets_behind_a_lost_one_are_registered_again() {
         let mut planner = LedgerRepairPlanner::default();
-        let lines = vec![Some(registration(1, "USD")), None, Some(registration(3, "EUR")), Some(registration(4, "JPY"))];
+        let lines =
+            vec![Some(registration(1, "USD")), None, Some(registration(3, "EUR")), Some(registration(4, "JPY"))];
         let planned = plan(&mut planner, &BookName::system(), &lines).unwrap();
         assert_eq!((planned.kept.seq, planned.last()), (Seq(1), End { seq: Seq(4), at: 100 }));
         let names = BookRepair::of_plan(&planned).registered;

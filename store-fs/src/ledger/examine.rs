@@ -40,7 +40,12 @@ impl Open {
         }
     }
 
-    pub(super) fn examine_keys(&self, name: &BookName, book: &Book, findings: &mut Vec<LedgerFinding>) -> LedgerResult<()> {
+    pub(super) fn examine_keys(
+        &self,
+        name: &BookName,
+        book: &Book,
+        findings: &mut Vec<LedgerFinding>,
+    ) -> LedgerResult<()> {
         match book.missing_key(&self.logs)? {
             Ok(None) => {}
             Ok(Some(seq)) => {

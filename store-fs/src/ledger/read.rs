@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
-    TrialRow, fingerprint, rows_of,
+    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs,
+    Transaction, TrialRow, fingerprint, rows_of,
 };
 use store_core::{Seq, TransactionId};
 

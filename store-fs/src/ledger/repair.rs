@@ -102,7 +102,8 @@ impl Open {
         }
         let writers = if self.is_read_only { Writers::Possible } else { Writers::KeptOut };
         let log = BookLog::open(&*self.book_options.disk, &self.book_options.layout, name)?;
-        let plan = planner.plan(name, now, nothing, |visit| log.scan(writers, visit).map_err(|error| told(name, error)))?;
+        let plan =
+            planner.plan(name, now, nothing, |visit| log.scan(writers, visit).map_err(|error| told(name, error)))?;
         Ok((Some(log), plan))
     }
 

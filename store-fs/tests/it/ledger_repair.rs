@@ -189,7 +189,10 @@ fn a_part_that_is_missing_costs_what_stands_behind_it() {
     fs::remove_file(parts(root).last().unwrap()).unwrap();
     let ledger = FsLedger::open(root, &options).unwrap();
     let done = ledger.repair(None, &asked(false)).unwrap();
-    assert!(of_book(&done).made_anew.iter().all(|what| what.contains("knows events that the log does not have")), "{done:?}");
+    assert!(
+        of_book(&done).made_anew.iter().all(|what| what.contains("knows events that the log does not have")),
+        "{done:?}"
+    );
     assert_eq!(verify_ledger(&ledger).unwrap().damage, []);
 }
 
@@ -277,7 +280,10 @@ fn a_book_that_lost_its_log_is_empty_again() {
         let ledger = FsLedger::open(root, &options).unwrap();
         let done = ledger.repair(Some(&book()), &asked(false)).unwrap();
         let aside = of_book(&done).set_aside.clone();
-        assert!(!aside.is_empty() && aside.iter().all(|one| root.join(one.path.as_ref().unwrap()).is_dir()), "{aside:?}");
+        assert!(
+            !aside.is_empty() && aside.iter().all(|one| root.join(one.path.as_ref().unwrap()).is_dir()),
+            "{aside:?}"
+        );
         assert_eq!(reader.read_events(&book(), Seq(1), 1).unwrap(), []);
         works(&ledger, &[], 0);
         ledger.shutdown().unwrap();
@@ -407,8 +413,12 @@ fn a_repair_that_was_decided_is_finished_by_whoever_opens_the_ledger_next() {
     }
     let left = |name: &str| picture(folder.path()).iter().any(|(path, _)| path.to_str().unwrap().ends_with(name));
     assert!(!left(".replacing") && !left(".jsonl.new"));
-    let aside: Vec<Vec<u8>> = picture(&folder_of(folder.path(), "quarantine")).into_iter().map(|(_, bytes)| bytes).collect();
-    let old = before.iter().filter(|(path, _)| path.parent().unwrap().ends_with("home")).filter(|(path, _)| path.extension().is_some_and(|ending| ending == "jsonl"));
+    let aside: Vec<Vec<u8>> =
+        picture(&folder_of(folder.path(), "quarantine")).into_iter().map(|(_, bytes)| bytes).collect();
+    let old = before
+        .iter()
+        .filter(|(path, _)| path.parent().unwrap().ends_with("home"))
+        .filter(|(path, _)| path.extension().is_some_and(|ending| ending == "jsonl"));
     assert_eq!(aside, old.map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>(), "the old log is kept, whole");
 }
 

@@ -22,8 +22,8 @@ use store_core::StoreError;
 use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
-    TrialRow,
+    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs,
+    Transaction, TrialRow,
 };
 use store_core::{Seq, TransactionId};
 

@@ -13,9 +13,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::repair::{BookPlan, LedgerRepairPlanner, Met, MetVisit};
-use store_core::ledger::{
-    Asset, BookName, BookRepair, Clock, LedgerError, LedgerFinding, LedgerRepair, LedgerResult,
-};
+use store_core::ledger::{Asset, BookName, BookRepair, Clock, LedgerError, LedgerFinding, LedgerRepair, LedgerResult};
 use store_core::{Durability, Seq, StoreError};
 
 use super::{examine, read, row};
@@ -48,7 +46,7 @@ pub(super) fn repair(
     }
     let writer = connections.writer().map_err(StoreError::from)?;
     // While this is held nobody collects bytes that a fact is about to name.
-    let _shared = BlobLock::share(connections.place()).map_err(StoreError::from)?;
+    let _shared = BlobLock::share(connections.place())?;
     let done = writer.write_alone(Durability::Synced, |transaction| {
         let looked = match look(transaction, clock, only)? {
             Ok(looked) => looked,
@@ -137,9 +135,8 @@ fn names(connection: &Connection, nameless: &mut Vec<Vec<u8>>) -> Result<Vec<Boo
 /// Hands over the rows of a book's events, and what the other tables know of more.
 fn scan(connection: &Connection, book: &BookName, visit: &mut MetVisit<'_>) -> Result<()> {
     // What stands before the first place there is stands at none.
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 ORDER BY seq < 1, seq",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, key, body, crc32c FROM ledger_events WHERE book = ?1 ORDER BY seq < 1, seq")?;
     let mut rows = statement.query([book.as_str()])?;
     let mut last = 0;
     while let Some(row) = rows.next()? {
@@ -173,7 +170,8 @@ fn whole<'r>(
     let text = |value: ValueRef<'r>| value.as_str().map_err(|error| error.to_string());
     let key = if key == ValueRef::Null { None } else { Some(text(key)?) };
     let body = text(body)?;
-    let computed = u64::try_from(seq).map(|seq| row::checksum(book, seq, key, body)).map_err(|error| error.to_string())?;
+    let computed =
+        u64::try_from(seq).map(|seq| row::checksum(book, seq, key, body)).map_err(|error| error.to_string())?;
     if i64::from(computed) == stored {
         return Ok((key, body));
     }

@@ -69,7 +69,9 @@ fn rows(folder: &Folder) -> Vec<String> {
         let mut statement = raw.prepare(&format!("SELECT * FROM {name}")).unwrap();
         let columns = statement.column_count();
         let rows = statement.query_map([], |row| {
-            (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}"))).collect::<rusqlite::Result<Vec<_>>>()
+            (0..columns)
+                .map(|at| row.get_ref(at).map(|value| format!("{value:?}")))
+                .collect::<rusqlite::Result<Vec<_>>>()
         });
         found.extend(rows.unwrap().map(|row| format!("{name} {:?}", row.unwrap())));
     }
@@ -118,7 +120,11 @@ fn works(ledger: &SqliteLedger, sql: &str) {
 fn what_stands_before_a_damaged_or_missing_row_is_kept() {
     let before = events(&open(&ledger()));
     for (sql, kept, lines) in [
-        ("UPDATE ledger_events SET body = replace(body, '\"at\":1', '\"at\":0') WHERE book = 'home' AND seq = 9", 8, 14),
+        (
+            "UPDATE ledger_events SET body = replace(body, '\"at\":1', '\"at\":0') WHERE book = 'home' AND seq = 9",
+            8,
+            14,
+        ),
         ("UPDATE ledger_events SET body = 'x' WHERE book = 'home' AND seq = 1", 0, 22),
         ("UPDATE ledger_events SET body = CAST(x'FFFE' AS TEXT) WHERE book = 'home' AND seq = 22", 21, 1),
         ("UPDATE ledger_events SET crc32c = crc32c + 1 WHERE book = 'home' AND seq = 3", 2, 20),

@@ -10,9 +10,7 @@ use session_store::budget::budget_book;
 use session_store::usage::{known_asset, usage_book};
 use store_core::StoreError;
 use store_core::integrity::Quarantined;
-use store_core::ledger::{
-    AssetId, BookName, BookRepair, Ledger, LedgerError, LedgerRepair, LedgerResult, LostEvents,
-};
+use store_core::ledger::{AssetId, BookName, BookRepair, Ledger, LedgerError, LedgerRepair, LedgerResult, LostEvents};
 use store_core::{MigrationId, Seq};
 
 use crate::app::App;
@@ -147,7 +145,11 @@ pub(super) fn question(repair: &LedgerRepair) -> Option<String> {
     }
     let kept: u64 = damaged.iter().map(|one| one.kept).sum();
     let lines: u64 = damaged.iter().filter_map(|one| one.lost.as_ref()).map(|lost| lost.lines).sum();
-    Some(format!("repair {books} of the ledger, keeping {} and setting {} aside", counted(kept, "event"), counted(lines, "line")))
+    Some(format!(
+        "repair {books} of the ledger, keeping {} and setting {} aside",
+        counted(kept, "event"),
+        counted(lines, "line")
+    ))
 }
 
 pub(super) fn part(repair: LedgerRepair, dry_run: bool) -> Part {

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use session_store::budget::{Budgets, Per};
 use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, HistoryRow, Ledger, LedgerRepair, LedgerResult, Receipt,
-    Subscription, TimestampUs, Transaction, TrialRow,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, HistoryRow, Ledger, LedgerRepair,
+    LedgerResult, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
 };
 use store_core::{Seq, TransactionId};
 

@@ -119,12 +119,20 @@ pub(crate) fn a_repaired_book_takes_what_was_lost(harness: &dyn LedgerHarness) -
     repair(&desk, Some(&home()), false)?;
     desk.set_clock(NOON + 50);
     let first = desk.commit(&transfer(2, "a", "b", 1))?;
-    same("the receipt of a transaction that is kept", (first.seq, Some(first.at)), (Seq(5), before.get(4).map(|event| event.at)))?;
+    same(
+        "the receipt of a transaction that is kept",
+        (first.seq, Some(first.at)),
+        (Seq(5), before.get(4).map(|event| event.at)),
+    )?;
     let lost = desk.ledger().transaction(transaction(3)).works("looking for a transaction that is lost")?;
     same("a transaction that is lost", lost, None)?;
     for n in 3..=8 {
         let receipt = desk.commit(&transfer(n, "a", "b", 1))?;
-        same("the seq and time of a lost transaction that is committed again", (receipt.seq, receipt.at), (Seq(n + 3), NOON + 50))?;
+        same(
+            "the seq and time of a lost transaction that is committed again",
+            (receipt.seq, receipt.at),
+            (Seq(n + 3), NOON + 50),
+        )?;
     }
     for _ in 0..2 {
         same("the balance", desk.balance("a", None)?, (8, 11))?;
@@ -169,12 +177,20 @@ pub(crate) fn a_repaired_book_needs_no_second_repair(harness: &dyn LedgerHarness
 pub(crate) fn a_book_whose_first_event_is_damaged_is_empty_again(harness: &dyn LedgerHarness) -> Outcome {
     let Some((mut desk, _)) = damaged(harness, &[(home(), 1)])? else { return Ok(()) };
     let done = of_book(&repair(&desk, None, false)?, &home())?;
-    same("what is kept and what is lost", (done.kept, done.lost.map(|lost| (lost.from, lost.lines))), (0, Some((Seq(1), 9))))?;
+    same(
+        "what is kept and what is lost",
+        (done.kept, done.lost.map(|lost| (lost.from, lost.lines))),
+        (0, Some((Seq(1), 9))),
+    )?;
     for _ in 0..2 {
         let books = desk.ledger().list_books().works("listing the books")?;
         same("the books", books, vec![BookName::system(), away()])?;
         same("the events", desk.events(&home())?, Vec::new())?;
-        refused!("the balance of an account that is lost", desk.ledger().balance(&id("a"), None), LedgerError::UnknownAccount { .. })?;
+        refused!(
+            "the balance of an account that is lost",
+            desk.ledger().balance(&id("a"), None),
+            LedgerError::UnknownAccount { .. }
+        )?;
         desk.reopen()?;
     }
     for path in ["a", "b"] {

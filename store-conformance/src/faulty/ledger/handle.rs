@@ -1,7 +1,7 @@
 //! The reference with some calls replaced.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -93,12 +93,7 @@ pub(super) struct FaultyHarness {
 
 impl FaultyHarness {
     pub(super) fn new(rules: Rules) -> Self {
-        Self {
-            medium: MemoryLedgerMedium::default(),
-            busy: Arc::default(),
-            opened: AtomicU64::default(),
-            rules,
-        }
+        Self { medium: MemoryLedgerMedium::default(), busy: Arc::default(), opened: AtomicU64::default(), rules }
     }
 }
 

@@ -49,7 +49,9 @@ impl<'a> BookLog<'a> {
     /// Hands over what lies in the log; what was never acknowledged is nothing.
     pub(super) fn scan(&self, writers: Writers, visit: &mut MetVisit<'_>) -> Result<()> {
         self.parts.scan(self.disk, writers, &mut |scanned| match scanned {
-            Scanned::Entry(ScannedEntry { position, key, text, .. }) => visit(Met::Whole { seq: position.seq, key, text }),
+            Scanned::Entry(ScannedEntry { position, key, text, .. }) => {
+                visit(Met::Whole { seq: position.seq, key, text })
+            }
             Scanned::Damaged(stretch) if !stretch.kind.is_damage() => ControlFlow::Continue(()),
             Scanned::Damaged(stretch) => {
                 let detail = &*format!("part {}, byte {}: {}", stretch.part, stretch.offset, stretch.detail);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use store_core::Seq;
-use store_core::ledger::{Event, EventBody, Ledger, LedgerError, LedgerFindingKind, LedgerReport, Receipt, verify_ledger};
+use store_core::ledger::{
+    Event, EventBody, Ledger, LedgerError, LedgerFindingKind, LedgerReport, Receipt, verify_ledger,
+};
 
 use super::machine::{Beside, Harm, Told, harm_beside, maintenance, open};
 use super::script::{book, draft, key_of, may_be_refused, prepare};

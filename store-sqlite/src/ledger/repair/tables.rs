@@ -134,7 +134,9 @@ impl Folded<'_> {
                 for posting in &draft.postings {
                     let Some(account) = self.accounts.get(posting.account.path()) else { continue };
                     self.transaction
-                        .prepare_cached("INSERT OR REPLACE INTO ledger_balances (account_id, seq, net) VALUES (?1, ?2, ?3)")?
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO ledger_balances (account_id, seq, net) VALUES (?1, ?2, ?3)",
+                        )?
                         .execute((account.number, to_sql(event.seq.0), account.net))?;
                 }
                 Ok(())
