@@ -203,15 +203,23 @@ impl Open {
         Ok(None)
     }
 
-    /// Opens a book anew, as it stands on the medium now.
+    /// Opens a book anew, as it stands on the medium now. One that cannot be opened takes no writes: nobody may take it for one that is not there.
     fn reopen(&self, books: &mut Books, name: &BookName) -> LedgerResult<()> {
-        books.remove(name);
-        for listed in list(&self.book_options)?.into_iter().filter(|listed| listed.name == *name) {
-            if let Some(entry) = Entry::open(&listed, &self.book_options, &self.logs)? {
-                books.insert(listed.name, entry);
+        match self.opened(name) {
+            Ok(Some(entry)) => drop(books.insert(name.clone(), entry)),
+            Ok(None) => drop(books.remove(name)),
+            Err(error) => {
+                let detail = format!("it could not be opened again: {error}");
+                books.insert(name.clone(), Entry::Damaged { seq: Seq(1), detail });
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    fn opened(&self, name: &BookName) -> LedgerResult<Option<Entry>> {
+        let listed = list(&self.book_options)?.into_iter().find(|listed| listed.name == *name);
+        listed.map_or(Ok(None), |listed| Entry::open(&listed, &self.book_options, &self.logs))
     }
 
     /// What is said of the ledger's header, if that was lost: opening the ledger for writing made it again.
