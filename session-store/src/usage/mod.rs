@@ -19,7 +19,7 @@ mod request;
 mod standing;
 
 #[cfg(feature = "index")]
-pub use feed::{feed, feed_with, follow, inherited_uses, is_unfed, known_uses, reread};
+pub use feed::{feed, feed_with, follow, inherited_uses, is_followed, is_unfed, known_uses, reread};
 pub use money::NanoDollars;
 pub use post::{Posted, post};
 pub use prices::{Day, LongContext, ModelPrice, PriceError, PriceTable, Rate};
