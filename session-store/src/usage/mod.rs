@@ -31,7 +31,7 @@ pub(crate) use request::record_of;
 pub(crate) use request::request_name;
 #[cfg(feature = "index")]
 pub(crate) use standing::{Line, Standing};
-pub use standing::{is_usage_book, usage_book, uses_as_of};
+pub use standing::{is_usage_book, known_asset, usage_book, uses_as_of};
 
 use store_core::{LlmUsage, SessionId, TimestampMs};
 
