@@ -75,8 +75,8 @@ pub(crate) struct RollbackArgs {
 /// Arguments of `pod repair`.
 #[derive(Args, Debug)]
 pub(crate) struct RepairArgs {
-    /// Which conversation, or which segment of it.
-    #[arg(value_name = "ID", required_unless_present = "into")]
+    /// Which conversation, or which segment of it; without it the whole store.
+    #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,
 
     /// For a database that cannot be read any more: make a new one of all that it still holds.
