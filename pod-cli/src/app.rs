@@ -114,7 +114,8 @@ impl App {
     /// Says what of the answer is missing, and with which code that ends.
     fn tell_unread_facts(&self, code: u8) -> u8 {
         let Some((session, error)) = self.unread_facts.take().filter(|_| code == exit::OK) else { return code };
-        let message = format!("what is said about the conversation (its title, where it goes on) cannot be read: {error}");
+        let message =
+            format!("what is said about the conversation (its title, where it goes on) cannot be read: {error}");
         let hint = format!("its entries are whole; `pod repair {session}` keeps all that can be read of the rest");
         if self.global.json {
             return tell(&Report::damage(message, &hint), true, &self.terminal.error_theme);
@@ -141,7 +142,8 @@ impl App {
                 "the database cannot be read by itself any more; `pod repair --into sqlite:NEW.db` saves all that it still holds into a new one".to_owned()
             }
             ("corrupt", None) if of_database => {
-                format!("{DAMAGE_HINT}; what it cannot save, `pod repair --into sqlite:NEW.db` may")
+                let hint = report.hint.as_deref().unwrap_or(DAMAGE_HINT);
+                format!("{hint}; what that cannot save, `pod repair --into sqlite:NEW.db` may")
             }
             ("not_a_store", _) if of_database => {
                 "nothing was changed; name another place with --store, or, if this was a store: `pod repair --into sqlite:NEW.db` saves what it still holds".to_owned()

@@ -12,7 +12,7 @@ use session_store::SessionError;
 use session_store::export::InstallError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
-use store_core::{Missing, StoreError};
+use store_core::{Damage, Missing, StoreError};
 
 use crate::render::{EscapeControls, Theme, clean, one_line};
 
@@ -138,6 +138,9 @@ const CANDIDATES_TOLD_MAX: usize = 10;
 
 /// What to do about damage.
 pub(crate) const DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair ID` saves the rest";
+
+/// The same where it is in no log of a conversation: in what is said about one, or about the store.
+const STORE_DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair --dry-run` what can be saved in the whole store";
 
 impl Report {
     fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
@@ -394,6 +397,9 @@ fn store_report(error: &StoreError, message: String) -> Report {
             };
             Report::new(exit::NOT_FOUND, kind, message, hint)
         }
+        StoreError::Corrupt(Damage { segment: None, .. }) => {
+            Report::new(exit::DAMAGE, "corrupt", message, Some(STORE_DAMAGE_HINT))
+        }
         StoreError::Corrupt(_) => Report::new(exit::DAMAGE, "corrupt", message, Some(DAMAGE_HINT)),
         StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => Report::new(
             exit::CONFLICT,
@@ -485,7 +491,7 @@ mod tests {
     use super::*;
     use session_store::budget::{OverBudget, Per};
     use session_store::usage::NanoDollars;
-    use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
+    use store_core::{Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn copy_differs() -> CliError {
         let (segment, copy) = (SegmentId::derive(1, b"segment"), SegmentId::derive(1, b"copy"));

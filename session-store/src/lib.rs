@@ -87,8 +87,8 @@ mod valid;
 mod writer;
 
 pub use backend::{
-    HeaderRepaired, LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote, lock_holders, open,
-    open_ledger, read_ledger, register, repair_header, salvage_into, schemes,
+    HeaderRepaired, LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote,
+    lock_holders, open, open_ledger, read_ledger, register, repair_header, salvage_into, schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};

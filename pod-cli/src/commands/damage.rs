@@ -116,10 +116,8 @@ pub(super) fn advice(findings: &[Finding]) -> Vec<String> {
         advice.push(format!("`pod repair {id} --dry-run` says what can be saved"));
     }
     if ids.len() > NAMED_MAX {
-        advice.push(format!(
-            "{} more can be repaired the same way, all at once by `pod repair`",
-            ids.len() - NAMED_MAX
-        ));
+        advice
+            .push(format!("{} more can be repaired the same way, all at once by `pod repair`", ids.len() - NAMED_MAX));
     }
     let of_store = |kinds: &[FindingKind]| {
         to_mend.iter().any(|one| one.segment_id.is_none() && one.session_id.is_none() && kinds.contains(&one.kind))

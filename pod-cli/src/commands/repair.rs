@@ -99,7 +99,11 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
         Header::Refused => return Ok(exit::CANCELLED),
         // What is in a store that cannot be opened yet nobody knows.
         Header::Would(header) => {
-            return tell(app, Work { rows: Vec::new(), beside: Vec::new(), header: Some(header), hopeless: Vec::new() }, true);
+            return tell(
+                app,
+                Work { rows: Vec::new(), beside: Vec::new(), header: Some(header), hopeless: Vec::new() },
+                true,
+            );
         }
         Header::Done(header) => header,
     };
@@ -142,7 +146,8 @@ impl Work {
         let lost: u64 = self.rows.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
         let kept: u64 = damaged.map(|row| row.kept).sum();
         let (segments, beside) = (counted(segments, "segment"), self.beside.len() as u64);
-        let logs = format!("rewrite {segments}, keeping {} and giving up {}", counted_entries(kept), counted_entries(lost));
+        let logs =
+            format!("rewrite {segments}, keeping {} and giving up {}", counted_entries(kept), counted_entries(lost));
         match (beside, segments.starts_with("0 ")) {
             (0, _) => logs,
             (beside, true) => format!("rewrite {} beside the logs", counted(beside, "record")),

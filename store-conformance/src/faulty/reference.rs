@@ -2,8 +2,8 @@
 
 use store_core::call::check_size;
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, RecordRepair, Repair, Rollback,
-    Visit,
+    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, RecordRepair, Repair,
+    Rollback, Visit,
 };
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,

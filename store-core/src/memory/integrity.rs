@@ -14,9 +14,9 @@ use crate::error::{Damage, Missing, Result, StoreError};
 use crate::id::{MigrationId, SegmentId, Seq, SessionId};
 use crate::integrity::{
     BlobUse, Checkpoint, CheckpointLine, Collected, Collection, EndState, Event, EventKind, Finding, FindingKind,
-    Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Planned, Quarantined, Repair, RepairPlan,
-    RecordAt, RecordRepair, RepairPlanner, Rollback, Scanned, ScannedEntry, Stretch, Verification, Visit, check_head, list_checkpoints,
-    maintained, measure, verification,
+    Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Planned, Quarantined, RecordAt, RecordRepair,
+    Repair, RepairPlan, RepairPlanner, Rollback, Scanned, ScannedEntry, Stretch, Verification, Visit, check_head,
+    list_checkpoints, maintained, measure, verification,
 };
 use crate::store::{FactScope, Store as _};
 

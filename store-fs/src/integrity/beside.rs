@@ -254,7 +254,12 @@ fn rewrite(name: &LogName, old: &dyn DiskFile, plan: &Plan, new: &dyn DiskFile) 
             _ => match decode_tail(&name.context, &line) {
                 Tail::Complete { line, .. } => line.text(),
                 Tail::Torn | Tail::Damaged(_) => {
-                    return Err(crate::error::corrupt(None, range.start, None, "a line that was whole is not any more"));
+                    return Err(crate::error::corrupt(
+                        None,
+                        range.start,
+                        None,
+                        "a line that was whole is not any more",
+                    ));
                 }
             },
         };

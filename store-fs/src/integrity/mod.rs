@@ -14,8 +14,8 @@ mod rollback;
 mod scan;
 
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, RecordRepair,
-    Repair, Rollback, Visit,
+    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint,
+    RecordRepair, Repair, Rollback, Visit,
 };
 use store_core::{BlobRef, Result, SegmentId, SessionId};
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use store_core::integrity::{
     EventKind, FindingKind, Integrity as _, MaintenanceOptions, NewCheckpoint, VerifyOptions, verify,
 };
-use store_core::{AppendOptions, CreateOptions, Fact, FactScope, Result, SessionId, Store as _, StoreError, TraceEntry};
+use store_core::{
+    AppendOptions, CreateOptions, Fact, FactScope, Result, SessionId, Store as _, StoreError, TraceEntry,
+};
 use store_fs::disk::{Disk as _, OpenMode};
 use store_fs::simulate::{Fault, Loss, SimDisk};
 use store_fs::{FsStore, OpenAs};
@@ -150,9 +152,7 @@ fn whatever_is_done_to_a_record_beside_the_log_every_whole_line_of_it_is_kept() 
             // A flipped bit costs one line at most, and zeros the two that they stand in; the repair of the events adds one.
             assert!(kept + 3 >= lines, "{what}: {kept} of {lines} lines");
             for one in &done {
-                let is_event = |event: &store_core::integrity::Event| {
-                    matches!(&event.what, EventKind::RecordRepaired { migration_id, .. } if *migration_id == one.migration_id)
-                };
+                let is_event = |event: &store_core::integrity::Event| matches!(&event.what, EventKind::RecordRepaired { migration_id, .. } if *migration_id == one.migration_id);
                 assert!(store.events().unwrap().iter().any(is_event), "{what}: it is recorded");
                 for taken in &one.quarantined {
                     let copy = bytes_of(&disk, &Path::new(ROOT).join(taken.path.as_ref().unwrap()));
@@ -165,6 +165,34 @@ fn whatever_is_done_to_a_record_beside_the_log_every_whole_line_of_it_is_kept() 
             assert_eq!(repair(&open(&disk)).unwrap(), 0, "{what}: nothing is left to repair");
         }
     }
+}
+
+#[test]
+fn a_repair_of_a_log_with_line_ends_of_another_system_adds_no_entry() {
+    let disk = filled();
+    let path = Path::new(ROOT).join(session(1).to_string()).join(format!("{}.jsonl", segment(1)));
+    let bytes = bytes_of(&disk, &path);
+    let count = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
+    put(&disk, &path, &String::from_utf8(bytes.clone()).unwrap().replace('\n', "\r\n").into_bytes());
+    let store = open(&disk);
+    let done = store.repair(session(1), segment(1), &maintenance()).unwrap();
+    assert_eq!((done.kept, done.lost, done.after.seq.0), (count, Vec::new(), count));
+    assert_eq!(damage(&store), Vec::<String>::new());
+}
+
+#[test]
+fn who_reads_a_first_call_that_is_cut_off_is_told_where_its_entries_end() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let entries = [start(session(1), None), note(1), note(2), note(3)];
+    store.create_segment(session(1), segment(1), &entries, &CreateOptions::default()).unwrap();
+    drop(store);
+    let path = Path::new(ROOT).join(session(1).to_string()).join(format!("{}.jsonl", segment(1)));
+    let bytes = bytes_of(&disk, &path);
+    let ends: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').map(|at| at + 1).collect();
+    put(&disk, &path, &bytes[..ends[2] + 10]);
+    let Err(StoreError::Corrupt(told)) = open(&disk).read_all(session(1), segment(1)) else { panic!("it is read") };
+    assert_eq!((told.offset, told.seq.map(|seq| seq.0)), (ends[2] as u64, Some(4)), "{told}");
 }
 
 #[test]
@@ -208,7 +236,9 @@ fn a_repair_beside_the_log_that_is_stopped_anywhere_leaves_the_old_record_or_the
                 disk.plan(call, vec![(call, fault)]);
                 let worked = try_open(&disk).and_then(|store| store.repair_beside(scope, &maintenance()));
                 let was_met = disk.faulted() > 0;
-                for (seed, loss) in [(0, Loss::Nothing), (call, Loss::ALL[usize::try_from(call).unwrap() % Loss::ALL.len()])] {
+                for (seed, loss) in
+                    [(0, Loss::Nothing), (call, Loss::ALL[usize::try_from(call).unwrap() % Loss::ALL.len()])]
+                {
                     let what = format!("{}: {fault:?} in call {call}, then {loss:?} lost", path.display());
                     let disk = disk.crash(loss, seed);
                     let store = open(&disk);

@@ -222,8 +222,7 @@ impl Record {
         let (name, owned) = (self.table.name(), self.table.owned());
         for (new, old) in (1_u64..).zip(kept) {
             let select = format!("SELECT body FROM {name} WHERE {owned} AND seq = ?2");
-            let body: String =
-                transaction.prepare_cached(&select)?.query_row((&self.owner, old), |row| row.get(0))?;
+            let body: String = transaction.prepare_cached(&select)?.query_row((&self.owner, old), |row| row.get(0))?;
             let crc32c = self.table.checksum(&self.owner, new, &body);
             if row::to_sql(new) != *old {
                 let update = format!("UPDATE {name} SET seq = ?3, crc32c = ?4 WHERE {owned} AND seq = ?2");
@@ -231,9 +230,11 @@ impl Record {
             }
             if self.table == SideTable::Facts {
                 let fact: Fact = read_json::from_str(&body).map_err(StoreError::backend)?;
-                transaction
-                    .prepare_cached("UPDATE facts SET domain = ?3 WHERE scope = ?1 AND seq = ?2")?
-                    .execute((&self.owner, row::to_sql(new), fact.domain))?;
+                transaction.prepare_cached("UPDATE facts SET domain = ?3 WHERE scope = ?1 AND seq = ?2")?.execute((
+                    &self.owner,
+                    row::to_sql(new),
+                    fact.domain,
+                ))?;
             }
         }
         Ok(())

@@ -5,9 +5,7 @@ use store_core::StoreError::{Corrupt, NotFound};
 use store_core::integrity::{EventKind, RecordAt, RecordRepair};
 use store_core::{Backend, Fact, FactScope};
 
-use super::super::fixture::{
-    TIME, Works as _, append, create_first, holds, note, records, refused, same, session,
-};
+use super::super::fixture::{TIME, Works as _, append, create_first, holds, note, records, refused, same, session};
 use super::super::integrity::{dry, integrity, options, verify};
 use crate::{Failure, Harness, Outcome};
 
