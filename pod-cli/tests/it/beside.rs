@@ -48,7 +48,8 @@ fn facts_that_are_damaged_keep_nobody_from_the_conversation_and_are_repaired_by_
         let run = with(&["show", &id, "--json"]);
         let now: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
         assert_eq!((run.code, &now["messages"]), (4, &shown["messages"]), "{url}");
-        assert_eq!(run.json_error()["kind"], "corrupt", "{url}");
+        let told: serde_json::Value = serde_json::from_str(&run.stderr).unwrap();
+        assert_eq!((&told["error"]["kind"], &told["error"]["code"]), (&json!("corrupt"), &json!(4)), "{url}");
         for arguments in [&["rename", &id, "Other"][..], &["fork", &id]] {
             let run = with(arguments);
             assert!(run.code == 4 && run.stdout.is_empty() && run.stderr.contains("pod repair"), "{url}: {run}");
