@@ -88,7 +88,8 @@ mod writer;
 
 pub use backend::{
     HeaderRepaired, LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote,
-    lock_holders, open, open_ledger, read_ledger, register, repair_header, salvage_into, schemes,
+    ledger_to_plan_repair, lock_holders, open, open_ledger, read_ledger, register, repair_header, salvage_into,
+    schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};

@@ -1,21 +1,28 @@
-//! `pod repair [ID]` and `pod repair --into URL`
+//! `pod repair [ID]`, `pod repair --ledger [BOOK]` and `pod repair --into URL`
 
 mod beside;
+mod header;
+mod ledger;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
-use session_store::{HeaderRepaired, OpenMode, Salvaged, SessionError, repair_header, salvage_into};
+use session_store::{HeaderRepaired, OpenMode, Salvaged, salvage_into};
 use store_core::chain::ChainHead;
-use store_core::integrity::{Lost, Quarantined, Repair, Verification};
+use store_core::integrity::{Lost, Quarantined, Repair, Verification, VerifyOptions, verify};
+use store_core::ledger::LedgerRepair;
 use store_core::{MigrationId, SegmentId, Seq, SessionId, StoreError};
 
+use self::header::Header;
+use self::ledger::Which;
 use super::damage::{counted, counted_entries};
 use super::rollback::options;
+use super::verify::with_progress;
 use crate::app::App;
-use crate::cli::{Consented, RepairArgs};
+use crate::cli::RepairArgs;
 use crate::confirm::{Consent, confirm};
-use crate::error::{Result, exit};
+use crate::error::{CliError, Result, exit};
 use crate::keeper::{Keeper, Named};
 use crate::output::Output;
 use crate::render::{clean, thousands};
@@ -63,7 +70,21 @@ struct Document {
     header: Option<HeaderRepaired>,
     /// Segments of which nothing can be saved.
     hopeless: Vec<Hopeless>,
+    /// The ledger, where it was asked for: `null` if the store has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Option<ledger::Part>>,
     dry_run: bool,
+}
+
+/// What is done, or would be.
+#[derive(Default)]
+struct Work {
+    rows: Vec<Row>,
+    beside: Vec<beside::Row>,
+    header: Option<HeaderRepaired>,
+    hopeless: Vec<Hopeless>,
+    /// `None`: not asked for; `Some(None)`: there is none.
+    ledger: Option<Option<LedgerRepair>>,
 }
 
 /// What was saved into a new store, as JSON shows it.
@@ -78,138 +99,138 @@ struct SalvageDocument<'a> {
 struct Hopeless {
     segment_id: SegmentId,
     message: String,
+    #[serde(skip)]
+    error: StoreError,
 }
 
-/// What was found, and what came of it.
-struct Work {
-    rows: Vec<Row>,
-    beside: Vec<beside::Row>,
-    header: Option<HeaderRepaired>,
-    hopeless: Vec<Hopeless>,
-}
-
-/// Makes a segment, all segments of a session, or a whole store, with what lies beside the logs, whole again.
+/// Makes what is damaged whole again.
 pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
     if let Some(into) = &arguments.into {
         return salvage(app, into);
     }
+    let which = match &arguments.ledger {
+        Some(Some(named)) => Some(Which::Named(named)),
+        Some(None) => Some(Which::All),
+        None if arguments.id.is_none() => Some(Which::OfTheStore),
+        None => None,
+    };
     let consented = arguments.consented;
-    let id = arguments.id.as_deref();
-    let header = match header(app, id, consented)? {
-        Header::Refused => return Ok(exit::CANCELLED),
+    // Whoever names a conversation, or the ledger, means that and no more.
+    let is_of_all = arguments.ledger.is_none() && arguments.id.is_none();
+    let header = match is_of_all.then(|| header::repair(app, consented)).transpose()? {
+        None => None,
+        Some(Header::Done(header)) => header,
         // What is in a store that cannot be opened yet nobody knows.
-        Header::Would(header) => {
-            return tell(
-                app,
-                Work { rows: Vec::new(), beside: Vec::new(), header: Some(header), hopeless: Vec::new() },
-                true,
-            );
-        }
-        Header::Done(header) => header,
-    };
-    let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
-    let named = match id {
-        Some(id) => vec![keeper.find(app, id)?],
-        None => {
-            let sessions = keeper.store.list_sessions()?.into_iter();
-            sessions.map(|session| Named { session, segment: None }).collect()
-        }
-    };
-    let beside = beside::plan(app, &keeper, &named, id.is_none())?;
-    let (rows, hopeless) = plan(app, &keeper, &named)?;
-    let mut work = Work { rows, beside, header, hopeless };
-    if !consented.dry_run && !work.is_done() {
-        if confirm(app, consented.yes, &work.in_words())? == Consent::Refused {
+        Some(Header::Would(header)) => return tell(app, arguments, Work { header: Some(header), ..Work::default() }),
+        Some(Header::Refused) => {
             app.say("nothing was changed");
             return Ok(exit::CANCELLED);
         }
+    };
+    let keeper = if arguments.ledger.is_none() { Some(Keeper::open(app, OpenMode::ReadWrite)?) } else { None };
+    let mut work = match (&keeper, &arguments.id) {
+        (Some(keeper), Some(id)) => plan(app, keeper, keeper.find(app, id)?)?,
+        (Some(keeper), None) => match plan_store(app, keeper)? {
+            Some(work) => work,
+            None => return Ok(exit::CANCELLED),
+        },
+        (None, _) => Work::default(),
+    };
+    work.header = header;
+    work.ledger = which.map(|which| ledger::plan(app, which)).transpose()?;
+    let question = question(&work);
+    if let Some(question) = question.filter(|_| !consented.dry_run) {
+        if confirm(app, consented.yes, &question)? == Consent::Refused {
+            app.say("nothing was changed");
+            return Ok(exit::CANCELLED);
+        }
+        apply(app, keeper.as_ref(), which, &mut work)?;
+    }
+    tell(app, arguments, work)
+}
+
+/// What is asked before anything is done; `None` if there is nothing to do.
+fn question(work: &Work) -> Option<String> {
+    let damaged: Vec<&Row> = work.rows.iter().filter(|row| row.outcome != "clean").collect();
+    let lost: u64 = damaged.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
+    let kept: u64 = damaged.iter().map(|row| row.kept).sum();
+    let segments = (!damaged.is_empty()).then(|| {
+        format!(
+            "rewrite {}, keeping {} and giving up {}",
+            counted(damaged.len() as u64, "segment"),
+            counted_entries(kept),
+            counted_entries(lost)
+        )
+    });
+    let beside = (!work.beside.is_empty())
+        .then(|| format!("rewrite {} beside the logs", counted(work.beside.len() as u64, "record")));
+    let books = work.ledger.iter().flatten().find_map(ledger::question);
+    let parts: Vec<String> = segments.into_iter().chain(beside).chain(books).collect();
+    (!parts.is_empty()).then(|| parts.join(", and "))
+}
+
+fn apply(app: &App, keeper: Option<&Keeper>, which: Option<Which<'_>>, work: &mut Work) -> Result<()> {
+    let options = options(app, false);
+    if let Some(keeper) = keeper {
         // The repair of a log asks its checkpoints, and is written down among the events.
-        work.beside = beside::repair(app, &keeper, &work.beside)?;
-        let options = options(app, false);
+        work.beside = beside::repair(app, keeper, &work.beside)?;
         for row in work.rows.iter_mut().filter(|row| row.outcome != "clean") {
             let done = keeper.integrity()?.repair(row.session_id, row.segment_id, &options)?;
             *row = self::row(row.session_id, row.segment_id, done, false);
         }
     }
-    tell(app, work, consented.dry_run)
+    if let (Some(which), Some(Some(planned))) = (which, &mut work.ledger)
+        && !planned.is_whole()
+    {
+        *planned = ledger::apply(app, which)?;
+    }
+    Ok(())
 }
 
-impl Work {
-    fn is_done(&self) -> bool {
-        self.beside.is_empty() && self.rows.iter().all(|row| row.outcome == "clean")
+/// What would be done with each segment of the store that a verification finds damaged; `None` if that was stopped.
+fn plan_store(app: &App, keeper: &Keeper) -> Result<Option<Work>> {
+    let options = VerifyOptions::default();
+    let report = with_progress(app, "looking at", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
+    if report.stopped {
+        return Ok(None);
     }
-
-    /// What is to be done, for who is asked.
-    fn in_words(&self) -> String {
-        let damaged = self.rows.iter().filter(|row| row.outcome != "clean");
-        let segments = damaged.clone().count() as u64;
-        let lost: u64 = self.rows.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
-        let kept: u64 = damaged.map(|row| row.kept).sum();
-        let (segments, beside) = (counted(segments, "segment"), self.beside.len() as u64);
-        let logs =
-            format!("rewrite {segments}, keeping {} and giving up {}", counted_entries(kept), counted_entries(lost));
-        match (beside, segments.starts_with("0 ")) {
-            (0, _) => logs,
-            (beside, true) => format!("rewrite {} beside the logs", counted(beside, "record")),
-            (beside, false) => format!("{logs}, and {} beside the logs", counted(beside, "record")),
-        }
-    }
+    let segments: BTreeSet<(SessionId, SegmentId)> =
+        report.damage.iter().filter_map(|finding| Some((finding.session_id?, finding.segment_id?))).collect();
+    let sessions: BTreeSet<SessionId> = report.damage.iter().filter_map(|finding| finding.session_id).collect();
+    let beside = beside::plan(app, keeper, sessions, true)?;
+    Ok(Some(Work { beside, ..plan_segments(app, keeper, segments.into_iter().collect())? }))
 }
 
-/// What became of what says that the store is one.
-enum Header {
-    /// It is as it should be, or was put right.
-    Done(Option<HeaderRepaired>),
-    Would(HeaderRepaired),
-    Refused,
+/// What would be done with each segment that was named; fails if nothing can be saved of any.
+fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<Work> {
+    let segments = match named.segment {
+        Some(segment) => vec![segment],
+        None => keeper.store.list_segments(named.session)?,
+    };
+    let mut work = plan_segments(app, keeper, segments.into_iter().map(|segment| (named.session, segment)).collect())?;
+    work.beside = beside::plan(app, keeper, [named.session], false)?;
+    if work.rows.is_empty()
+        && let Some(first) = work.hopeless.first_mut()
+    {
+        return Err(std::mem::replace(&mut first.error, StoreError::ReadOnly).into());
+    }
+    Ok(work)
 }
 
-fn header(app: &App, id: Option<&str>, consented: Consented) -> Result<Header> {
-    let (url, now) = (app.store_url()?.url, app.environment.now);
-    let is_damaged = matches!(
-        session_store::open(&url, &session_store::OpenOptions { mode: OpenMode::ReadOnly, now, create: false }),
-        Err(SessionError::Store(StoreError::Corrupt(_)))
-    );
-    // Whoever names a conversation means that and no more.
-    if !is_damaged || id.is_some() {
-        return Ok(Header::Done(None));
-    }
-    let Some(planned) = repair_header(&url, now, true)? else { return Ok(Header::Done(None)) };
-    if consented.dry_run {
-        return Ok(Header::Would(planned));
-    }
-    let what = "write store.json anew, which cannot be read";
-    if confirm(app, consented.yes, what)? == Consent::Refused {
-        app.say("nothing was changed");
-        return Ok(Header::Refused);
-    }
-    Ok(Header::Done(repair_header(&url, now, false)?))
-}
-
-/// What would be done with each segment that was named, and of which of them nothing can be saved.
-fn plan(app: &App, keeper: &Keeper, named: &[Named]) -> Result<(Vec<Row>, Vec<Hopeless>)> {
+/// What would be done with each segment, and of which of them nothing can be saved.
+fn plan_segments(app: &App, keeper: &Keeper, segments: Vec<(SessionId, SegmentId)>) -> Result<Work> {
     let integrity = keeper.integrity()?;
-    let (mut rows, mut hopeless, mut first_error) = (Vec::new(), Vec::new(), None);
-    for one in named {
-        let segments = match one.segment {
-            Some(segment) => vec![segment],
-            None => keeper.store.list_segments(one.session)?,
-        };
-        for segment in segments {
-            match integrity.repair(one.session, segment, &options(app, true)) {
-                Ok(planned) => rows.push(row(one.session, segment, planned, true)),
-                Err(error @ StoreError::Corrupt(_)) => {
-                    hopeless.push(Hopeless { segment_id: segment, message: error.to_string() });
-                    first_error.get_or_insert(error);
-                }
-                Err(error) => return Err(error.into()),
+    let mut work = Work::default();
+    for (session, segment_id) in segments {
+        match integrity.repair(session, segment_id, &options(app, true)) {
+            Ok(planned) => work.rows.push(row(session, segment_id, planned, true)),
+            Err(error @ StoreError::Corrupt(_)) => {
+                work.hopeless.push(Hopeless { segment_id, message: error.to_string(), error });
             }
+            Err(error) => return Err(error.into()),
         }
     }
-    match first_error {
-        Some(error) if rows.is_empty() => Err(error.into()),
-        _ => Ok((rows, hopeless)),
-    }
+    Ok(work)
 }
 
 fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool) -> Row {
@@ -232,12 +253,19 @@ fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool
     }
 }
 
-fn tell(app: &App, work: Work, dry_run: bool) -> Result<u8> {
-    let code = if work.hopeless.is_empty() { exit::OK } else { exit::DAMAGE };
-    let Work { rows, beside, header, hopeless } = work;
+fn tell(app: &App, arguments: &RepairArgs, work: Work) -> Result<u8> {
+    let Work { rows, beside, header, hopeless, ledger } = work;
+    let dry_run = arguments.consented.dry_run;
+    let ledger = ledger.map(|ledger| ledger.map(|repair| ledger::part(repair, dry_run)));
+    let books = ledger.as_ref().and_then(Option::as_ref);
+    let is_left = !hopeless.is_empty() || (!dry_run && books.is_some_and(ledger::Part::is_left));
+    let code = if is_left { exit::DAMAGE } else { exit::OK };
+    let first = rows.iter().find(|row| row.outcome != "clean").or_else(|| rows.first()).cloned();
+    if let (None, Some(id)) = (&first, &arguments.id) {
+        return Err(CliError::NotFound { id: id.clone() });
+    }
     if app.global.json {
-        let first = rows.iter().find(|row| row.outcome != "clean").or_else(|| rows.first()).cloned();
-        app.print_json(&Document { first, segments: rows, beside, header, hopeless, dry_run })?;
+        app.print_json(&Document { first, segments: rows, beside, header, hopeless, ledger, dry_run })?;
         return Ok(code);
     }
     let mut out = Output::plain();
@@ -249,18 +277,25 @@ fn tell(app: &App, work: Work, dry_run: bool) -> Result<u8> {
     for row in rows.iter().filter(|row| row.outcome != "clean") {
         write_row(&mut out, row)?;
     }
-    let is_clean = beside.is_empty() && header.is_none() && rows.iter().all(|row| row.outcome == "clean");
+    if let Some(books) = books {
+        books.write(app, &mut out)?;
+    }
+    let beside_is_clean = beside.is_empty() && header.is_none();
+    let is_clean =
+        beside_is_clean && rows.iter().all(|row| row.outcome == "clean") && books.is_none_or(ledger::Part::is_clean);
     if hopeless.is_empty() && is_clean {
         writeln!(out, "nothing to repair")?;
     }
     let bad = app.terminal.theme.bad;
-    for Hopeless { segment_id, message } in &hopeless {
+    for Hopeless { segment_id, message, .. } in &hopeless {
         writeln!(out, "{bad}segment {segment_id}: nothing can be saved{bad:#}")?;
         writeln!(out, "  {}", clean(message))?;
     }
     out.finish()?;
     if dry_run {
         app.say("nothing was changed");
+    } else if books.is_some_and(ledger::Part::has_lost) {
+        app.hint("`pod usage rebuild` and `pod budget list` count again what is still in the conversations");
     }
     Ok(code)
 }

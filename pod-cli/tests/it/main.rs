@@ -19,6 +19,7 @@ mod help;
 mod home;
 mod import;
 mod ledger;
+mod ledger_repair;
 mod ledger_upkeep;
 mod list;
 mod log;

@@ -150,7 +150,10 @@ fn a_checkpoint_that_is_not_there() {
     world.pod(&["checkpoint", id, "--name", "two"]).ok();
     world.pod(&["rollback", id, "--to", "one", "--yes"]).ok();
     let run = world.pod(&["rollback", id, "--to", "two", "--yes"]);
-    assert!(run.code == 3 && run.stderr.contains("there are: one\n"), "a name that does not hold is not offered: {run}");
+    assert!(
+        run.code == 3 && run.stderr.contains("there are: one\n"),
+        "a name that does not hold is not offered: {run}"
+    );
 }
 
 #[test]
@@ -255,11 +258,7 @@ fn a_database_that_cannot_be_read_is_salvaged_into_a_new_one() {
     assert_eq!(after["heads"], before["heads"]);
     assert_eq!(world.pod(&["repair", "--into", "sqlite:saved.db", "--store", &url]).code, 1, "nothing is overwritten");
     assert_eq!(world.pod(&["repair", "--into", "fs:saved", "--store", &url]).code, 1);
-    assert_eq!(
-        world.pod(&["repair"]).code,
-        3,
-        "without an id the whole store is meant, and there is none at the usual place"
-    );
+    assert_eq!(world.pod(&["repair"]).code, 3, "there is no store where it usually is");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use store_core::{ChangeCursor, SegmentId, SessionId, Store, StoreError};
 
 use super::books;
 use super::plan::Plan;
+use super::reading::{MadeEntries, Nothing};
 use super::rollup;
 use super::rows::{Fault, read_id};
 use super::scan::Scan;
@@ -51,7 +52,7 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
     if work.sessions.is_empty() && work.segments.is_empty() && !moved {
         return Ok(Refreshed::default());
     }
-    let done = bring_in(db, store, work)?;
+    let done = bring_in(db, store, &Nothing, work)?;
     if moved {
         put_cursor(db, &changes.cursor)?;
     }
@@ -63,19 +64,20 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
 pub(super) fn refresh_segments(
     db: &mut Connection,
     store: &dyn Store,
+    made: &dyn MadeEntries,
     segments: &[SegmentLocation],
 ) -> Result<Refreshed, Fault> {
     let work = Work {
         sessions: segments.iter().map(|location| location.session_id).collect(),
         segments: segments.iter().map(|location| (location.session_id, location.segment_id)).collect(),
     };
-    bring_in(db, store, work)
+    bring_in(db, store, made, work)
 }
 
-fn bring_in(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed, Fault> {
+fn bring_in(db: &mut Connection, store: &dyn Store, made: &dyn MadeEntries, work: Work) -> Result<Refreshed, Fault> {
     let plan = Plan::new(db, store, &work.segments)?;
     let mut done = Refreshed { segments: plan.order.len() as u64, sessions: 0 };
-    let mut scan = Scan::new(store, plan.wanted);
+    let mut scan = Scan::new(store, made, plan.wanted);
     let mut segments = VecDeque::from(plan.order);
     let mut sessions = work.sessions.into_iter().peekable();
     while !segments.is_empty() || sessions.peek().is_some() {

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::commands::damage::counted;
 use crate::commands::rollback::options;
 use crate::error::Result;
-use crate::keeper::{Keeper, Named};
+use crate::keeper::Keeper;
 use crate::output::Output;
 use crate::render::{clean, thousands};
 
@@ -30,12 +30,17 @@ pub(super) struct Row {
 }
 
 /// What would be done beside the logs that were named; `whole`: and with what belongs to the store.
-pub(super) fn plan(app: &App, keeper: &Keeper, named: &[Named], whole: bool) -> Result<Vec<Row>> {
+pub(super) fn plan(
+    app: &App,
+    keeper: &Keeper,
+    sessions: impl IntoIterator<Item = SessionId>,
+    whole: bool,
+) -> Result<Vec<Row>> {
     let integrity = keeper.integrity()?;
     // Whatever is done is written down there, or fails.
     let of_store = whole || matches!(integrity.events(), Err(StoreError::Corrupt(_)));
     let mut rows = Vec::new();
-    for scope in of_store.then_some(None).into_iter().chain(named.iter().map(|one| Some(one.session))) {
+    for scope in of_store.then_some(None).into_iter().chain(sessions.into_iter().map(Some)) {
         let done = integrity.repair_beside(scope, &options(app, true))?;
         rows.extend(done.into_iter().map(|done| row(done, true)));
     }
