@@ -3,12 +3,13 @@
 mod beside;
 mod header;
 mod ledger;
+mod salvage;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
-use session_store::{HeaderRepaired, OpenMode, Salvaged, salvage_into};
+use session_store::{HeaderRepaired, OpenMode};
 use store_core::chain::ChainHead;
 use store_core::integrity::{Lost, Quarantined, Repair, Verification, VerifyOptions, verify};
 use store_core::ledger::LedgerRepair;
@@ -87,14 +88,6 @@ struct Work {
     ledger: Option<Option<LedgerRepair>>,
 }
 
-/// What was saved into a new store, as JSON shows it.
-#[derive(Serialize)]
-struct SalvageDocument<'a> {
-    into: &'a str,
-    #[serde(flatten)]
-    saved: &'a Salvaged,
-}
-
 #[derive(Serialize)]
 struct Hopeless {
     segment_id: SegmentId,
@@ -106,7 +99,7 @@ struct Hopeless {
 /// Makes what is damaged whole again.
 pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
     if let Some(into) = &arguments.into {
-        return salvage(app, into);
+        return salvage::run(app, into, arguments.consented.dry_run);
     }
     let which = match &arguments.ledger {
         Some(Some(named)) => Some(Which::Named(named)),
@@ -319,46 +312,4 @@ fn write_row(out: &mut Output, row: &Row) -> Result<()> {
     }
     writeln!(out, "  head {}", row.head)?;
     Ok(())
-}
-
-/// Makes a new store of what a database still holds.
-fn salvage(app: &App, into: &str) -> Result<u8> {
-    let saved = salvage_into(&app.store_url()?.url, into, app.environment.now)?;
-    let code = if saved.is_whole() { exit::OK } else { exit::DAMAGE };
-    if app.global.json {
-        app.print_json(&SalvageDocument { into, saved: &saved })?;
-        return Ok(code);
-    }
-    let mut out = Output::plain();
-    writeln!(
-        out,
-        "saved {}, {}, {}, {}",
-        counted(saved.sessions, "session"),
-        counted(saved.segments, "segment"),
-        counted_entries(saved.entries),
-        counted(saved.blobs, "blob")
-    )?;
-    if saved.ledger_books > 0 {
-        writeln!(out, "ledger: {}, {}", counted(saved.ledger_books, "book"), counted(saved.ledger_events, "event"))?;
-    }
-    for loss in &saved.ledger_lost {
-        writeln!(out, "the book {} of the ledger: events {} to {} lost", loss.book, loss.from, loss.through)?;
-    }
-    for loss in &saved.lost {
-        let lost = counted_entries(loss.lost.iter().map(|lost| lost.count()).sum());
-        writeln!(out, "segment {}: {lost} lost", loss.segment_id)?;
-    }
-    for segment in &saved.segments_lost {
-        writeln!(out, "segment {segment}: lost")?;
-    }
-    for segment in &saved.without_session {
-        writeln!(out, "segment {segment}: saved, in a conversation of its own")?;
-    }
-    let others = [(saved.blobs_lost.len() as u64, "blob"), (saved.beside_lost, "fact or checkpoint")];
-    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
-        writeln!(out, "{} lost", counted(count, what))?;
-    }
-    out.finish()?;
-    app.hint(&format!("`pod verify --store {into}` proves what was saved; the old store is as it was"));
-    Ok(code)
 }

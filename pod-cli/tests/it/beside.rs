@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use session_store::{OpenOptions, open};
-use store_core::{Fact, FactScope, Integrity as _};
+use store_core::{Fact, FactScope};
 
 use crate::fixture::{on_every_backend, place, segment_id, session_id, world};
 use crate::harness::{NOW, World};

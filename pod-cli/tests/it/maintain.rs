@@ -251,13 +251,21 @@ fn a_database_that_cannot_be_read_is_salvaged_into_a_new_one() {
     bytes[..100].fill(0xA5);
     fs::write(&path, &bytes).unwrap();
     assert_ne!(world.pod(&["list", "--store", &url]).code, 0);
+    let would = world.pod(&["repair", "--into", "sqlite:saved.db", "--dry-run", "--json", "--store", &url]).json();
+    assert!(!world.path().join("saved.db").exists(), "nothing is made by looking");
     let saved = world.pod(&["repair", "--into", "sqlite:saved.db", "--json", "--store", &url]).json();
+    assert_eq!((&would["dry_run"], &saved["dry_run"]), (&json!(true), &json!(false)));
+    let counts = |told: &Value| ["sessions", "segments", "entries", "blobs", "lost"].map(|name| told[name].clone());
+    assert_eq!(counts(&would), counts(&saved));
     insta::assert_json_snapshot!("salvage", saved);
     assert_eq!(fs::read(&path).unwrap(), bytes, "the source is as it was");
     let after = world.pod(&["verify", "--json", "--store", "sqlite:saved.db"]).json();
     assert_eq!(after["heads"], before["heads"]);
     assert_eq!(world.pod(&["repair", "--into", "sqlite:saved.db", "--store", &url]).code, 1, "nothing is overwritten");
-    assert_eq!(world.pod(&["repair", "--into", "fs:saved", "--store", &url]).code, 1);
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let into = |target| world.pod(&[&["repair", "--into", target, "--store", &url], dry_run].concat()).code;
+        assert_eq!((into("sqlite:saved.db"), into("fs:saved")), (1, 1), "{dry_run:?}");
+    }
     assert_eq!(world.pod(&["repair"]).code, 3, "there is no store where it usually is");
 }
 
