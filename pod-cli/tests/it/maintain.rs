@@ -141,8 +141,19 @@ fn a_checkpoint_that_is_not_there() {
         let error = &error["error"];
         assert_eq!((&error["kind"], &error["code"]), (&json!("checkpoint_not_found"), &json!(3)), "{error}");
     }
-    let error = world.pod(&["checkpoint", id, "--name", "12", "--json"]).json_error();
-    assert_eq!(error["error"]["kind"], "invalid", "{error}");
+    for name in ["12", ""] {
+        let error = world.pod(&["checkpoint", id, "--name", name, "--json"]).json_error();
+        assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("usage"), &json!(2)), "{error}");
+    }
+    world.pod(&["checkpoint", id, "--name", "one"]).ok();
+    append_turn(&*open(&fs_url(&world), &OpenOptions::at(NOW)).unwrap(), "old");
+    world.pod(&["checkpoint", id, "--name", "two"]).ok();
+    world.pod(&["rollback", id, "--to", "one", "--yes"]).ok();
+    let run = world.pod(&["rollback", id, "--to", "two", "--yes"]);
+    assert!(
+        run.code == 3 && run.stderr.contains("there are: one\n"),
+        "a name that does not hold is not offered: {run}"
+    );
 }
 
 #[test]

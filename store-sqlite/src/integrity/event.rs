@@ -23,7 +23,7 @@ pub(super) fn read(connection: &Connection) -> Result<Vec<Event>> {
     SideTable::Events.read(connection, &[], None, count)
 }
 
-fn count(connection: &Connection) -> Result<u64> {
+pub(super) fn count(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT event_count FROM store WHERE id = 1")?;
     let found = statement.query_row([], |row| Ok(row::number(row, 0))).optional()?;
     found.ok_or_else(|| damage(None, None, "the store has lost its own row"))?
@@ -42,12 +42,16 @@ fn check_size(event: &Event) -> store_core::Result<()> {
 
 /// Adds an event in the transaction of what it tells.
 pub(crate) fn insert(transaction: &Connection, event: &Event) -> Result<()> {
-    let body = serde_json::to_string(event).map_err(StoreError::backend)?;
+    insert_text(transaction, &serde_json::to_string(event).map_err(StoreError::backend)?)
+}
+
+/// The same for the text of an event.
+pub(super) fn insert_text(transaction: &Connection, body: &str) -> Result<()> {
     let seq = count(transaction)? + 1;
     transaction.prepare_cached("INSERT INTO events (seq, body, crc32c) VALUES (?1, ?2, ?3)")?.execute((
         row::to_sql(seq),
-        &body,
-        SideTable::Events.checksum(&[], seq, &body),
+        body,
+        SideTable::Events.checksum(&[], seq, body),
     ))?;
     transaction.prepare_cached("UPDATE store SET event_count = ?1 WHERE id = 1")?.execute([row::to_sql(seq)])?;
     Ok(())
