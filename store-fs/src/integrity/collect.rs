@@ -53,6 +53,7 @@ impl FsStore {
     }
 
     fn collect_blobs(&self, dry_run: bool) -> Result<Collected> {
+        self.refuse_lost()?;
         let mut used = collectable(self)?;
         self.add_quarantine(&self.layout.quarantine(None), &mut used)?;
         for session in self.list_sessions()? {
