@@ -35,20 +35,32 @@ pub(crate) struct Touched {
     /// It is about to be made: as long as this is listed, what leads to it may lead nowhere. Only `live/` says it.
     #[serde(default, rename = "new", skip_serializing_if = "std::ops::Not::not")]
     is_new: bool,
+    /// Its entries are about to be others, from the first on.
+    #[serde(default, rename = "rewritten", skip_serializing_if = "std::ops::Not::not")]
+    is_rewritten: bool,
 }
 
 impl Touched {
     pub(crate) const fn session(session: SessionId) -> Self {
-        Self { session, segment: None, is_new: false }
+        Self { session, segment: None, is_new: false, is_rewritten: false }
     }
 
     pub(crate) const fn segment(session: SessionId, segment: SegmentId) -> Self {
-        Self { session, segment: Some(segment), is_new: false }
+        Self { session, segment: Some(segment), is_new: false, is_rewritten: false }
     }
 
     /// A segment that is about to be made.
     pub(crate) const fn new_segment(session: SessionId, segment: SegmentId) -> Self {
-        Self { session, segment: Some(segment), is_new: true }
+        Self { session, segment: Some(segment), is_new: true, is_rewritten: false }
+    }
+
+    /// A segment whose entries are about to be others.
+    pub(crate) const fn rewritten(session: SessionId, segment: SegmentId) -> Self {
+        Self { session, segment: Some(segment), is_new: false, is_rewritten: true }
+    }
+
+    const fn plain(self) -> Self {
+        Self { is_new: false, is_rewritten: false, ..self }
     }
 
     /// The segment that is about to be made, if it is that.
@@ -190,8 +202,9 @@ impl Live {
 
 impl LiveEntry {
     fn is_told(&self, touched: &Touched) -> bool {
-        let as_new = Touched { is_new: true, ..*touched };
-        if touched.segment.is_some() && self.touched.contains(&as_new) {
+        let listed = |is_new, is_rewritten| self.touched.contains(&Touched { is_new, is_rewritten, ..*touched });
+        // Where more is said of a segment, that it is written to is said.
+        if touched.segment.is_some() && *touched == touched.plain() && (listed(true, false) || listed(false, true)) {
             return true;
         }
         let by_segment = touched.segment.is_none() && self.sessions.contains(&touched.session);
@@ -477,7 +490,9 @@ impl FsStore {
         let mut touched = if and_what_was { self.everything_named()? } else { BTreeSet::new() };
         for session in self.list_sessions()? {
             touched.insert(Touched::session(session));
-            touched.extend(self.list_segments(session)?.into_iter().map(|segment| Touched::segment(session, segment)));
+            // Who has been here before has read something, and nobody knows what became of it.
+            let told = if and_what_was { Touched::rewritten } else { Touched::segment };
+            touched.extend(self.list_segments(session)?.into_iter().map(|segment| told(session, segment)));
         }
         Ok(to_changes(touched, cursor))
     }
@@ -517,8 +532,10 @@ fn read_changes(view: &View<'_>, cursor: Position) -> Result<Option<(BTreeSet<To
 fn to_changes(touched: BTreeSet<Touched>, cursor: ChangeCursor) -> Changes {
     let sessions: BTreeSet<SessionId> = touched.iter().map(|touched| touched.session).collect();
     let segments: BTreeSet<(SessionId, SegmentId)> =
-        touched.into_iter().filter_map(|touched| Some((touched.session, touched.segment?))).collect();
-    Changes { sessions: sessions.into_iter().collect(), segments: segments.into_iter().collect(), cursor }
+        touched.iter().filter_map(|touched| Some((touched.session, touched.segment?))).collect();
+    let rewritten = touched.into_iter().filter(|touched| touched.is_rewritten);
+    let rewritten = rewritten.filter_map(|touched| Some((touched.session, touched.segment?))).collect();
+    Changes { sessions: sessions.into_iter().collect(), segments: segments.into_iter().collect(), rewritten, cursor }
 }
 
 fn write_cursor(position: Position) -> ChangeCursor {

@@ -10,7 +10,7 @@
 mod checkpoint;
 mod collect;
 mod columns;
-mod event;
+pub(crate) mod event;
 mod examine;
 mod repair;
 mod rollback;

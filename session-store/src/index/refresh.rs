@@ -51,7 +51,8 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
     if work.sessions.is_empty() && work.segments.is_empty() && !moved {
         return Ok(Refreshed::default());
     }
-    let done = bring_in(db, store, work)?;
+    let rewritten = changes.rewritten.into_iter().map(|(_, segment)| segment).collect();
+    let done = bring_in(db, store, work, rewritten)?;
     if moved {
         put_cursor(db, &changes.cursor)?;
     }
@@ -69,13 +70,19 @@ pub(super) fn refresh_segments(
         sessions: segments.iter().map(|location| location.session_id).collect(),
         segments: segments.iter().map(|location| (location.session_id, location.segment_id)).collect(),
     };
-    bring_in(db, store, work)
+    bring_in(db, store, work, BTreeSet::new())
 }
 
-fn bring_in(db: &mut Connection, store: &dyn Store, work: Work) -> Result<Refreshed, Fault> {
+/// `rewritten`: segments whose entries may be others from the first on, so that none of what is known of them holds.
+fn bring_in(
+    db: &mut Connection,
+    store: &dyn Store,
+    work: Work,
+    rewritten: BTreeSet<SegmentId>,
+) -> Result<Refreshed, Fault> {
     let plan = Plan::new(db, store, &work.segments)?;
     let mut done = Refreshed { segments: plan.order.len() as u64, sessions: 0 };
-    let mut scan = Scan::new(store, plan.wanted);
+    let mut scan = Scan::new(store, plan.wanted, rewritten);
     let mut segments = VecDeque::from(plan.order);
     let mut sessions = work.sessions.into_iter().peekable();
     while !segments.is_empty() || sessions.peek().is_some() {

@@ -21,6 +21,8 @@ const BATCH_RECORDS: usize = 64;
 pub(super) struct Scan<'a> {
     store: &'a dyn Store,
     wanted: Wanted,
+    /// Segments of which nothing that is known holds, and that were not come to yet.
+    rewritten: BTreeSet<SegmentId>,
     /// Folds at the points that later segments continue.
     captured: HashMap<(SegmentId, Seq), Branch>,
     touched: Touched,
@@ -32,10 +34,11 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A pass that keeps what is wanted on its way.
-    pub(super) fn new(store: &'a dyn Store, wanted: Wanted) -> Self {
+    pub(super) fn new(store: &'a dyn Store, wanted: Wanted, rewritten: BTreeSet<SegmentId>) -> Self {
         Self {
             store,
             wanted,
+            rewritten,
             captured: HashMap::new(),
             touched: Touched::default(),
             again: Vec::new(),
@@ -81,7 +84,11 @@ impl<'a> Scan<'a> {
         };
         let known = (row.no, row.position, row.damaged);
         let mut reading = Reading { branch: row.branch(db)?, row, failed: false };
-        match self.read(db, &mut reading) {
+        // Of what cannot be read what was known is better than nothing.
+        let is_rewritten = self.rewritten.remove(&segment)
+            && reading.row.position.seq > Seq::START
+            && self.store.read_entry_count(session, segment).is_ok();
+        match if is_rewritten { Ok(Go::Anew) } else { self.read(db, &mut reading) } {
             Err(Fault::Store(StoreError::NotFound(_))) => {
                 self.drop_segment(db, &reading.row)?;
                 changed.insert(session);
@@ -116,7 +123,14 @@ impl<'a> Scan<'a> {
     /// Whether the store says that the segment is the session's; where it cannot tell, reading will.
     fn belongs(&self, session: SessionId, segment: SegmentId) -> Result<bool, Fault> {
         match self.store.lookup_session_of(segment) {
-            Ok(found) => Ok(found == Some(session)),
+            Ok(Some(found)) => Ok(found == session),
+            // What leads to it may be lost; the log itself says whose it is.
+            Ok(None) => match self.store.read_entry_count(session, segment) {
+                Ok(_) => Ok(true),
+                Err(error) if is_damage(&error) => Ok(true),
+                Err(error) if is_gone(&error) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
             Err(error) if is_damage(&error) => Ok(true),
             Err(error) => Err(error.into()),
         }

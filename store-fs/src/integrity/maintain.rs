@@ -189,7 +189,7 @@ impl HeldLog<'_> {
 
     /// Takes the newest part's write bits: whoever has it open asks for its name and mode before writing, and waits for the lock.
     pub(super) fn protect(&self) -> Result<()> {
-        self.held.store.touch(Touched::segment(self.held.session, self.held.segment))?;
+        self.held.store.touch(Touched::rewritten(self.held.session, self.held.segment))?;
         self.set_writable(false)
     }
 
