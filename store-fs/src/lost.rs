@@ -53,7 +53,10 @@ impl FsStore {
 
     fn damage_of_lost(&self, session: SessionId, segment: SegmentId) -> Damage {
         let name = self.layout.log_name(session, segment);
-        let detail = format!("the log {} is not there, and it was", name.relative());
+        let detail = format!(
+            "the log {} is gone: put it back from a copy, or repair the segment, which gives its entries up",
+            name.relative()
+        );
         Damage { segment: Some(segment), part: 1, offset: 0, seq: Some(Seq(1)), detail }
     }
 
@@ -137,7 +140,7 @@ impl FsStore {
         }
         let lost = self.lost_segments(Some(session))?;
         if lost.is_empty() {
-            let detail = "the session's folder has no log, and nothing says which it had";
+            let detail = "the session's logs are gone: put them back from a copy, or delete the session";
             return Ok(vec![Finding::of_session(session, FindingKind::Structure, detail)]);
         }
         Ok(lost.into_iter().map(|(session, segment)| self.finding_of_lost(session, segment)).collect())

@@ -97,7 +97,7 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
 fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<(Vec<Row>, Vec<Hopeless>)> {
     let segments = match named.segment {
         Some(segment) => vec![segment],
-        None => keeper.store.list_segments(named.session)?,
+        None => segments_of(keeper, named.session)?,
     };
     let integrity = keeper.integrity()?;
     let (mut rows, mut hopeless, mut first_error) = (Vec::new(), Vec::new(), None);
@@ -115,6 +115,17 @@ fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<(Vec<Row>, Vec<Hopel
         Some(error) if rows.is_empty() => Err(error.into()),
         _ => Ok((rows, hopeless)),
     }
+}
+
+/// The segments of a session, and those that something says were in it.
+fn segments_of(keeper: &Keeper, session: SessionId) -> Result<Vec<SegmentId>> {
+    let mut segments = keeper.store.list_segments(session)?;
+    if segments.is_empty() && keeper.store.exists(session)? {
+        let told = keeper.integrity()?.examine(Some(session))?;
+        segments.extend(told.into_iter().filter_map(|finding| finding.segment_id));
+        segments.dedup();
+    }
+    Ok(segments)
 }
 
 fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool) -> Row {

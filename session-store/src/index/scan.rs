@@ -82,7 +82,7 @@ impl<'a> Scan<'a> {
             }
             None => SegmentRow::insert(db, session, segment)?,
         };
-        let known = (row.no, row.position, row.damaged);
+        let known = (row.no, row.position, row.damaged, row.own.unreadable);
         let mut reading = Reading { branch: row.branch(db)?, row, failed: false };
         // Of what cannot be read what was known is better than nothing.
         let is_rewritten = self.rewritten.remove(&segment)
@@ -111,7 +111,8 @@ impl<'a> Scan<'a> {
             }
         }
         reading.row.damaged = reading.failed || reading.row.own.detached;
-        if known != (reading.row.no, reading.row.position, reading.row.damaged) {
+        let found = (reading.row.no, reading.row.position, reading.row.damaged, reading.row.own.unreadable);
+        if known != found {
             reading.row.own.turns_through = reading.branch.turns.turn_count();
             reading.row.save(db, &reading.branch)?;
             changed.insert(session);
@@ -145,19 +146,21 @@ impl<'a> Scan<'a> {
         {
             return Ok(Go::Anew);
         }
+        self.look_again(reading)?;
         let mut limit = BATCH_RECORDS;
         loop {
             let after = Seq(known.map_or(reading.row.position.seq.0, |known| known.seq.0 - 1));
             let records = match self.store.read_range(session, segment, after, limit) {
                 Ok(records) => records,
                 // What stands before the damage can still be read, in smaller steps.
-                Err(error) if is_damage(&error) && limit > 1 => {
-                    limit /= 2;
-                    continue;
-                }
                 Err(error) if is_damage(&error) => {
                     reading.failed = true;
-                    return Ok(Go::On);
+                    reading.row.own.unreadable = Some((after, limit));
+                    if limit == 1 {
+                        return Ok(Go::On);
+                    }
+                    limit /= 2;
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -176,6 +179,17 @@ impl<'a> Scan<'a> {
                 return Ok(Go::On);
             }
         }
+    }
+
+    /// Asks once more for what could not be read.
+    fn look_again(&self, reading: &mut Reading) -> Result<(), Fault> {
+        let Some((after, limit)) = reading.row.own.unreadable else { return Ok(()) };
+        match self.store.read_range(reading.row.session, reading.row.id, after, limit) {
+            Ok(_) => reading.row.own.unreadable = None,
+            Err(error) if is_damage(&error) => reading.failed = true,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     fn take(&mut self, db: &Connection, reading: &mut Reading, record: &Record) -> Result<(), Fault> {

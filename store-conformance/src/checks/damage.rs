@@ -228,7 +228,6 @@ pub(crate) fn a_repair_is_seen_by_another_handle(harness: &mut dyn Harness) -> O
 
 /// The last entry stands where it stood: nothing else tells that the ones before it are others.
 pub(crate) fn a_repair_is_named_by_changes(harness: &mut dyn Harness) -> Outcome {
-    create_first(harness.store(), 2)?;
     let before = harness.store().changes(None).works("asking for changes")?;
     damaged(harness, 3)?;
     let behind = harness.store().changes(Some(&before.cursor)).works("asking for changes")?;

@@ -26,6 +26,7 @@ impl FsStore {
         }
         // Whoever is being made or goes away in the root belongs to whoever holds `CREATE`.
         let _create = self.lock_create()?;
+        self.refuse_lost()?;
         let path = self.layout.blobs_lock();
         let lock = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)?;
         if let Some(lock) = &lock
@@ -53,7 +54,6 @@ impl FsStore {
     }
 
     fn collect_blobs(&self, dry_run: bool) -> Result<Collected> {
-        self.refuse_lost()?;
         let mut used = collectable(self)?;
         self.add_quarantine(&self.layout.quarantine(None), &mut used)?;
         for session in self.list_sessions()? {

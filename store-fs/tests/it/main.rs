@@ -17,6 +17,7 @@ mod ledger_examine;
 mod ledger_processes;
 mod ledger_rounds;
 mod leftovers;
+mod lost;
 mod maintenance;
 mod memory;
 mod model;
