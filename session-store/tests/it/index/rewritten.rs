@@ -17,7 +17,8 @@ struct Place {
 }
 
 fn places() -> impl Iterator<Item = Place> {
-    let known = ["fs", "sqlite"].into_iter().filter(|scheme| session_store::schemes().iter().any(|known| known == scheme));
+    let known =
+        ["fs", "sqlite"].into_iter().filter(|scheme| session_store::schemes().iter().any(|known| known == scheme));
     known.map(|scheme| {
         let place = Place { scheme, folder: tempfile::tempdir().unwrap() };
         let store = place.open();
@@ -46,7 +47,7 @@ impl Place {
     }
 
     /// Spoils an entry of segment 1.
-    fn spoil(&self, seq: usize) {
+    fn spoil(&self, seq: u32) {
         if self.scheme == "sqlite" {
             let db = rusqlite::Connection::open(self.root()).unwrap();
             let sql = "UPDATE entries SET body = body || ' ' WHERE segment_id = ?1 AND seq = ?2";
@@ -55,7 +56,8 @@ impl Place {
         }
         let text = fs::read_to_string(self.log(1)).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines[seq - 1] = lines[seq - 1].replace("kind", "kinD");
+        let line = &mut lines[seq as usize - 1];
+        *line = line.replace("kind", "kinD");
         fs::write(self.log(1), lines.join("\n") + "\n").unwrap();
     }
 }
@@ -96,11 +98,8 @@ fn what_was_repaired_is_read_anew_whoever_saw_the_repair() {
 /// Where lines stand twice or in another order, a few of them can be read at a time, and nothing was noticed.
 #[test]
 fn lines_that_stand_twice_or_in_another_order_are_damage_to_a_list_too() {
-    let edits: [fn(&mut Vec<&str>); 3] = [
-        |lines| lines.insert(10, lines[9]),
-        |lines| lines.swap(10, 11),
-        |lines| lines.extend(lines.clone()),
-    ];
+    let edits: [fn(&mut Vec<&str>); 3] =
+        [|lines| lines.insert(10, lines[9]), |lines| lines.swap(10, 11), |lines| lines.extend(lines.clone())];
     for place in places().filter(|place| place.scheme == "fs") {
         let whole = fs::read_to_string(place.log(1)).unwrap();
         for edit in edits {
