@@ -21,6 +21,7 @@ mod ledger;
 mod ledger_upkeep;
 mod list;
 mod log;
+mod lost;
 mod maintain;
 mod migrate;
 mod organise;

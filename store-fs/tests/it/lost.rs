@@ -299,3 +299,26 @@ fn a_creation_that_failed_leaves_nothing_that_is_told_as_lost() {
     }
     panic!("there was never space enough");
 }
+
+#[test]
+fn the_lines_that_say_what_is_about_to_be_made_and_rewritten_are_the_documented_ones() {
+    let folder = Folder::new();
+    let store = open_without_syncs(&folder);
+    create(&store, 1);
+    append(&store, 1, &[1]).unwrap();
+    let bytes = fs::read(folder.log(1)).unwrap();
+    fs::write(folder.log(1), [&bytes[..], b"x\n"].concat()).unwrap();
+    drop(store);
+    let store = open_without_syncs(&folder);
+    create(&store, 2);
+    assert!(store.repair(session(1), segment(1), &options()).unwrap().migration_id.is_some());
+    let live = folder.root().join("live");
+    let listed: String =
+        fs::read_dir(live).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    let line = |n: u64| format!(r#""session":"{}","segment":"{}""#, session(n), segment(n));
+    assert!(listed.contains(&format!(r#"{},"new":true,"crc32c""#, line(2))), "{listed}");
+    assert!(listed.contains(&format!(r#"{},"rewritten":true,"crc32c""#, line(1))), "{listed}");
+    drop(store);
+    let moved = fs::read_to_string(folder.root().join("changes.jsonl")).unwrap();
+    assert!(moved.contains(&format!(r#"{},"rewritten":true"#, line(1))) && !moved.contains("new"), "{moved}");
+}
