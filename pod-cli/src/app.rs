@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
@@ -153,12 +153,25 @@ impl App {
         self.environment.folder.as_deref().and_then(Path::to_str)
     }
 
-    /// A path as the store has it: absolute, as text.
+    /// A path as the store has it: absolute, without `.` and `..`, as text.
     pub(crate) fn absolute(&self, path: &Path) -> Result<String> {
         let absolute =
             std::path::absolute(path).map_err(|source| CliError::Io { op: "find", path: path.to_owned(), source })?;
         // `components` leaves out what a path says twice: `/a//b/` and `/a/b` are one folder.
-        Ok(absolute.components().as_path().to_string_lossy().into_owned())
+        let mut plain = PathBuf::new();
+        for component in absolute.components() {
+            match component {
+                Component::ParentDir => {
+                    // The folder above is that of where a symbolic link leads to.
+                    if let Some(real) = plain.is_symlink().then(|| plain.canonicalize().ok()).flatten() {
+                        plain = real;
+                    }
+                    plain.pop();
+                }
+                component => plain.push(component),
+            }
+        }
+        Ok(plain.to_string_lossy().into_owned())
     }
 
     /// A path with the home folder as `~`.

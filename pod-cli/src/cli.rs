@@ -213,11 +213,11 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Print what a conversation is, in one document that can be kept and compared.
     Manifest(IdArgs),
-    /// Make a damaged conversation readable again.
+    /// Make what is damaged usable again: a conversation, the ledger, or all of the store.
     ///
     /// Every entry that is as it was written keeps its place; what is lost is said to be lost there; damaged bytes go to quarantine. A
-    /// segment's id repairs that segment, any other id every damaged segment of the conversation. A database that cannot be read at all is
-    /// salvaged into a new one by --into.
+    /// segment's id repairs that segment, any other id every damaged segment of the conversation. Of a book of the ledger what stands before the first
+    /// damaged event is kept, and the rest is set aside. A database that cannot be read at all is salvaged into a new one by --into.
     Repair(RepairArgs),
     /// Remove what nothing refers to any more.
     Gc(GcArgs),

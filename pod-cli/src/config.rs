@@ -128,8 +128,19 @@ pub(crate) struct StoreUrl {
 
 /// Which store is meant: the flag or its variable, then the config file, then the usual place.
 pub(crate) fn store_url(named: Option<&str>, config: &Config, environment: &Environment) -> Result<StoreUrl, CliError> {
-    if let Some(url) = named.filter(|url| !url.is_empty()) {
-        return Ok(StoreUrl { url: url.to_owned(), is_default: false });
+    match named {
+        // A variable that is set to nothing is not set. On the command line it is one that somebody meant to have a value.
+        Some("")
+            if !environment.variables.contains_key(OsStr::new("POD_STORE"))
+                || environment.variable("POD_STORE").is_some() =>
+        {
+            return Err(CliError::Usage {
+                message: "--store names no store".to_owned(),
+                hint: Some("for example --store fs:PATH; without it the usual store is meant".to_owned()),
+            });
+        }
+        Some("") | None => {}
+        Some(url) => return Ok(StoreUrl { url: url.to_owned(), is_default: false }),
     }
     if let Some(url) = config.store.as_deref().filter(|url| !url.is_empty()) {
         return Ok(StoreUrl { url: expand_home(url, environment.home.as_deref()), is_default: false });
@@ -176,7 +187,10 @@ mod tests {
     fn the_flag_goes_before_the_config_file_and_that_before_the_usual_place() {
         let config = "store = \"sqlite:/srv/pod.db\"";
         assert_eq!(url(Some("memory:"), config, &environment()).url, "memory:");
-        assert_eq!(url(Some(""), config, &environment()).url, "sqlite:/srv/pod.db");
+        let unset = Environment { variables: [("POD_STORE".into(), "".into())].into(), ..environment() };
+        assert_eq!(url(Some(""), config, &unset).url, "sqlite:/srv/pod.db");
+        let refused = store_url(Some(""), &Config::parse(config).unwrap(), &environment()).unwrap_err();
+        assert_eq!(refused.report().code, 2, "an empty --store is a slip, and not the usual store");
         assert_eq!(url(None, config, &environment()).url, "sqlite:/srv/pod.db");
         let usual = url(None, "", &environment());
         assert_eq!(usual, StoreUrl { url: "fs:/home/dev/.local/share/pod/sessions".to_owned(), is_default: true });

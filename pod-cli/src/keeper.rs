@@ -31,17 +31,7 @@ pub(crate) struct Named {
 }
 
 impl Keeper {
-    /// Opens the store for a command that changes nothing in it. The usual place need not exist yet.
-    pub(crate) fn for_reading(app: &App) -> Result<Self> {
-        match Self::open_to_look(app) {
-            Err(CliError::NoStore { .. }) if app.store_url()?.is_default => {
-                Ok(Self::of(open("memory:", &OpenOptions::at(app.environment.now))?))
-            }
-            other => other,
-        }
-    }
-
-    /// Opens a store that has to be there; for reading only where it cannot be written to.
+    /// Opens a store that has to be there, also in the usual place: nothing cannot be proved. For reading only where it cannot be written to.
     pub(crate) fn open_to_look(app: &App) -> Result<Self> {
         let url = app.store_url()?.url;
         match open_to_read(app, &url) {

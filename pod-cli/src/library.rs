@@ -194,6 +194,15 @@ pub(crate) fn read_ledger(app: &App) -> Result<Option<Arc<dyn Ledger>>> {
     }
 }
 
+/// The same, for who asks what a repair would do.
+pub(crate) fn ledger_to_plan_repair(app: &App) -> Result<Option<Arc<dyn Ledger>>> {
+    let named = app.store_url()?;
+    match session_store::ledger_to_plan_repair(&named.url, &app.environment.ledger_clock()) {
+        Err(error) if is_missing(&error) => Err(CliError::NoStore { url: named.url }),
+        other => Ok(other?),
+    }
+}
+
 /// Opens a store for writing; `create`: makes it if there is none.
 fn open_to_write(app: &App, url: &str, create: bool) -> session_store::Result<Arc<dyn Backend>> {
     open(url, &OpenOptions { mode: OpenMode::ReadWrite, now: app.environment.now, create })

@@ -16,7 +16,9 @@ use store_core::ledger::{Ledger, LedgerResult};
 use store_core::{Backend, MemoryStore, TimestampMs};
 
 use self::ledger::LedgerUse;
-pub use self::ledger::{open_ledger, read_ledger};
+#[cfg(any(feature = "fs", feature = "sqlite"))]
+use self::ledger::Purpose;
+pub use self::ledger::{ledger_to_plan_repair, open_ledger, read_ledger};
 pub use self::salvage::{SalvageLedgerLoss, SalvageLoss, Salvaged, salvage_into};
 use crate::error::{Result, SessionError};
 
@@ -220,7 +222,7 @@ mod fs {
     use store_fs::disk::{Disk as _, Medium, OsDisk};
     use store_fs::{FsLedger, FsOptions, FsStore, LedgerOptions};
 
-    use super::{LedgerUse, LockHolder, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions};
+    use super::{LedgerUse, LockHolder, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, Purpose};
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
@@ -228,12 +230,15 @@ mod fs {
 
     fn open_ledger(path: &str, usage: &LedgerUse) -> LedgerResult<Option<Arc<dyn Ledger>>> {
         let options = LedgerOptions::new(Arc::clone(&usage.clock));
-        let opened =
-            if usage.is_writing { FsLedger::open(path, &options) } else { FsLedger::open_read_only(path, &options) };
+        let opened = match usage.purpose {
+            Purpose::Write => FsLedger::open(path, &options),
+            Purpose::Read => FsLedger::open_read_only(path, &options),
+            Purpose::PlanRepair => FsLedger::open_to_plan_repair(path, &options),
+        };
         match opened {
             Ok(ledger) => Ok(Some(Arc::new(ledger))),
             Err(LedgerError::Store(StoreError::Io { source, .. }))
-                if !usage.is_writing && source.kind() == ErrorKind::NotFound =>
+                if usage.purpose != Purpose::Write && source.kind() == ErrorKind::NotFound =>
             {
                 Ok(None)
             }
@@ -288,7 +293,8 @@ mod sqlite {
     use store_sqlite::{LostEntries, LostEvents, OpenAs, SqliteLedger, SqliteOptions, SqliteStore, salvage_database};
 
     use super::{
-        LedgerUse, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged,
+        LedgerUse, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, Purpose, SalvageLedgerLoss, SalvageLoss,
+        Salvaged,
     };
     use crate::error::Result;
 
@@ -296,7 +302,7 @@ mod sqlite {
     pub(super) const OPEN_LEDGER: Option<OpenBuiltInLedger> = Some(open_ledger);
 
     fn open_ledger(path: &str, usage: &LedgerUse) -> LedgerResult<Option<Arc<dyn Ledger>>> {
-        let open_as = if usage.is_writing { OpenAs::Shared } else { OpenAs::ReadOnly };
+        let open_as = if usage.purpose == Purpose::Write { OpenAs::Shared } else { OpenAs::ReadOnly };
         let options = SqliteOptions { open_as, ..SqliteOptions::default() };
         Ok(Some(Arc::new(SqliteLedger::open_with(path, &options, Arc::clone(&usage.clock))?)))
     }

@@ -36,12 +36,12 @@ pub trait LedgerHarness: Send + Sync {
         Duration::from_secs(60)
     }
 
-    /// Whether [`damage`](Self::damage) reaches stored bytes. Where it does not, the check of damage is skipped, and every run says so by its name on standard error.
+    /// Whether [`damage`](Self::damage) reaches stored bytes. Where it does not, the checks of damage are skipped, and every run says so by its name on standard error.
     fn can_damage(&self) -> bool {
         true
     }
 
-    /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open, and answers whether it did. Where that is expected and is not done, the check of damage fails.
+    /// Flips a bit of a stored event, which is the last of no book, while nobody has the ledger open, and answers whether it did. Where that is expected and is not done, the checks of damage fail.
     fn damage(&self, _book: &BookName, _seq: Seq) -> bool {
         false
     }
@@ -198,6 +198,15 @@ macro_rules! for_each_ledger_check {
                 an_account_is_not_adopted_without_its_asset,
                 a_whole_ledger_verifies,
                 a_damaged_event_is_told,
+                a_whole_ledger_needs_no_repair,
+                a_dry_run_of_a_repair_changes_nothing,
+                a_repair_keeps_what_stands_before_the_damage,
+                a_repaired_book_takes_what_was_lost,
+                a_repair_of_one_book_leaves_the_others,
+                a_repair_of_an_unused_book_is_refused,
+                a_repaired_book_needs_no_second_repair,
+                a_book_whose_first_event_is_damaged_is_empty_again,
+                assets_behind_a_damaged_one_are_registered_again,
                 a_ledger_that_was_shut_down_refuses_everything,
                 a_ledger_may_be_shut_down_twice,
                 a_subscription_ends_with_the_shutdown,
@@ -241,7 +250,16 @@ macro_rules! list_ledger_checks {
 for_each_ledger_check!([list_ledger_checks][]);
 
 /// The checks that have nothing to find where stored bytes cannot be damaged.
-const NEEDS_DAMAGE: &[&str] = &["a_damaged_event_is_told"];
+const NEEDS_DAMAGE: &[&str] = &[
+    "a_damaged_event_is_told",
+    "a_dry_run_of_a_repair_changes_nothing",
+    "a_repair_keeps_what_stands_before_the_damage",
+    "a_repaired_book_takes_what_was_lost",
+    "a_repair_of_one_book_leaves_the_others",
+    "a_repaired_book_needs_no_second_repair",
+    "a_book_whose_first_event_is_damaged_is_empty_again",
+    "assets_behind_a_damaged_one_are_registered_again",
+];
 
 /// Runs one check on a fresh ledger of `H`; what [`ledger_conformance_tests!`](crate::ledger_conformance_tests) calls.
 ///
@@ -274,7 +292,7 @@ impl LedgerHarness for MemoryLedgerHarness {
         Ok((0..count).map(open).collect())
     }
 
-    fn can_damage(&self) -> bool {
-        false
+    fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        self.0.damage(book, seq)
     }
 }

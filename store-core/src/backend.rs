@@ -16,7 +16,7 @@ pub struct BackendInfo {
     pub scheme: String,
     /// What follows the scheme in the URL.
     pub location: String,
-    /// The version of the format it keeps its data in.
+    /// The version of the format it keeps its data in; 0 for an older program's, beside which nothing is kept before somebody writes.
     pub format_version: u32,
     /// Whether it refuses every write.
     pub read_only: bool,

@@ -59,7 +59,6 @@ pub struct Serialized(Arc<WithText>);
 struct WithText {
     entry: LogEntry,
     text: String,
-    depth: usize,
 }
 
 impl Serialized {
@@ -69,8 +68,7 @@ impl Serialized {
     /// A value that JSON has no form for.
     pub fn new(entry: LogEntry) -> Result<Self, serde_json::Error> {
         let text = entry.to_text()?;
-        let depth = json::depth(&text);
-        Ok(Self(Arc::new(WithText { entry, text, depth })))
+        Ok(Self(Arc::new(WithText { entry, text })))
     }
 
     /// The entry.
@@ -83,9 +81,9 @@ impl Serialized {
         &self.0.text
     }
 
-    /// How deep its arrays and objects are nested.
-    pub fn depth(&self) -> usize {
-        self.0.depth
+    /// Whether its arrays and objects are nested too deep for a store.
+    pub fn is_too_deep(&self) -> bool {
+        json::is_deeper(self.text(), json::DEPTH_MAX)
     }
 }
 

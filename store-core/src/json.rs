@@ -22,12 +22,22 @@ pub fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Whether a text has more brackets than levels are allowed. Counting them wherever they stand is quicker than telling which of them
-/// stand in strings, and few texts have so many.
+/// Whether the arrays and objects of a JSON text are nested deeper than so many levels.
+pub fn is_deeper(text: &str, levels: usize) -> bool {
+    brackets(text.as_bytes()) > levels && depth(text) > levels
+}
+
+/// Whether a text has more brackets than levels are allowed.
 pub(crate) fn may_be_deep(text: &[u8]) -> bool {
+    brackets(text) > DEPTH_MAX
+}
+
+/// How many brackets open. Counting them wherever they stand is quicker than telling which of them stand in strings, and few texts have
+/// many.
+fn brackets(text: &[u8]) -> usize {
     // Sums of one byte each, which the processor makes many of at once.
     let count_in = |bytes: &[u8]| bytes.iter().fold(0_u8, |count, byte| count + u8::from(matches!(byte, b'{' | b'[')));
-    text.chunks(u8::MAX.into()).map(|bytes| usize::from(count_in(bytes))).sum::<usize>() > DEPTH_MAX
+    text.chunks(u8::MAX.into()).map(|bytes| usize::from(count_in(bytes))).sum()
 }
 
 /// Counts the brackets of a stretch that has no strings.
@@ -65,7 +75,7 @@ fn behind_string(text: &str) -> &str {
 /// # Errors
 /// The text is not JSON, is nested deeper, or does not hold a `T`.
 pub fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    if may_be_deep(text.as_bytes()) && depth(text) > DEPTH_MAX {
+    if is_deeper(text, DEPTH_MAX) {
         return Err(serde_json::Error::custom(format_args!("nested deeper than {DEPTH_MAX}")));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -112,6 +122,8 @@ mod tests {
         fn what_is_too_deep_may_be_deep(brackets in 0..600_usize, text in "[a-c]{0,300}") {
             let nested = format!("{}{text}", "[".repeat(brackets));
             prop_assert_eq!(may_be_deep(nested.as_bytes()), depth(&nested) > DEPTH_MAX);
+            prop_assert_eq!(is_deeper(&format!("\"{nested}\""), 2), false);
+            prop_assert_eq!(is_deeper(&nested, 120), depth(&nested) > 120);
         }
     }
 

@@ -75,12 +75,16 @@ pub(crate) struct RollbackArgs {
 /// Arguments of `pod repair`.
 #[derive(Args, Debug)]
 pub(crate) struct RepairArgs {
-    /// Which conversation, or which segment of it.
-    #[arg(value_name = "ID", required_unless_present = "into")]
+    /// Which conversation, or which segment of it; without it, all that is damaged in the store.
+    #[arg(value_name = "ID")]
     pub(crate) id: Option<String>,
 
+    /// Only the ledger, or one book of it: its name, or its project's folder.
+    #[arg(long, value_name = "BOOK", num_args = 0..=1, conflicts_with = "id")]
+    pub(crate) ledger: Option<Option<String>>,
+
     /// For a database that cannot be read any more: make a new one of all that it still holds.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "dry_run"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "ledger", "dry_run"])]
     pub(crate) into: Option<String>,
 
     /// Whether to do it.
@@ -91,7 +95,7 @@ pub(crate) struct RepairArgs {
 impl RepairArgs {
     /// Those of repairing a conversation, after asking.
     pub(crate) fn of(session: SessionId) -> Self {
-        Self { id: Some(session.to_string()), into: None, consented: Consented::default() }
+        Self { id: Some(session.to_string()), ledger: None, into: None, consented: Consented::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use session_store::SessionError;
-use session_store::usage::{PriceTable, feed_with, follow, is_unfed};
+use session_store::usage::{PriceTable, Use, feed_with, follow, is_followed, is_unfed, known_uses};
 use store_core::StoreError;
 use store_core::ledger::{Ledger, LedgerError};
 
@@ -19,17 +19,22 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Tells the books what is new, as far as that can be: who cannot write them reads them, and who cannot even read them does without, which is said.
 pub(super) fn feed_books(app: &App, library: &Library, prices: &PriceTable) -> Result<()> {
-    if !is_unfed(&library.index, prices)? {
+    if library.store.info().format_version == 0 {
+        // Looking at what an older program left makes nothing in it.
         return Ok(());
     }
-    let failed = match open_to_feed(app, library, PATIENCE) {
-        Ok(ledger) => let_go(&*ledger, tell_books(app, library, &*ledger, prices)).err(),
-        Err(error) if is_usual(&error) => None,
-        Err(error) => Some(error),
-    };
-    if let Some(error) = failed {
-        app.warn(&format!("the books were not told what is new: {}", error.report().message));
-    } else if !is_unfed(&library.index, prices)? {
+    if is_unfed(&library.index, prices)? {
+        let failed = match open_to_feed(app, library, PATIENCE) {
+            Ok(ledger) => let_go(&*ledger, tell_books(app, library, &*ledger, prices)).err(),
+            Err(error) if is_usual(&error) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            app.warn(&format!("the books were not told what is new: {}", error.report().message));
+        } else if !is_unfed(&library.index, prices)? {
+            return Ok(());
+        }
+    } else if is_followed(&library.index)? {
         return Ok(());
     }
     match read_ledger(app) {
@@ -42,6 +47,12 @@ pub(super) fn feed_books(app: &App, library: &Library, prices: &PriceTable) -> R
         Err(error) => app.warn(&format!("what only the books know is left out: {}", error.report().message)),
     }
     Ok(())
+}
+
+/// Every request that is known, for a budget to be held against: those of the logs, and those that only the books know any more.
+pub(super) fn all_uses(app: &App, library: &Library, prices: &PriceTable) -> Result<Vec<Use>> {
+    feed_books(app, library, prices)?;
+    Ok(known_uses(&library.index, prices)?.into_iter().map(|priced| priced.one).collect())
 }
 
 /// Tells the books and the budgets what is new before some of it is taken out of the logs: what was spent stays spent, and soon nobody else knows of it.
@@ -60,7 +71,10 @@ pub(super) fn feed_before_loss(app: &App, library: &Library, prices: &PriceTable
         }
         ledger => ledger?,
     };
-    let charge = || Ok(budgets(app, &*ledger, library, prices).charge(&library.index.uses()?)?);
+    let charge = || {
+        let uses: Vec<Use> = known_uses(&library.index, prices)?.into_iter().map(|priced| priced.one).collect();
+        Ok(budgets(app, &*ledger, library, prices).charge(&uses)?)
+    };
     let told = tell_books(app, library, &*ledger, prices).and_then(|()| charge().map(drop));
     let_go(&*ledger, told)
 }

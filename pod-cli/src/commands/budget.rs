@@ -15,6 +15,7 @@ use session_store::usage::{NanoDollars, PriceTable, Use};
 use store_core::StoreError;
 use store_core::ledger::{Ledger, LedgerError};
 
+use super::books::all_uses;
 use super::table;
 use crate::app::App;
 use crate::cli::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetArgs};
@@ -58,8 +59,8 @@ fn set(app: &App, arguments: &BudgetSetArgs) -> Result<u8> {
     let zone = if per == Per::Total { "UTC".to_owned() } else { zone(app, arguments.tz.as_deref())? };
     let budget = Budget { project: folder(app, arguments.project.as_deref())?, per, zone, limit };
     let library = Library::for_writing(app)?;
-    let uses = library.index.uses()?;
     let prices = app.prices()?;
+    let uses = all_uses(app, &library, &prices)?;
     let standings = with_ledger(app, |ledger| {
         let budgets = budgets(app, ledger, &library, &prices);
         budgets.set(&budget)?;
@@ -81,7 +82,7 @@ fn list(app: &App, arguments: &BudgetListArgs) -> Result<u8> {
     if set.is_empty() {
         return none(app);
     }
-    let uses = library.index.uses()?;
+    let uses = all_uses(app, &library, &prices)?;
     let listed = open_ledger_within(app, PATIENCE).and_then(|ledger| {
         let done = budgets(app, &*ledger, &library, &prices).list(&set, &uses);
         let_go(&*ledger, done)

@@ -89,7 +89,7 @@ pub(super) fn run(app: &App, arguments: &CheckpointArgs) -> Result<u8> {
 
 /// Lists the checkpoints of a segment, void ones included.
 pub(super) fn list(app: &App, id: &str) -> Result<u8> {
-    let keeper = Keeper::for_reading(app)?;
+    let keeper = Keeper::open_to_look(app)?;
     let (session_id, segment_id) = keeper.find_segment(app, id)?;
     let listed = keeper.integrity()?.checkpoints(session_id, segment_id)?;
     if app.global.json {

@@ -303,7 +303,11 @@ fn ledger(app: &App) -> Verdict {
         Ok(Some((books, damaged))) if damaged.is_empty() => {
             Verdict::ok(check, format!("{}; `pod verify` proves it", counted(books, "book")))
         }
-        Ok(Some((_, damaged))) => Verdict::problem(check, damaged.join("; "), Some("`pod verify` says where")),
+        Ok(Some((_, damaged))) => Verdict::problem(
+            check,
+            damaged.join("; "),
+            Some("`pod verify` says where, `pod repair --ledger --dry-run` what can be kept"),
+        ),
         Err(error) => {
             let report = error.report();
             Verdict::problem(check, report.message, report.hint.as_deref())

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use store_core::ledger::{BookName, Ledger, LedgerError, TimestampUs};
 
+pub(super) use self::view::is_folder;
 use self::view::{amount, wide_amount};
 use super::books::books_to_read;
 use super::table;

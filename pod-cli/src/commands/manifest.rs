@@ -16,7 +16,7 @@ use crate::render::thousands;
 
 /// Prints what a conversation is.
 pub(super) fn run(app: &App, id: &str) -> Result<u8> {
-    let keeper = Keeper::for_reading(app)?;
+    let keeper = Keeper::open_to_look(app)?;
     let session = keeper.find(app, id)?.session;
     let current = match current_leaf(&*keeper.store, session) {
         Ok(current) => Some(current),

@@ -1,15 +1,21 @@
-//! `pod repair ID` and `pod repair --into URL`
+//! `pod repair [ID]`, `pod repair --ledger [BOOK]` and `pod repair --into URL`
 
+mod ledger;
+
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
 use session_store::{OpenMode, Salvaged, salvage_into};
 use store_core::chain::ChainHead;
-use store_core::integrity::{Lost, Quarantined, Repair, Verification};
+use store_core::integrity::{Lost, Quarantined, Repair, Verification, VerifyOptions, verify};
+use store_core::ledger::LedgerRepair;
 use store_core::{MigrationId, SegmentId, Seq, SessionId, StoreError};
 
+use self::ledger::Which;
 use super::damage::{counted, counted_entries};
 use super::rollback::options;
+use super::verify::with_progress;
 use crate::app::App;
 use crate::cli::RepairArgs;
 use crate::confirm::{Consent, confirm};
@@ -38,11 +44,23 @@ struct Row {
 #[derive(Serialize)]
 struct Document {
     #[serde(flatten)]
-    first: Row,
+    first: Option<Row>,
     segments: Vec<Row>,
     /// Segments of which nothing can be saved.
     hopeless: Vec<Hopeless>,
+    /// The ledger, where it was asked for: `null` if the store has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Option<ledger::Part>>,
     dry_run: bool,
+}
+
+/// What is done, or would be.
+#[derive(Default)]
+struct Work {
+    rows: Vec<Row>,
+    hopeless: Vec<Hopeless>,
+    /// `None`: not asked for; `Some(None)`: there is none.
+    ledger: Option<Option<LedgerRepair>>,
 }
 
 /// What was saved into a new store, as JSON shows it.
@@ -57,64 +75,118 @@ struct SalvageDocument<'a> {
 struct Hopeless {
     segment_id: SegmentId,
     message: String,
+    #[serde(skip)]
+    error: StoreError,
 }
 
-/// Makes a segment, or all segments of a session, whole again.
+/// Makes what is damaged whole again.
 pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
-    let id = match (&arguments.id, &arguments.into) {
-        (Some(id), _) => id,
-        (None, Some(into)) => return salvage(app, into),
-        (None, None) => return Err(App::usage("which conversation?", "pod repair ID")),
+    if let Some(into) = &arguments.into {
+        return salvage(app, into);
+    }
+    let which = match &arguments.ledger {
+        Some(Some(named)) => Some(Which::Named(named)),
+        Some(None) => Some(Which::All),
+        None if arguments.id.is_none() => Some(Which::OfTheStore),
+        None => None,
     };
     let consented = arguments.consented;
-    let keeper = Keeper::open(app, OpenMode::ReadWrite)?;
-    let named = keeper.find(app, id)?;
-    let (mut rows, hopeless) = plan(app, &keeper, named)?;
-    let damaged: Vec<SegmentId> = rows.iter().filter(|row| row.outcome != "clean").map(|row| row.segment_id).collect();
-    if !consented.dry_run && !damaged.is_empty() {
-        let lost: u64 = rows.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
-        let kept: u64 = rows.iter().filter(|row| row.outcome != "clean").map(|row| row.kept).sum();
-        let what = format!(
+    let keeper = if arguments.ledger.is_none() { Some(Keeper::open(app, OpenMode::ReadWrite)?) } else { None };
+    let mut work = match (&keeper, &arguments.id) {
+        (Some(keeper), Some(id)) => plan(app, keeper, keeper.find(app, id)?)?,
+        (Some(keeper), None) => match plan_store(app, keeper)? {
+            Some(work) => work,
+            None => return Ok(exit::CANCELLED),
+        },
+        (None, _) => Work::default(),
+    };
+    work.ledger = which.map(|which| ledger::plan(app, which)).transpose()?;
+    let question = question(&work);
+    if let Some(question) = question.filter(|_| !consented.dry_run) {
+        if confirm(app, consented.yes, &question)? == Consent::Refused {
+            app.say("nothing was changed");
+            return Ok(exit::CANCELLED);
+        }
+        apply(app, keeper.as_ref(), which, &mut work)?;
+    }
+    tell(app, arguments, work)
+}
+
+/// What is asked before anything is done; `None` if there is nothing to do.
+fn question(work: &Work) -> Option<String> {
+    let damaged: Vec<&Row> = work.rows.iter().filter(|row| row.outcome != "clean").collect();
+    let lost: u64 = damaged.iter().flat_map(|row| &row.lost).map(|lost| lost.count()).sum();
+    let kept: u64 = damaged.iter().map(|row| row.kept).sum();
+    let segments = (!damaged.is_empty()).then(|| {
+        format!(
             "rewrite {}, keeping {} and giving up {}",
             counted(damaged.len() as u64, "segment"),
             counted_entries(kept),
             counted_entries(lost)
-        );
-        if confirm(app, consented.yes, &what)? == Consent::Refused {
-            app.say("nothing was changed");
-            return Ok(exit::CANCELLED);
-        }
-        let options = options(app, false);
-        for row in rows.iter_mut().filter(|row| row.outcome != "clean") {
+        )
+    });
+    let books = work.ledger.iter().flatten().find_map(ledger::question);
+    let parts: Vec<String> = segments.into_iter().chain(books).collect();
+    (!parts.is_empty()).then(|| parts.join(", and "))
+}
+
+fn apply(app: &App, keeper: Option<&Keeper>, which: Option<Which<'_>>, work: &mut Work) -> Result<()> {
+    let options = options(app, false);
+    if let Some(keeper) = keeper {
+        for row in work.rows.iter_mut().filter(|row| row.outcome != "clean") {
             let done = keeper.integrity()?.repair(row.session_id, row.segment_id, &options)?;
             *row = self::row(row.session_id, row.segment_id, done, false);
         }
     }
-    tell(app, id, rows, hopeless, consented.dry_run)
+    if let (Some(which), Some(Some(planned))) = (which, &mut work.ledger)
+        && !planned.is_whole()
+    {
+        *planned = ledger::apply(app, which)?;
+    }
+    Ok(())
 }
 
-/// What would be done with each segment that was named, and of which of them nothing can be saved.
-fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<(Vec<Row>, Vec<Hopeless>)> {
+/// What would be done with each segment of the store that a verification finds damaged; `None` if that was stopped.
+fn plan_store(app: &App, keeper: &Keeper) -> Result<Option<Work>> {
+    let options = VerifyOptions::default();
+    let report = with_progress(app, "looking at", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
+    if report.stopped {
+        return Ok(None);
+    }
+    let segments: BTreeSet<(SessionId, SegmentId)> =
+        report.damage.iter().filter_map(|finding| Some((finding.session_id?, finding.segment_id?))).collect();
+    plan_segments(app, keeper, segments.into_iter().collect()).map(Some)
+}
+
+/// What would be done with each segment that was named; fails if nothing can be saved of any.
+fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<Work> {
     let segments = match named.segment {
         Some(segment) => vec![segment],
         None => segments_of(keeper, named.session)?,
     };
+    let mut work = plan_segments(app, keeper, segments.into_iter().map(|segment| (named.session, segment)).collect())?;
+    if work.rows.is_empty()
+        && let Some(first) = work.hopeless.first_mut()
+    {
+        return Err(std::mem::replace(&mut first.error, StoreError::ReadOnly).into());
+    }
+    Ok(work)
+}
+
+/// What would be done with each segment, and of which of them nothing can be saved.
+fn plan_segments(app: &App, keeper: &Keeper, segments: Vec<(SessionId, SegmentId)>) -> Result<Work> {
     let integrity = keeper.integrity()?;
-    let (mut rows, mut hopeless, mut first_error) = (Vec::new(), Vec::new(), None);
-    for segment in segments {
-        match integrity.repair(named.session, segment, &options(app, true)) {
-            Ok(planned) => rows.push(row(named.session, segment, planned, true)),
+    let mut work = Work::default();
+    for (session, segment_id) in segments {
+        match integrity.repair(session, segment_id, &options(app, true)) {
+            Ok(planned) => work.rows.push(row(session, segment_id, planned, true)),
             Err(error @ StoreError::Corrupt(_)) => {
-                hopeless.push(Hopeless { segment_id: segment, message: error.to_string() });
-                first_error.get_or_insert(error);
+                work.hopeless.push(Hopeless { segment_id, message: error.to_string(), error });
             }
             Err(error) => return Err(error.into()),
         }
     }
-    match first_error {
-        Some(error) if rows.is_empty() => Err(error.into()),
-        _ => Ok((rows, hopeless)),
-    }
+    Ok(work)
 }
 
 /// The segments of a session, and those that something says were in it.
@@ -148,29 +220,42 @@ fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool
     }
 }
 
-fn tell(app: &App, id: &str, rows: Vec<Row>, hopeless: Vec<Hopeless>, dry_run: bool) -> Result<u8> {
-    let code = if hopeless.is_empty() { exit::OK } else { exit::DAMAGE };
+fn tell(app: &App, arguments: &RepairArgs, work: Work) -> Result<u8> {
+    let Work { rows, hopeless, ledger } = work;
+    let dry_run = arguments.consented.dry_run;
+    let ledger = ledger.map(|ledger| ledger.map(|repair| ledger::part(repair, dry_run)));
+    let books = ledger.as_ref().and_then(Option::as_ref);
+    let is_left = !hopeless.is_empty() || (!dry_run && books.is_some_and(ledger::Part::is_left));
+    let code = if is_left { exit::DAMAGE } else { exit::OK };
     let first = rows.iter().find(|row| row.outcome != "clean").or_else(|| rows.first()).cloned();
-    let Some(first) = first else { return Err(CliError::NotFound { id: id.to_owned() }) };
+    if let (None, Some(id)) = (&first, &arguments.id) {
+        return Err(CliError::NotFound { id: id.clone() });
+    }
     if app.global.json {
-        app.print_json(&Document { first, segments: rows, hopeless, dry_run })?;
+        app.print_json(&Document { first, segments: rows, hopeless, ledger, dry_run })?;
         return Ok(code);
     }
     let mut out = Output::plain();
     for row in rows.iter().filter(|row| row.outcome != "clean") {
         write_row(&mut out, row)?;
     }
-    if hopeless.is_empty() && rows.iter().all(|row| row.outcome == "clean") {
+    if let Some(books) = books {
+        books.write(app, &mut out)?;
+    }
+    let is_clean = rows.iter().all(|row| row.outcome == "clean") && books.is_none_or(ledger::Part::is_clean);
+    if hopeless.is_empty() && is_clean {
         writeln!(out, "nothing to repair")?;
     }
     let bad = app.terminal.theme.bad;
-    for Hopeless { segment_id, message } in &hopeless {
+    for Hopeless { segment_id, message, .. } in &hopeless {
         writeln!(out, "{bad}segment {segment_id}: nothing can be saved{bad:#}")?;
         writeln!(out, "  {}", clean(message))?;
     }
     out.finish()?;
     if dry_run {
         app.say("nothing was changed");
+    } else if books.is_some_and(ledger::Part::has_lost) {
+        app.hint("`pod usage rebuild` and `pod budget list` count again what is still in the conversations");
     }
     Ok(code)
 }

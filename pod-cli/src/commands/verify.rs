@@ -49,7 +49,7 @@ struct IndexState {
 /// Proves that what is stored is what was written.
 pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
     let keeper =
-        if arguments.acknowledge { Keeper::open(app, OpenMode::ReadWrite)? } else { Keeper::for_reading(app)? };
+        if arguments.acknowledge { Keeper::open(app, OpenMode::ReadWrite)? } else { Keeper::open_to_look(app)? };
     let named: Vec<Named> = arguments.ids.iter().map(|id| keeper.find(app, id)).collect::<Result<_>>()?;
     let acknowledged = if arguments.acknowledge { acknowledge(app, &keeper, &named)? } else { 0 };
     let options = VerifyOptions {

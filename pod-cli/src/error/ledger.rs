@@ -3,7 +3,7 @@
 use session_store::budget::OverBudget;
 use store_core::ledger::LedgerError;
 
-use super::{DAMAGE_HINT, Report, exit, store_report};
+use super::{Report, exit, store_report};
 use crate::render::rfc3339;
 
 /// A budget that is spent.
@@ -42,7 +42,12 @@ pub(super) fn report(error: &LedgerError, message: String) -> Report {
             "book_closed",
             "a sync failed: look to the disk, then give the same command again; nothing is posted twice",
         ),
-        LedgerError::Damaged { .. } => of(exit::DAMAGE, "damaged", DAMAGE_HINT),
+        LedgerError::Damaged { book, .. } => {
+            let hint = format!(
+                "make a copy of the store, then `pod repair --ledger {book}` keeps what stands before it and sets the rest aside; with --dry-run it only says what that is"
+            );
+            of(exit::DAMAGE, "damaged", &hint)
+        }
         _ => Report::new(exit::FAILED, "failed", message, None),
     }
 }

@@ -100,6 +100,51 @@ fn what_is_purged_before_a_budget_was_asked_is_counted_by_it() {
 }
 
 #[test]
+fn a_folder_may_be_named_from_where_one_is() {
+    let world = World::new().with("POD_NOW", EVENING);
+    world
+        .pod(&["import", Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/conversations").to_str().unwrap()])
+        .ok();
+    fs::create_dir_all(world.path().join("project/src")).unwrap();
+    let set = ["budget", "set", "--amount", "2", "--per", "day", "--json", "--project"];
+    let project = "[HOME]/project";
+    for (named, meant) in
+        [("project/src/..", project), ("project/./src/../..", "[HOME]"), ("project/..//project", project)]
+    {
+        let told = world.pod(&[&set[..], &[named]].concat()).json();
+        assert_eq!(told["budgets"][0]["project"], meant, "{named}");
+    }
+    // Above a symbolic link is what is above its target.
+    std::os::unix::fs::symlink(world.path().join("project/src"), world.path().join("link")).unwrap();
+    let told = world.pod(&[&set[..], &["link/.."]].concat()).json();
+    assert_eq!(told["budgets"][0]["project"], project);
+}
+
+/// What was spent stays spent, also for a budget that is set when the conversation is gone.
+#[test]
+fn what_was_purged_counts_in_a_budget_that_is_set_later() {
+    for scheme in ["fs", "sqlite"] {
+        let world = examples(scheme);
+        let set = ["budget", "set", "--project", "/home/dev", "--amount", "20", "--json"];
+        let before = world.pod(&[&set[..], &["--per", "total"]].concat()).json()["budgets"][0]["spent_usd"].clone();
+        // With a conversation go those of its agents' own, so that the list is asked again.
+        let first = || {
+            let page = world.pod(&["list", "--json", "--kind", "all", "--archived", "all"]).json();
+            page["sessions"][0]["session_id"].as_str().map(str::to_owned)
+        };
+        while let Some(id) = first() {
+            world.pod(&["rm", &id, "--purge", "--detach", "--yes"]).ok();
+        }
+        // Also where the index is a new one.
+        for index in ["the-store/index.db", "the-store.index"] {
+            let _ = fs::remove_file(world.path().join(index));
+        }
+        let month = world.pod(&[&set[..], &["--per", "month", "--tz", "UTC"]].concat()).json();
+        assert_eq!(month["budgets"][0]["spent_usd"], before, "{scheme}");
+    }
+}
+
+#[test]
 fn the_forms_for_programs_and_for_people() {
     let world = examples("fs");
     world

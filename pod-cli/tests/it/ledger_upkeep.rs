@@ -100,7 +100,7 @@ fn a_ledger_that_lost_the_names_of_its_books_is_not_taken_for_none() {
     drop(raw);
     let run = world.pod(&["verify", "--store", "sqlite:to.db"]);
     assert!(run.code == 4 && run.stdout.contains("6 events of home are there"), "{run}");
-    assert!(run.stderr.contains("pod repair --into"), "{run}");
+    assert!(run.stderr.contains("pod repair --ledger"), "{run}");
     let run = world.pod(&["doctor", "--store", "sqlite:to.db"]);
     assert!(run.stdout.contains("problem  ledger"), "{run}");
     let run = world.pod(&["migrate", "--to", "fs:back", "--store", "sqlite:to.db", "--json"]);

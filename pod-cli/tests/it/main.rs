@@ -18,6 +18,7 @@ mod help;
 mod home;
 mod import;
 mod ledger;
+mod ledger_repair;
 mod ledger_upkeep;
 mod list;
 mod log;

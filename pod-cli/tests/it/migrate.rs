@@ -107,6 +107,12 @@ fn older_layouts_are_read_in_place_and_go_to_every_backend() {
     for layout in ["older-flat", "older-lines"] {
         let world = World::new();
         let folder = older(&world, layout);
+        let fork =
+            bytes_below(&folder).into_iter().find(|(path, _)| path.to_str().unwrap().contains("019ab697-e802-7"));
+        let used = r#"{"kind":"llm_usage","ts":1764000006000,"request_id":"r","model":"m","history_len":1,"input_total_tokens":7,"output_tokens":1}"#;
+        let (path, mut log) = fork.unwrap();
+        log.extend_from_slice(format!("{used}\n").as_bytes());
+        fs::write(path, log).unwrap();
         let (before, from) = (bytes_below(&folder), format!("fs:{}", folder.display()));
         let rows = world.pod(&["list", "--json", "--store", &from]).json();
         assert_eq!(rows["sessions"].as_array().map(Vec::len), Some(2), "{rows}");
@@ -120,6 +126,9 @@ fn older_layouts_are_read_in_place_and_go_to_every_backend() {
         assert_eq!((&report["ok"], kinds), (&json!(true), vec![&json!("unproved"); 2]), "{report}");
         let told = world.pod(&["doctor", "--store", &from]);
         assert!(told.stdout.contains("an older layout"), "{told}");
+        let used = world.pod(&["usage", "--json", "--store", &from]).json();
+        assert_eq!(used["total"]["requests"], 1, "{used}");
+        assert_eq!(world.pod(&["budget", "list", "--store", &from]).code, 0);
         for to in ["sqlite:new.db", "fs:new"] {
             let moved = world.pod(&["migrate", "--to", to, "--json", "--store", &from]).json();
             assert_eq!((&moved["failed"], &moved["migrated"]), (&json!(0), &json!(2)), "{moved}");

@@ -26,7 +26,16 @@ pub(super) struct LedgerUse {
         not(any(feature = "fs", feature = "sqlite")),
         expect(dead_code, reason = "memory is written either way")
     )]
-    pub(super) is_writing: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// What is going to be done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    /// It is asked what a repair would do, also where nobody can read it.
+    PlanRepair,
+    Write,
 }
 
 /// Opens the ledger of the store that a URL names for writing, and makes it if the store has none. The store itself has to be there.
@@ -37,7 +46,7 @@ pub(super) struct LedgerUse {
 /// # Errors
 /// As [`open`](super::open) of a store that is not made; `Ledger` with `Locked` if the other did not let go; `Unsupported` for a scheme that was registered.
 pub fn open_ledger(url: &str, clock: &Clock, patience: Duration) -> Result<Arc<dyn Ledger>> {
-    let usage = LedgerUse { clock: Arc::clone(clock), is_writing: true };
+    let usage = LedgerUse { clock: Arc::clone(clock), purpose: Purpose::Write };
     let (open, location) = of_store(url, &usage)?;
     let mut left = patience;
     loop {
@@ -59,7 +68,18 @@ pub fn open_ledger(url: &str, clock: &Clock, patience: Duration) -> Result<Arc<d
 /// # Errors
 /// As [`open`](super::open) of a store that is not made; `Unsupported` for a scheme that was registered.
 pub fn read_ledger(url: &str, clock: &Clock) -> Result<Option<Arc<dyn Ledger>>> {
-    let usage = LedgerUse { clock: Arc::clone(clock), is_writing: false };
+    let usage = LedgerUse { clock: Arc::clone(clock), purpose: Purpose::Read };
+    let (open, location) = of_store(url, &usage)?;
+    Ok(open(location, &usage)?)
+}
+
+/// Opens the ledger of the store that a URL names for a dry run of its [`repair`](Ledger::repair), also where it cannot be read for want of what a repair puts there. `None` if
+/// the store has none.
+///
+/// # Errors
+/// As [`read_ledger`].
+pub fn ledger_to_plan_repair(url: &str, clock: &Clock) -> Result<Option<Arc<dyn Ledger>>> {
+    let usage = LedgerUse { clock: Arc::clone(clock), purpose: Purpose::PlanRepair };
     let (open, location) = of_store(url, &usage)?;
     Ok(open(location, &usage)?)
 }

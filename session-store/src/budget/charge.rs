@@ -49,7 +49,7 @@ enum Told {
 }
 
 impl Budgets<'_> {
-    /// Brings every budget in step with the requests of the store, once each: all of them, as the index has them. Answers how many requests of them are left out, because an account would count more than can be counted.
+    /// Brings every budget in step with the requests of the store, once each: all of them, as [`known_uses`](crate::usage::known_uses) tells them, so that one whose conversation was purged counts as well. Answers how many requests of them are left out, because an account would count more than can be counted.
     ///
     /// The present period of each budget is looked at request by request; an earlier one, if it was ever asked for, where its sum differs.
     ///

@@ -68,13 +68,13 @@ pub(super) fn detect(path: &Path, only: Option<Agent>) -> io::Result<Detected> {
     let mut looked_at = 0;
     while let Some(piece) = lines.next()? {
         looked_at += 1;
-        let Found::Record { value, text } = piece.found else {
+        let Found::Record { value, bytes } = piece.found else {
             if found.agent.is_none() && looked_at >= LINES_MAX {
                 break;
             }
             continue;
         };
-        found.take(value, text.len(), only);
+        found.take(value, bytes, only);
         if found.is_enough() || (found.agent.is_none() && looked_at >= LINES_MAX) {
             break;
         }

@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::Value;
+use store_core::StoreError;
 
+use super::ahead::{AheadText, Sum};
 use super::bookmark::{Bookmark, FilePlace, Resume};
 use super::claude::ClaudeReader;
 use super::codex::CodexReader;
@@ -17,7 +19,7 @@ use super::memory;
 use super::pi::PiReader;
 use super::raw::{Kept, Packer, Standing};
 use super::record::{Agent, FileHead, RawRecord, Step};
-use super::source::Source;
+use super::text::Text;
 use super::writer::{Cursor, ImportWarning, Writer};
 use crate::error::{Result, SessionError};
 
@@ -33,7 +35,7 @@ pub(super) enum Until {
 /// A file that is being read.
 pub(super) struct Feed<'p> {
     path: &'p Path,
-    source: Source,
+    text: Text,
     reader: Box<dyn Resume>,
     lines: u64,
     end_ordinal: Option<u64>,
@@ -42,29 +44,40 @@ pub(super) struct Feed<'p> {
 impl<'p> Feed<'p> {
     /// A file at its beginning.
     pub(super) fn open(path: &'p Path, head: &FileHead) -> Result<Self> {
-        let source = Source::open(path).map_err(|error| failure(path, error))?;
+        Ok(Self::of(path, head, Text::open(path).map_err(|error| failure(path, error))?))
+    }
+
+    /// A file that is read ahead, with its bytes if they are to be kept.
+    pub(super) fn ahead(path: &'p Path, head: &FileHead, text: Box<AheadText>) -> Result<Self> {
+        Ok(Self::of(path, head, Text::ahead(text).map_err(|error| failure(path, error))?))
+    }
+
+    fn of(path: &'p Path, head: &FileHead, text: Text) -> Self {
         let reader: Box<dyn Resume> = match head.agent {
             Agent::Claude => Box::new(ClaudeReader::new(head, path)),
             Agent::Codex => Box::new(CodexReader::new(head)),
             Agent::Pi => Box::new(PiReader::new(head)),
         };
-        Ok(Self { path, source, reader, lines: 0, end_ordinal: None })
+        Self { path, text, reader, lines: 0, end_ordinal: None }
     }
 
-    /// Keeps the bytes of what is read: what lies behind those that are kept already, or all.
+    /// Keeps the bytes of what is read: what lies behind those that are kept already, or all. Of a file that is read ahead that was
+    /// said when it was asked for.
     pub(super) fn keep(&mut self, standing: &Standing) {
+        let Text::Here(source) = &mut self.text else { return };
         match standing.whole() {
-            Some(cursor) => self.source.keep_behind(cursor.bytes(), cursor.sha256()),
-            None => self.source.keep(Packer::new(0)),
+            Some(cursor) => source.keep_behind(cursor.bytes(), cursor.sha256()),
+            None => source.keep(Packer::new(0)),
         }
     }
 
     /// Goes on behind a bookmark. False if the file does not begin as it did then: it has to be opened anew.
     pub(super) fn resume(&mut self, bookmark: &Bookmark) -> Result<bool> {
+        let Text::Here(source) = &mut self.text else { return Ok(false) };
         let FilePlace { bytes, sha256, lines, end_ordinal } = &bookmark.place;
-        let is_same = self.source.skip(*bytes, sha256).map_err(|error| failure(self.path, error))?;
+        let is_same = source.skip(*bytes, sha256).map_err(|error| failure(self.path, error))?;
         if is_same {
-            self.source.keep_from(*bytes);
+            source.keep_from(*bytes);
         }
         (self.lines, self.end_ordinal) = (*lines, *end_ordinal);
         Ok(is_same && self.reader.resume(bookmark.reader.clone()))
@@ -75,41 +88,41 @@ impl<'p> Feed<'p> {
         &mut *self.reader
     }
 
-    /// Where the file is read.
-    pub(super) fn place(&self) -> FilePlace {
-        let (bytes, sha256) = (self.source.bytes(), self.source.sha256());
-        FilePlace { bytes, sha256, lines: self.lines, end_ordinal: self.end_ordinal }
+    /// Where the file is read, when its whole lines were.
+    pub(super) fn place(&mut self) -> Result<FilePlace> {
+        let Sum { bytes, sha256 } = self.text.whole().map_err(|error| failure(self.path, error))?;
+        Ok(FilePlace { bytes, sha256, lines: self.lines, end_ordinal: self.end_ordinal })
     }
 
     /// Reads the whole lines, as far as is asked for.
     pub(super) fn whole_lines(&mut self, writer: &mut Writer<'_>, until: Until) -> Result<()> {
-        self.read(self.source.whole_lines_left(), writer, until)
+        self.read(self.text.whole_lines_left(), writer, until)
     }
 
     /// Reads what is left, as far as is asked for; answers with what was kept of the bytes, if they were to be kept and begin as they did before.
     pub(super) fn rest(mut self, writer: &mut Writer<'_>, until: Until) -> Result<(Cursor, Option<Kept>)> {
         self.read(u64::MAX, writer, until)?;
-        if let Some(message) = self.source.damage().map(str::to_owned) {
+        if let Some(message) = self.text.damage().map_err(|error| failure(self.path, error))? {
             writer.tally().warnings.push(ImportWarning { line: None, message });
         }
         let mut steps = Vec::new();
         self.reader.finish(&mut steps);
         steps.drain(..).try_for_each(|step| writer.take(step))?;
-        let kept = self.source.take_kept(writer.store())?;
-        Ok((self.source.cursor(self.path).with_end_ordinal(self.end_ordinal), kept))
+        let (cursor, kept) = self.text.finish(self.path, writer.store())?;
+        Ok((cursor.with_end_ordinal(self.end_ordinal), kept))
     }
 
     fn read(&mut self, bytes: u64, writer: &mut Writer<'_>, until: Until) -> Result<()> {
-        let mut lines = Lines::new((&mut self.source.input).take(bytes), detect::is_record).behind(self.lines);
+        let mut lines = Lines::new((&mut self.text).take(bytes), detect::is_record).behind(self.lines);
         let mut steps: Vec<Step> = Vec::new();
         while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {
             match piece.found {
                 Found::Warning(message) => writer.tally().warn(piece.line, message),
-                Found::Record { value, text } => {
+                Found::Record { value, .. } => {
                     writer.tally().records += 1;
                     let ordinal = value.get("ordinal").and_then(Value::as_u64).unwrap_or(piece.line);
                     self.end_ordinal = self.end_ordinal.max(Some(ordinal.saturating_add(1)));
-                    self.reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
+                    self.reader.record(RawRecord { line: piece.line, value }, &mut steps);
                 }
             }
             memory::check(self.reader.memories())?;
@@ -128,4 +141,27 @@ impl<'p> Feed<'p> {
 /// What a file could not be read for.
 pub(super) fn failure(path: &Path, error: io::Error) -> SessionError {
     SessionError::Import { path: path.to_owned(), detail: error.to_string(), source: Some(Box::new(error)) }
+}
+
+/// Whether the store is not as it was written.
+pub(super) const fn is_damage(error: &SessionError) -> bool {
+    matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
+}
+
+/// An error with what caused it.
+pub(super) fn with_sources(error: &SessionError) -> String {
+    let mut text = match error {
+        SessionError::Import { detail, .. } => return detail.clone(),
+        error => error.to_string(),
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }

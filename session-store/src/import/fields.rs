@@ -11,9 +11,14 @@ use crate::export::ExportedFrom;
 /// How deep a value may be nested that becomes part of an entry, which has to stay below the store's limit.
 const MAX_PARSED_DEPTH: usize = 100;
 
+/// A field of an object. A record has few: to look at each takes less time than to hash a name.
+pub(super) fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    value.as_object()?.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
 /// A text field.
 pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key)?.as_str()
+    field(value, key)?.as_str()
 }
 
 /// A text field that says something.
@@ -28,12 +33,13 @@ pub(super) fn owned(value: &Value, key: &str) -> Option<String> {
 
 /// A count; 0 where there is none.
 pub(super) fn count(value: &Value, key: &str) -> u64 {
-    value.get(key).and_then(Value::as_u64).unwrap_or(0)
+    field(value, key).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Takes a field out of an object.
 pub(super) fn take(value: &mut Value, key: &str) -> Value {
-    value.get_mut(key).map(Value::take).unwrap_or_default()
+    let found = value.as_object_mut().and_then(|fields| fields.iter_mut().find(|(name, _)| *name == key));
+    found.map(|(_, value)| value.take()).unwrap_or_default()
 }
 
 /// A time: RFC 3339, or a number of milliseconds since the epoch.
@@ -94,7 +100,7 @@ impl Repeated {
     pub(super) fn leave_out(&mut self, value: &mut Value, names: &[&str]) {
         let Some(fields) = value.as_object_mut() else { return };
         for name in names {
-            let Some(value) = fields.get(*name) else { continue };
+            let Some((_, value)) = fields.iter().find(|(own, _)| own == name) else { continue };
             if self.0.get(*name) == Some(value) {
                 fields.shift_remove(*name);
             } else {

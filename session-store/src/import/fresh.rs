@@ -15,7 +15,7 @@ use store_core::{Backend, Position, SegmentId, Seq, SessionId, Store};
 
 use super::bookmark::Bookmark;
 use super::made::WithMade;
-use super::memory::Key;
+use super::memory::{ByKey, Key};
 use super::staging::{Made, Staging};
 use super::writer::Outcome;
 use crate::error::Result;
@@ -49,7 +49,8 @@ struct Written {
 impl Written {
     fn bring_in(self, store: &dyn Store, index: &Index) -> Result<()> {
         if !self.segments.is_empty() {
-            index.refresh_segments(&WithMade::in_store(store, &self.made), &self.segments)?;
+            let store = WithMade::in_store(store, &self.made);
+            index.refresh_made(&store, &store, &self.segments)?;
         }
         // Without one the next run replays its file.
         let _ = index.put_bookmarks(self.bookmarks.into_iter().filter_map(|kept| {
@@ -84,12 +85,12 @@ pub(super) struct Fresh<'a> {
 struct State {
     /// In the store, and not on its way yet.
     written: Written,
-    records: HashSet<Key>,
+    records: HashSet<Key, ByKey>,
     /// Of sessions that are held.
-    held: HashSet<Key>,
+    held: HashSet<Key, ByKey>,
     held_bookmarks: Vec<Kept>,
     /// On their way.
-    leaving: HashSet<Key>,
+    leaving: HashSet<Key, ByKey>,
     /// Of what is not held.
     sessions: HashSet<SessionId>,
     feeder: Option<Feeder>,
@@ -150,9 +151,9 @@ impl<'a> Fresh<'a> {
         if state.written.segments.len() >= SEGMENTS_TOGETHER {
             state.send_when_free();
         }
-        let is_too_much = state.written.made_bytes() > MADE_BYTES_MAX;
+        let has_room = state.written.made_bytes() <= MADE_BYTES_MAX || state.make_room();
         drop(state);
-        if is_too_much { self.bring_in() } else { Ok(()) }
+        if has_room { Ok(()) } else { self.bring_in() }
     }
 
     /// Takes note of what was made of what was held.
@@ -264,6 +265,15 @@ impl State {
         if let Some(written) = self.give(written) {
             self.written = written;
         }
+    }
+
+    /// Waits until what left before is in, and sends what was written since after it. False if there is no other thread.
+    fn make_room(&mut self) -> bool {
+        let is_free = self.feeder.is_some() && self.wait();
+        if is_free {
+            self.send_when_free();
+        }
+        is_free
     }
 
     /// Waits until nothing is on its way. False if it will never come in.

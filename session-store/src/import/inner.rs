@@ -94,7 +94,7 @@ impl<'a> Inner<'a> {
         let mut bytes = 0;
         while let Some(piece) = lines.next().map_err(|error| failure(self.path, error))? {
             // What is wrong with a line was told when the conversation was read.
-            let Found::Record { value, text } = piece.found else { continue };
+            let Found::Record { value, bytes: read } = piece.found else { continue };
             if !is_sidechain(&value) {
                 continue;
             }
@@ -102,12 +102,12 @@ impl<'a> Inner<'a> {
             let thread = threads.take(&value).number;
             let Some(Some(Open { reader, writer })) = open.get_mut(thread) else { continue };
             writer.tally().records += 1;
-            reader.record(RawRecord { line: piece.line, value, text: &text }, &mut steps);
+            reader.record(RawRecord { line: piece.line, value }, &mut steps);
             memory::check(vec![threads.memory()])?;
             memory::check(reader.memories())?;
             steps.drain(..).try_for_each(|step| writer.take(step))?;
             writer.check()?;
-            bytes += text.len();
+            bytes += read;
             if bytes > PAUSE_BYTES {
                 bytes = 0;
                 open.iter_mut().flatten().try_for_each(|open| open.writer.settle())?;

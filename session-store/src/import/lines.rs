@@ -33,8 +33,8 @@ const TORN: &str = "the last line is torn";
 /// A record, or what is wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found {
-    /// A JSON object and its text.
-    Record { value: Value, text: String },
+    /// A JSON object, and how many bytes its text has.
+    Record { value: Value, bytes: usize },
     /// What a person should know.
     Warning(String),
 }
@@ -172,12 +172,12 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn take_text(&mut self, text: &str, is_torn: bool) {
-        if json::depth(text) > DEPTH_MAX {
+        if json::is_deeper(text, DEPTH_MAX) {
             self.warn(format!("the record is nested deeper than {DEPTH_MAX} and is kept as text"));
             return self.keep_as_text(text);
         }
         let error = match serde_json::from_str::<Value>(text) {
-            Ok(Value::Object(fields)) => return self.push(Value::Object(fields), text.to_owned()),
+            Ok(Value::Object(fields)) => return self.push(Value::Object(fields), text.len()),
             Ok(_) => return self.warn("the line is not a JSON object".to_owned()),
             Err(error) => error,
         };
@@ -186,7 +186,7 @@ impl<R: BufRead> Lines<R> {
             && let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(repaired)
         {
             self.warn("half of a surrogate pair was replaced".to_owned());
-            return self.push(value, repaired.clone());
+            return self.push(value, repaired.len());
         }
         if serde_json::from_str::<IgnoredAny>(text).is_ok() {
             self.warn(format!("the record cannot be taken apart and is kept as text: {}", problem(&error)));
@@ -221,7 +221,7 @@ impl<R: BufRead> Lines<R> {
             let end = start + values.byte_offset();
             match value {
                 Some(Ok(value)) if (is_beginning && skipped.is_empty()) || self.stands_alone(&value, &text[end..]) => {
-                    self.push(value, text[start..end].to_owned());
+                    self.push(value, end - start);
                     saved.objects += 1;
                     is_beginning = true;
                     at = end;
@@ -244,11 +244,11 @@ impl<R: BufRead> Lines<R> {
 
     fn keep_as_text(&mut self, text: &str) {
         let kept = Map::from_iter([(UNPARSED.to_owned(), Value::String(text.to_owned()))]);
-        self.push(Value::Object(kept), text.to_owned());
+        self.push(Value::Object(kept), text.len());
     }
 
-    fn push(&mut self, value: Value, text: String) {
-        self.ready.push_back(Piece { line: self.line, found: Found::Record { value, text } });
+    fn push(&mut self, value: Value, bytes: usize) {
+        self.ready.push_back(Piece { line: self.line, found: Found::Record { value, bytes } });
     }
 
     fn warn(&mut self, message: String) {

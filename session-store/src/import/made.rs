@@ -11,6 +11,7 @@ use store_core::{
 };
 
 use super::staging::Made;
+use crate::index::MadeEntries;
 
 /// A store, and what was just made in it.
 pub(super) struct WithMade<'a> {
@@ -27,6 +28,13 @@ impl<'a> WithMade<'a> {
     /// What was made of a session.
     fn of(&self, session: SessionId) -> Option<&Made> {
         self.made.iter().map(AsRef::as_ref).find(|made| made.has(session))
+    }
+}
+
+impl MadeEntries for WithMade<'_> {
+    fn made(&self, session: SessionId, segment: SegmentId) -> Option<(&[NewEntry], &[Position])> {
+        let made = self.of(session)?;
+        Some((made.sessions.entries(session, segment)?, made.positions(segment)?))
     }
 }
 

@@ -10,6 +10,7 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::marker::PhantomData;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -32,8 +33,36 @@ const NOTES_BYTES_MAX: usize = 1 << 20;
 const CACHE_KIB: i32 = -1024;
 
 /// What a value is found by: an id's digest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub(super) struct Key([u8; 16]);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// Hashes keys, which are digests: whoever wants two of them to be alike in 8 bytes has to try for long, and slows down his own import.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OfKey(u64);
+
+impl Hasher for OfKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
+    }
+}
+
+/// Makes hashers of keys.
+pub(super) type ByKey = BuildHasherDefault<OfKey>;
 
 impl Key {
     /// The key of a text.
@@ -70,7 +99,7 @@ pub(super) fn check(memories: Vec<&mut dyn Notes>) -> Result<()> {
 /// Values by the ids of records.
 pub(super) struct Memory<V> {
     /// `None`: forgotten.
-    recent: HashMap<Key, Option<V>>,
+    recent: HashMap<Key, Option<V>, ByKey>,
     recent_bytes: usize,
     older: Option<Connection>,
     notes: Vec<u8>,
@@ -94,7 +123,7 @@ impl<V> fmt::Debug for Memory<V> {
 impl<V> Memory<V> {
     fn holding(recent_max: usize) -> Self {
         Self {
-            recent: HashMap::new(),
+            recent: HashMap::default(),
             recent_bytes: 0,
             older: None,
             notes: Vec::new(),
@@ -225,7 +254,7 @@ fn find<V: DeserializeOwned>(db: &Connection, key: Key) -> rusqlite::Result<Opti
     found.map(|text| serde_json::from_slice(&text).map_err(unreadable)).transpose()
 }
 
-fn store<V: Serialize>(db: &mut Connection, values: &HashMap<Key, Option<V>>) -> rusqlite::Result<()> {
+fn store<V: Serialize>(db: &mut Connection, values: &HashMap<Key, Option<V>, ByKey>) -> rusqlite::Result<()> {
     let transaction = db.transaction()?;
     {
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO value (key, value) VALUES (?1, ?2)")?;

@@ -7,6 +7,7 @@
 //! * `unpack` gives a file's text, `lines` splits a file into records, whatever state it is in; `detect` tells whose it is.
 //! * `passage` reads a file on from its `bookmark`, or from its beginning; `memory` holds what is remembered of its records.
 //! * `sources` are the folders that are imported again and again; it finds which of their files changed.
+//! * `ahead` reads new files while the ones before them are written; `text` is a file's text, wherever it is read.
 //! * `staging` holds new conversations until many are made at once; `made` answers for them when the index is fed.
 //! * `raw` keeps the bytes of what is read.
 //! * `rehearsal` is the store of an import that writes nothing.
@@ -14,6 +15,7 @@
 //! * `inner` reads sub-agents that stand in the file of the conversation that started them.
 //! * `claude`, `codex` and `pi` read; `writer` writes; `walk` reads branches back.
 
+mod ahead;
 mod bookmark;
 mod claude;
 mod codex;
@@ -42,6 +44,7 @@ mod staging;
 mod surrogates;
 #[cfg(test)]
 mod testing;
+mod text;
 mod unpack;
 mod walk;
 mod writer;

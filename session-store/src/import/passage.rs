@@ -2,6 +2,7 @@
 
 use store_core::SessionId;
 
+use super::ahead::AheadText;
 use super::bookmark::Bookmark;
 use super::feed::{Feed, Until};
 use super::find::Job;
@@ -17,23 +18,29 @@ use crate::index::Index;
 /// How large the last pieces of notes may be to be kept until the bookmark is.
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
-/// Imports a file that has something new. `subagents` imports those that stand among its records.
+/// Imports a file that has something new, which may be one that is read ahead. `subagents` imports those that stand among its records.
 pub(super) fn import(
     job: &Job,
+    ahead: Option<AheadText>,
     target: &Target<'_>,
     subagents: &mut dyn FnMut(&[FileHead]) -> Result<()>,
 ) -> Result<Outcome> {
     let (index, session) = (target.index, target.session);
     let mut shelf =
         Shelf { index, fresh: target.fresh, session, native_id: &job.head.native_id, notes: 0, pieces: Vec::new() };
+    let exists = target.store.exists(session)?;
     let standing = match target.raw {
         RawArchive::Off => None,
-        _ if target.store.exists(session)? => Some(Standing::read(target.store, session, &job.head.native_id)?),
+        _ if exists => Some(Standing::read(target.store, session, &job.head.native_id)?),
         _ => Some(Standing::default()),
     };
-    let (mut feed, mut writer) = match shelf.resume(job, target, standing.as_ref())? {
-        Some(resumed) => resumed,
-        None => {
+    let resumed = if exists { shelf.resume(job, target, standing.as_ref())? } else { None };
+    let (mut feed, mut writer) = match (resumed, ahead) {
+        (Some(resumed), _) => resumed,
+        (None, Some(text)) if !exists => {
+            (Feed::ahead(&job.path, &job.head, Box::new(text))?, Writer::new(target.clone())?)
+        }
+        (None, _) => {
             shelf.notes = 0;
             (open(job, standing.as_ref())?, Writer::new(target.clone())?)
         }
@@ -87,16 +94,13 @@ struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// The file and its writer behind its bookmark, if there is one that fits.
+    /// The file and its writer behind its bookmark, if there is one that fits. The session is there.
     fn resume<'t, 'p>(
         &mut self,
         job: &'p Job,
         target: &Target<'t>,
         standing: Option<&Standing>,
     ) -> Result<Option<(Feed<'p>, Writer<'t>)>> {
-        if !target.store.exists(self.session)? {
-            return Ok(None);
-        }
         // Damage of the index costs time and nothing else, so that what it cannot answer is not there.
         let Ok(Some(text)) = self.index.bookmark(self.session, self.native_id) else { return Ok(None) };
         let Some(bookmark) = Bookmark::parse(&text, &job.head) else { return Ok(None) };
@@ -125,7 +129,7 @@ impl Shelf<'_> {
 
     /// Takes what a later run can go on with; nothing where that cannot be told.
     fn put_in(&mut self, head: &FileHead, feed: &mut Feed<'_>, writer: &mut Writer<'_>) -> Result<Option<Bookmark>> {
-        let place = feed.place();
+        let place = feed.place()?;
         if place.bytes == 0 {
             return Ok(None);
         }

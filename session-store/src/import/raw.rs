@@ -68,8 +68,41 @@ pub(super) struct RawPiece {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) range: RawRange,
-    #[expect(dead_code, reason = "held until the cursor that refers to the blobs is put")]
     guards: Vec<BlobGuard>,
+}
+
+impl Kept {
+    /// The same, which begins at an offset.
+    pub(super) fn behind(mut self, from: u64) -> Self {
+        self.range.from = from;
+        self
+    }
+
+    /// Puts pieces into the store.
+    pub(super) fn put(&mut self, store: &dyn Store, pieces: Vec<Packed>) -> Result<()> {
+        for Packed { bytes, zstd } in pieces {
+            let guard = store.put_blob(&zstd)?;
+            self.range.pieces.push(RawPiece { bytes, zstd: guard.reference().clone() });
+            self.guards.push(guard);
+        }
+        Ok(())
+    }
+}
+
+/// A piece of a file that is not in the store yet.
+#[derive(Debug)]
+pub(super) struct Packed {
+    /// How many bytes of the file it has.
+    bytes: u64,
+    /// Them, compressed.
+    zstd: Vec<u8>,
+}
+
+#[cfg(test)]
+impl Packed {
+    pub(super) fn zstd(&self) -> &[u8] {
+        &self.zstd
+    }
 }
 
 /// Takes pieces of what passes by.
@@ -77,10 +110,7 @@ pub(super) struct Packer {
     /// What lies before this is not taken.
     from: u64,
     text: Vec<u8>,
-    /// Compressed pieces that are not in the store yet.
-    ready: Vec<(u64, Vec<u8>)>,
-    range: RawRange,
-    guards: Vec<BlobGuard>,
+    ready: Vec<Packed>,
     error: Option<io::Error>,
 }
 
@@ -93,14 +123,12 @@ impl std::fmt::Debug for Packer {
 impl Packer {
     /// A packer of what lies behind an offset.
     pub(super) fn new(from: u64) -> Self {
-        let range = RawRange { from, pieces: Vec::new() };
-        Self { from, text: Vec::new(), ready: Vec::new(), range, guards: Vec::new(), error: None }
+        Self { from, text: Vec::new(), ready: Vec::new(), error: None }
     }
 
     /// Begins at another offset. Nothing may have been taken yet.
     pub(super) const fn begin(&mut self, from: u64) {
         self.from = from;
-        self.range.from = from;
     }
 
     /// Bytes of the file that pass by at an offset.
@@ -123,30 +151,26 @@ impl Packer {
             return;
         }
         match zstd::bulk::compress(&self.text, LEVEL) {
-            Ok(packed) => self.ready.push((self.text.len() as u64, packed)),
+            Ok(zstd) => self.ready.push(Packed { bytes: self.text.len() as u64, zstd }),
             Err(error) => self.error = self.error.take().or(Some(error)),
         }
         self.text.clear();
     }
 
-    /// Puts what was packed into the store.
-    pub(super) fn settle(&mut self, store: &dyn Store) -> Result<()> {
-        for (bytes, packed) in std::mem::take(&mut self.ready) {
-            let guard = store.put_blob(&packed)?;
-            self.range.pieces.push(RawPiece { bytes, zstd: guard.reference().clone() });
-            self.guards.push(guard);
-        }
-        Ok(())
+    /// Where what is taken begins.
+    pub(super) const fn from(&self) -> u64 {
+        self.from
     }
 
-    /// Nothing comes any more.
-    pub(super) fn finish(mut self, store: &dyn Store) -> Result<Kept> {
+    /// What was packed since the last time.
+    pub(super) fn take_ready(&mut self) -> Vec<Packed> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Nothing comes any more: what was packed since the last time.
+    pub(super) fn finish(mut self) -> io::Result<Vec<Packed>> {
         self.pack();
-        if let Some(error) = self.error {
-            return Err(StoreError::backend(error).into());
-        }
-        self.settle(store)?;
-        Ok(Kept { range: self.range, guards: self.guards })
+        self.error.map_or(Ok(self.ready), Err)
     }
 }
 

@@ -106,13 +106,11 @@ pub struct FileHead {
 
 /// One whole JSON value of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RawRecord<'a> {
+pub struct RawRecord {
     /// 0-based physical line.
     pub line: u64,
     /// The value.
     pub value: Value,
-    /// Its text.
-    pub text: &'a str,
 }
 
 /// Where a record stands among the others.
@@ -275,7 +273,7 @@ pub enum HistoryPart {
 /// Prefix rule: the steps of a prefix of a file are a prefix of the steps of the whole.
 pub trait Reader {
     /// Reads one record. Steps may be held back until a later record decides them.
-    fn record(&mut self, record: RawRecord<'_>, out: &mut Vec<Step>);
+    fn record(&mut self, record: RawRecord, out: &mut Vec<Step>);
 
     /// The file ends here, perhaps only until it grows: gives what no later record could change.
     fn finish(&mut self, out: &mut Vec<Step>);

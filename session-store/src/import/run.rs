@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use store_core::{Backend, Seq, SessionId, Store, StoreError, TimestampMs};
 
+use super::ahead::{self, Ahead, AheadText};
 use super::codex;
 use super::exported::Home;
-use super::feed::failure;
+use super::feed::{failure, is_damage, with_sources};
 use super::find::{Conversations, Job};
 use super::fresh::Fresh;
 use super::inner::Inner;
@@ -123,13 +124,7 @@ impl Importer<'_> {
             Fresh::beside(self.store, staging, self.index, |fresh| {
                 let births = births(self.store, &jobs, &moves)?;
                 let run = Run { importer: *self, raw: options.raw, births, moves, staging, fresh };
-                let mut files = Vec::with_capacity(jobs.len());
-                for (done, job) in jobs.iter().enumerate() {
-                    if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
-                        break;
-                    }
-                    files.push(run.file(job));
-                }
+                let mut files = Ahead::beside(|ahead| run.files(&jobs, ahead, next));
                 fresh.bring_in()?;
                 run.again(&jobs, &mut files)?;
                 Ok::<_, SessionError>(files)
@@ -154,11 +149,39 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// What came of the files, as far as `next` lets them be imported.
+    fn files(
+        &self,
+        jobs: &[Job],
+        ahead: &Ahead,
+        next: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+    ) -> Vec<Vec<ImportedFile>> {
+        let mut files = Vec::with_capacity(jobs.len());
+        let mut asked = 0;
+        for (done, job) in jobs.iter().enumerate() {
+            if next(Progress { done, files: jobs.len(), path: &job.path }).is_break() {
+                break;
+            }
+            let upcoming = jobs.iter().take(done + ahead::FILES).skip(asked);
+            upcoming.filter(|job| self.is_new(job)).for_each(|job| ahead.ask(&job.path, self.raw != RawArchive::Off));
+            asked = done + ahead::FILES;
+            files.push(self.file(job, ahead.take(&job.path)));
+        }
+        files
+    }
+
+    /// Whether nothing of a file seems to be there yet. What cannot be told is told when its turn comes.
+    fn is_new(&self, job: &Job) -> bool {
+        let (store, session) = (self.importer.store, self.moves.session(&job.head));
+        let is_removed = || self.moves.is_removed(store, &job.head).unwrap_or(true);
+        job.head.exported.is_none() && !self.staging.exists(session).unwrap_or(true) && !is_removed()
+    }
+
     /// What came of the file's conversation, and of the sub-agents among its records.
-    fn file(&self, job: &Job) -> Vec<ImportedFile> {
+    fn file(&self, job: &Job, ahead: Option<AheadText>) -> Vec<ImportedFile> {
         let imported = match self.moves.is_removed(self.importer.store, &job.head) {
             Ok(true) => return vec![job.report(ImportStatus::Removed)],
-            Ok(false) => self.import(job),
+            Ok(false) => self.import(job, ahead),
             Err(error) => Err(error),
         };
         imported.unwrap_or_else(|error| {
@@ -181,13 +204,13 @@ impl Run<'_> {
         for (job, files) in jobs.iter().zip(files) {
             let is_failed = |file: &ImportedFile| file.session_id.is_some_and(|session| failed.contains(&session));
             if failed.contains(&self.moves.session(&job.head)) || files.iter().any(is_failed) {
-                *files = self.file(job);
+                *files = self.file(job, None);
             }
         }
         self.fresh.bring_in()
     }
 
-    fn import(&self, job: &Job) -> Result<Vec<ImportedFile>> {
+    fn import(&self, job: &Job, ahead: Option<AheadText>) -> Result<Vec<ImportedFile>> {
         let (store, index): (&dyn Store, &Index) = (self.staging, self.importer.index);
         let head = &job.head;
         let exported = Home::find(store, head)?;
@@ -227,7 +250,7 @@ impl Run<'_> {
             now,
         };
         let mut inner = Vec::new();
-        let outcome = passage::import(job, &target, &mut |heads| {
+        let outcome = passage::import(job, ahead, &target, &mut |heads| {
             inner = self.subagents(job, heads)?;
             Ok(())
         })?;
@@ -348,29 +371,6 @@ impl Run<'_> {
         let fact = SessionFact::Cursor { native_id: native_id.clone(), value };
         put_session_fact(store, self.importer.now, session, &fact)
     }
-}
-
-/// Whether the store is not as it was written.
-const fn is_damage(error: &SessionError) -> bool {
-    matches!(error, SessionError::Store(StoreError::Corrupt(_)) | SessionError::Lineage(_))
-}
-
-/// An error with what caused it.
-fn with_sources(error: &SessionError) -> String {
-    let mut text = match error {
-        SessionError::Import { detail, .. } => return detail.clone(),
-        error => error.to_string(),
-    };
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// The sessions of the run's conversations.

@@ -5,10 +5,10 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use store_core::Store;
+use store_core::{Store, StoreError};
 
 use super::detect;
-use super::raw::{Kept, Packer};
+use super::raw::{Kept, Packed, Packer};
 use super::unpack::Unpacked;
 use super::writer::Cursor;
 use crate::error::Result;
@@ -27,6 +27,8 @@ pub(super) struct Summed<R> {
     bytes: u64,
     /// Keeps what is read.
     packer: Option<Packer>,
+    /// What of it is in the store.
+    kept: Kept,
     /// How much was read before, and its sum; then whether that is still so.
     before: Option<(u64, String)>,
     is_as_before: bool,
@@ -35,7 +37,15 @@ pub(super) struct Summed<R> {
 impl<R> Summed<R> {
     /// Puts what was kept into the store.
     pub(super) fn settle(&mut self, store: &dyn Store) -> Result<()> {
-        self.packer.as_mut().map_or(Ok(()), |packer| packer.settle(store))
+        match &mut self.packer {
+            Some(packer) => self.kept.put(store, packer.take_ready()),
+            None => Ok(()),
+        }
+    }
+
+    /// What was packed since the last time, for who puts it into the store himself.
+    pub(super) fn take_packed(&mut self) -> Vec<Packed> {
+        self.packer.as_mut().map(Packer::take_ready).unwrap_or_default()
     }
 }
 
@@ -92,7 +102,7 @@ impl Source {
         let whole_lines_bytes = if input.is_packed() { 0 } else { whole_lines_bytes };
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         let (hash, packer, before) = (Sha256::new(), None, None);
-        let input = Summed { input, hash, bytes: 0, packer, before, is_as_before: true };
+        let input = Summed { input, hash, bytes: 0, packer, kept: Kept::default(), before, is_as_before: true };
         Ok(Self { input, whole_lines_bytes, meta })
     }
 
@@ -144,8 +154,15 @@ impl Source {
     /// All that was kept; nothing if the file was not as it had been before.
     pub(super) fn take_kept(&mut self, store: &dyn Store) -> Result<Option<Kept>> {
         let is_as_before = self.input.before.is_none() && self.input.is_as_before;
-        let packer = self.input.packer.take().filter(|_| is_as_before);
-        packer.map(|packer| packer.finish(store)).transpose()
+        let Some(packer) = self.input.packer.take().filter(|_| is_as_before) else { return Ok(None) };
+        let mut kept = std::mem::take(&mut self.input.kept).behind(packer.from());
+        kept.put(store, packer.finish().map_err(StoreError::backend)?)?;
+        Ok(Some(kept))
+    }
+
+    /// The last of what was packed, for who puts it into the store himself; nothing if nothing is kept.
+    pub(super) fn finish_packed(&mut self) -> Option<io::Result<Vec<Packed>>> {
+        self.input.packer.take().map(Packer::finish)
     }
 
     /// Reads over a beginning of whole lines. False if the file has none of this length, or another one.

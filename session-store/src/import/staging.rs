@@ -5,13 +5,16 @@
 //! else is written goes below at once. The price is the memory of what is held, which is bounded.
 //!
 //! What was made is kept a little longer, typed as it is, for the index to be fed with: [`WithMade`](super::made::WithMade) answers for it in the place of the store.
+//!
+//! Blobs wait with the sessions: whoever makes those puts these first, so that nobody who reads waits for the medium. Before anything goes below at once, they do.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use store_core::call::{NewBody, NewEntry};
+use store_core::chain::sha256_hex;
 use store_core::{
     AppendOptions, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Expected, Fact, FactScope,
     LogEntry, NewSegment, NewSession, Position, Record, Result, SegmentId, Seq, SessionId, Store, StoreError,
@@ -33,7 +36,47 @@ pub(super) struct Sessions {
     list: Vec<NewSession>,
     places: HashMap<SessionId, usize>,
     session_of: HashMap<SegmentId, SessionId>,
+    /// What the entries and facts refer to.
+    blobs: Vec<HeldBlob>,
+    blob_bytes: usize,
+    /// Of the entries.
     bytes: usize,
+}
+
+/// A blob that is put before what refers to it.
+#[derive(Clone, Debug)]
+struct HeldBlob {
+    reference: BlobRef,
+    /// Gone when whoever has put it has handed over the entry or fact that refers to it.
+    asked_for: Weak<()>,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Held(Arc<Vec<u8>>),
+    /// It is in the store.
+    Put(Arc<BlobGuard>),
+}
+
+impl HeldBlob {
+    fn put(&self, below: &dyn Store) -> Result<Arc<BlobGuard>> {
+        match &self.body {
+            Body::Put(guard) => Ok(Arc::clone(guard)),
+            Body::Held(bytes) => below.put_blob(bytes).map(Arc::new),
+        }
+    }
+
+    fn is_asked_for(&self) -> bool {
+        self.asked_for.strong_count() > 0
+    }
+
+    fn held(&self) -> Option<&Arc<Vec<u8>>> {
+        match &self.body {
+            Body::Held(bytes) => Some(bytes),
+            Body::Put(_) => None,
+        }
+    }
 }
 
 impl Sessions {
@@ -107,8 +150,38 @@ impl Sessions {
         (before..before + entries.len()).map(unplaced).collect()
     }
 
+    /// Puts what they refer to, and makes them.
+    fn make(&self, below: &dyn Store) -> Result<Vec<Created>> {
+        let guards = self.blobs.iter().map(|blob| blob.put(below)).collect::<Result<Vec<_>>>()?;
+        let made = below.create_sessions(&self.list);
+        drop(guards);
+        made
+    }
+
+    fn hold_blob(&mut self, blob: HeldBlob) {
+        self.blob_bytes += blob.held().map_or(0, |bytes| bytes.len());
+        self.blobs.push(blob);
+    }
+
+    /// Puts the blobs at once and keeps their guards.
+    fn put_blobs(&mut self, below: &dyn Store) -> Result<()> {
+        for blob in &mut self.blobs {
+            let guard = blob.put(below)?;
+            self.blob_bytes -= blob.held().map_or(0, |bytes| bytes.len());
+            blob.body = Body::Put(guard);
+        }
+        if self.list.is_empty() {
+            self.blobs.retain(HeldBlob::is_asked_for);
+        }
+        Ok(())
+    }
+
+    fn blob(&self, reference: &BlobRef) -> Option<Arc<Vec<u8>>> {
+        self.blobs.iter().find(|held| held.reference == *reference)?.held().cloned()
+    }
+
     fn is_full(&self) -> bool {
-        self.bytes >= BYTES_MAX || self.list.len() >= SESSIONS_MAX
+        self.bytes + self.blob_bytes >= BYTES_MAX || self.list.len() >= SESSIONS_MAX
     }
 }
 
@@ -176,10 +249,8 @@ struct Maker {
 #[derive(Default)]
 struct Held {
     sessions: Sessions,
-    /// What keeps the blobs that the held entries refer to.
-    guards: Vec<Arc<BlobGuard>>,
-    /// What is being made, and what keeps its blobs.
-    making: Option<(Arc<Sessions>, Vec<Arc<BlobGuard>>)>,
+    /// What is being made.
+    making: Option<Arc<Sessions>>,
     maker: Option<Maker>,
     /// What was made and nobody has asked for yet.
     made: Vec<Arc<Made>>,
@@ -208,7 +279,7 @@ impl<'a> Staging<'a> {
             let (tell, told) = channel();
             scope.spawn(move || {
                 while let Ok(sessions) = take.recv() {
-                    if tell.send(below.create_sessions(&sessions.list)).is_err() {
+                    if tell.send(sessions.make(below)).is_err() {
                         return;
                     }
                 }
@@ -259,11 +330,11 @@ impl<'a> Staging<'a> {
 impl Held {
     /// What is held of something, be it on its way or not.
     fn find<T>(&self, find: impl Fn(&Sessions) -> Option<T>) -> Option<T> {
-        find(&self.sessions).or_else(|| self.making.as_ref().and_then(|(making, _)| find(making)))
+        find(&self.sessions).or_else(|| self.making.as_deref().and_then(find))
     }
 
     fn is_making(&self, session: SessionId) -> bool {
-        self.making.as_ref().is_some_and(|(making, _)| making.has(session))
+        self.making.as_ref().is_some_and(|making| making.has(session))
     }
 
     /// Makes what is held and waits for it.
@@ -275,15 +346,18 @@ impl Held {
     /// Hands what is held to who makes it, when what was handed over before is made.
     fn send(&mut self, below: &dyn Store) {
         self.wait();
-        let guards = std::mem::take(&mut self.guards);
-        let sessions = Arc::new(std::mem::take(&mut self.sessions));
+        let sessions = std::mem::take(&mut self.sessions);
+        // What refers to these may not be held yet.
+        let asked_for = sessions.blobs.iter().filter(|blob| blob.is_asked_for());
+        asked_for.for_each(|blob| self.sessions.hold_blob(blob.clone()));
         if sessions.list.is_empty() {
             return;
         }
-        self.making = Some((Arc::clone(&sessions), guards));
+        let sessions = Arc::new(sessions);
+        self.making = Some(Arc::clone(&sessions));
         match &self.maker {
             Some(maker) if maker.give.send(Arc::clone(&sessions)).is_ok() => {}
-            _ => self.take_answers(below.create_sessions(&sessions.list)),
+            _ => self.take_answers(sessions.make(below)),
         }
     }
 
@@ -296,7 +370,7 @@ impl Held {
     }
 
     fn take_answers(&mut self, answers: Result<Vec<Created>>) {
-        let Some((sessions, _guards)) = self.making.take() else { return };
+        let Some(sessions) = self.making.take() else { return };
         let Ok(answers) = answers else {
             // Whoever wrote them writes each again, and meets what this met.
             self.failed.extend(sessions.list.iter().map(|new| new.session));
@@ -353,6 +427,7 @@ impl Store for Staging<'_> {
         if held.sessions.has(session) {
             held.commit(self.below);
         }
+        held.sessions.put_blobs(self.below)?;
         drop(held);
         self.below.create_segment(session, segment, entries, options)
     }
@@ -379,6 +454,7 @@ impl Store for Staging<'_> {
         } else if held.is_making(session) {
             held.wait();
         }
+        held.sessions.put_blobs(self.below)?;
         drop(held);
         self.below.append_with(session, segment, entries, options)
     }
@@ -441,6 +517,7 @@ impl Store for Staging<'_> {
                 held.wait();
             }
         }
+        self.held().sessions.put_blobs(self.below)?;
         self.below.put_fact(scope, fact)
     }
 
@@ -453,14 +530,28 @@ impl Store for Staging<'_> {
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
-        let guard = Arc::new(self.below.put_blob(bytes)?);
-        // Whoever puts it lets go of it when its entry is held, which is before that is made.
-        self.held().guards.push(Arc::clone(&guard));
-        Ok(BlobGuard::new(guard.reference().clone(), Some(Box::new(guard))))
+        let mut held = self.held();
+        if held.is_direct {
+            drop(held);
+            return self.below.put_blob(bytes);
+        }
+        let reference = BlobRef { sha256: sha256_hex(bytes), bytes: bytes.len() as u64 };
+        let asked_for = Arc::new(());
+        held.sessions.hold_blob(HeldBlob {
+            reference: reference.clone(),
+            asked_for: Arc::downgrade(&asked_for),
+            body: Body::Held(Arc::new(bytes.to_vec())),
+        });
+        if held.sessions.blob_bytes >= BYTES_MAX {
+            // A file may have any number of them before anything is written.
+            held.sessions.put_blobs(self.below)?;
+        }
+        Ok(BlobGuard::new(reference, Some(Box::new(asked_for))))
     }
 
     fn get_blob(&self, reference: &BlobRef) -> Result<Vec<u8>> {
-        self.below.get_blob(reference)
+        let held = self.held().find(|sessions| sessions.blob(reference));
+        held.map_or_else(|| self.below.get_blob(reference), |bytes| Ok(bytes.to_vec()))
     }
 
     fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
@@ -568,5 +659,50 @@ mod tests {
         staging.create_segment(ids(1).0, other, &[start(1, None)], &CreateOptions::default()).unwrap();
         assert!(!staging.holds(ids(1).0));
         assert_eq!(below.list_segments(ids(1).0).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_blob_waits_with_what_refers_to_it_and_is_there_before_what_is_written_at_once() {
+        let below = MemoryStore::new();
+        create(&below, 9, None).unwrap();
+        let staging = Staging::before(&below);
+        let guard = staging.put_blob(b"of a held one").unwrap();
+        let held = guard.reference().clone();
+        create(&staging, 1, None).unwrap();
+        drop(guard);
+        assert_eq!(staging.get_blob(&held).unwrap(), b"of a held one");
+        assert!(below.get_blob(&held).is_err(), "the medium is not waited for");
+        staging.commit();
+        assert_eq!(below.get_blob(&held).unwrap(), b"of a held one");
+
+        let guard = staging.put_blob(b"of one that is there").unwrap();
+        assert!(below.get_blob(guard.reference()).is_err());
+        staging.put_fact(FactScope::Session(ids(9).0), &title(9)).unwrap();
+        assert_eq!(below.get_blob(guard.reference()).unwrap(), b"of one that is there");
+    }
+
+    #[test]
+    fn a_blob_that_is_asked_for_still_goes_with_later_sessions_too() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        create(&staging, 1, None).unwrap();
+        let guard = staging.put_blob(b"of the next").unwrap();
+        staging.commit();
+        assert_eq!(staging.held().sessions.blobs.len(), 1, "what refers to it is not held yet");
+        create(&staging, 2, None).unwrap();
+        drop(guard);
+        staging.commit();
+        assert_eq!(staging.held().sessions.blobs.len(), 0);
+        assert!(below.get_blob(&BlobRef { sha256: sha256_hex(b"of the next"), bytes: 11 }).is_ok());
+    }
+
+    #[test]
+    fn blobs_of_a_file_of_any_length_are_not_all_held() {
+        let below = MemoryStore::new();
+        let staging = Staging::before(&below);
+        let guards: Vec<BlobGuard> = (0..5_u8).map(|n| staging.put_blob(&vec![n; BYTES_MAX / 2]).unwrap()).collect();
+        assert!(staging.held().sessions.blob_bytes < BYTES_MAX);
+        assert_eq!(staging.get_blob(guards[0].reference()).unwrap(), vec![0; BYTES_MAX / 2]);
+        drop(guards);
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn records(text: &str) -> Vec<(u64, Value)> {
 pub(super) fn steps(mut reader: impl Reader, records: &[(u64, Value)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (line, value) in records {
-        reader.record(RawRecord { line: *line, value: value.clone(), text: "" }, &mut steps);
+        reader.record(RawRecord { line: *line, value: value.clone() }, &mut steps);
     }
     reader.finish(&mut steps);
     steps

@@ -64,6 +64,15 @@ impl Index {
         self.ask(|db| Ok((fed_prices(db)?.as_deref() != Some(prices) && has_uses(db)?) || has_changes(db)?))
     }
 
+    /// Whether the books were ever read, or told anything.
+    pub(crate) fn knows_books(&self) -> Result<bool> {
+        self.ask(|db| {
+            let read =
+                db.prepare_cached("SELECT EXISTS (SELECT 1 FROM usage_book)")?.query_row([], |row| row.get(0))?;
+            Ok(read || fed_prices(db)?.is_some())
+        })
+    }
+
     /// What the books are to be told, by prices that have this fingerprint: everything if they were fed by others.
     pub(crate) fn due(&self, prices: &str) -> Result<Due> {
         self.ask(|db| {

@@ -9,7 +9,7 @@
 //! back is noticed by the position's checksum. The price is a row of some hundred bytes for each segment.
 //!
 //! * [`Index`] is what its users hold; `schema` makes its tables, `rows` reads and writes them.
-//! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it, `rollup` makes rows of it.
+//! * `refresh` finds out what has changed, `plan` orders it, `scan` reads it (`reading` is what it reads at the time), `rollup` makes rows of it.
 //! * `check` holds a kept index against the logs.
 //! * `usage` tells whose a request is, `explain` what each record of one counts for, `books` what the ledger says of them and is to be told; `list`, `resolve`, `ending` and `lookup` answer.
 //! * `search` keeps the words of all texts and finds the entries that say them.
@@ -26,6 +26,7 @@ mod list;
 mod lookup;
 mod plan;
 mod projection;
+mod reading;
 mod refresh;
 mod resolve;
 mod rollup;
@@ -44,6 +45,7 @@ pub use explain::{RecordPlace, UsageRecord, Verdict};
 pub use list::{ArchivedFilter, KindFilter, ListQuery, SortBy};
 pub use lookup::{NativeHome, RecordHome};
 pub use projection::Index;
+pub(crate) use reading::MadeEntries;
 pub use refresh::Refreshed;
 pub use resolve::{Candidate, Resolution, Target, usual_forms};
 pub(crate) use search::entry_texts;

@@ -11,6 +11,7 @@ use super::ending;
 use super::explain::{self, UsageRecord};
 use super::list::{self, ListQuery, PageCursor};
 use super::lookup::{self, NativeHome, RecordHome};
+use super::reading::{MadeEntries, Nothing};
 use super::refresh::{self, Refreshed};
 use super::resolve::{self, Resolution, Target, Titled};
 use super::rollup::Family;
@@ -122,10 +123,23 @@ impl Index {
     /// # Errors
     /// As [`refresh`](Self::refresh).
     pub fn refresh_segments(&self, store: &dyn Store, segments: &[SegmentLocation]) -> Result<Refreshed> {
+        self.refresh_made(store, &Nothing, segments)
+    }
+
+    /// As [`refresh_segments`](Self::refresh_segments), where some of the segments' entries are in memory.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub(crate) fn refresh_made(
+        &self,
+        store: &dyn Store,
+        made: &dyn MadeEntries,
+        segments: &[SegmentLocation],
+    ) -> Result<Refreshed> {
         self.lock().healing(|inner| {
             // What was healed away comes back whole, or the answers would lack what was there before.
             if inner.compared {
-                refresh::refresh_segments(&mut inner.opened.db, store, segments)
+                refresh::refresh_segments(&mut inner.opened.db, store, made, segments)
             } else {
                 inner.refresh(store)
             }

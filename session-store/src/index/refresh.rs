@@ -12,6 +12,7 @@ use store_core::{ChangeCursor, SegmentId, SessionId, Store, StoreError};
 
 use super::books;
 use super::plan::Plan;
+use super::reading::{MadeEntries, Nothing};
 use super::rollup;
 use super::rows::{Fault, read_id};
 use super::scan::Scan;
@@ -34,6 +35,8 @@ pub struct Refreshed {
 struct Work {
     sessions: BTreeSet<SessionId>,
     segments: BTreeSet<(SessionId, SegmentId)>,
+    /// Segments of these whose entries may be others from the first on, so that none of what is known of them holds.
+    rewritten: BTreeSet<SegmentId>,
 }
 
 /// Brings the tables up to date. `reconcile` compares the sessions with those of the store, once for each open index:
@@ -41,8 +44,11 @@ struct Work {
 pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -> Result<Refreshed, Fault> {
     let stored = cursor(db)?;
     let changes = store.changes(stored.as_ref())?;
-    let mut work =
-        Work { sessions: changes.sessions.into_iter().collect(), segments: changes.segments.into_iter().collect() };
+    let mut work = Work {
+        sessions: changes.sessions.into_iter().collect(),
+        segments: changes.segments.into_iter().collect(),
+        rewritten: changes.rewritten.into_iter().map(|(_, segment)| segment).collect(),
+    };
     if reconcile {
         compare_sessions(db, store, &mut work)?;
     }
@@ -51,8 +57,7 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
     if work.sessions.is_empty() && work.segments.is_empty() && !moved {
         return Ok(Refreshed::default());
     }
-    let rewritten = changes.rewritten.into_iter().map(|(_, segment)| segment).collect();
-    let done = bring_in(db, store, work, rewritten)?;
+    let done = bring_in(db, store, &Nothing, work)?;
     if moved {
         put_cursor(db, &changes.cursor)?;
     }
@@ -64,25 +69,21 @@ pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -
 pub(super) fn refresh_segments(
     db: &mut Connection,
     store: &dyn Store,
+    made: &dyn MadeEntries,
     segments: &[SegmentLocation],
 ) -> Result<Refreshed, Fault> {
     let work = Work {
         sessions: segments.iter().map(|location| location.session_id).collect(),
         segments: segments.iter().map(|location| (location.session_id, location.segment_id)).collect(),
+        rewritten: BTreeSet::new(),
     };
-    bring_in(db, store, work, BTreeSet::new())
+    bring_in(db, store, made, work)
 }
 
-/// `rewritten`: segments whose entries may be others from the first on, so that none of what is known of them holds.
-fn bring_in(
-    db: &mut Connection,
-    store: &dyn Store,
-    work: Work,
-    rewritten: BTreeSet<SegmentId>,
-) -> Result<Refreshed, Fault> {
+fn bring_in(db: &mut Connection, store: &dyn Store, made: &dyn MadeEntries, work: Work) -> Result<Refreshed, Fault> {
     let plan = Plan::new(db, store, &work.segments)?;
     let mut done = Refreshed { segments: plan.order.len() as u64, sessions: 0 };
-    let mut scan = Scan::new(store, plan.wanted, rewritten);
+    let mut scan = Scan::new(store, made, plan.wanted, work.rewritten);
     let mut segments = VecDeque::from(plan.order);
     let mut sessions = work.sessions.into_iter().peekable();
     while !segments.is_empty() || sessions.peek().is_some() {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::Connection;
+use store_core::call::NewBody;
 use store_core::{LogEntry, Record, SegmentId, SegmentOrigin, Seq, SessionId, Store, StoreError};
 
 use super::branch::{Branch, prompt_title};
-use super::lookup::put_record;
 use super::plan::Wanted;
+use super::reading::{Before, Entry, Go, MadeEntries, Reading};
 use super::rows::{Fault, SegmentRow, read_id};
 use super::usage::{Touched, put_usage};
 use super::{bookmark, search};
@@ -20,6 +21,7 @@ const BATCH_RECORDS: usize = 64;
 /// One pass over changed segments.
 pub(super) struct Scan<'a> {
     store: &'a dyn Store,
+    made: &'a dyn MadeEntries,
     wanted: Wanted,
     /// Segments of which nothing that is known holds, and that were not come to yet.
     rewritten: BTreeSet<SegmentId>,
@@ -34,9 +36,15 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A pass that keeps what is wanted on its way.
-    pub(super) fn new(store: &'a dyn Store, wanted: Wanted, rewritten: BTreeSet<SegmentId>) -> Self {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        made: &'a dyn MadeEntries,
+        wanted: Wanted,
+        rewritten: BTreeSet<SegmentId>,
+    ) -> Self {
         Self {
             store,
+            made,
             wanted,
             rewritten,
             captured: HashMap::new(),
@@ -83,7 +91,8 @@ impl<'a> Scan<'a> {
             None => SegmentRow::insert(db, session, segment)?,
         };
         let known = (row.no, row.position, row.damaged, row.own.unreadable);
-        let mut reading = Reading { branch: row.branch(db)?, row, failed: false };
+        let branch = row.branch(db)?;
+        let mut reading = Reading::of(row, branch);
         // Of what cannot be read what was known is better than nothing.
         let is_rewritten = self.rewritten.remove(&segment)
             && reading.row.position.seq > Seq::START
@@ -99,7 +108,7 @@ impl<'a> Scan<'a> {
             Ok(Go::Anew) => {
                 self.drop_segment(db, &reading.row)?;
                 let row = SegmentRow::insert(db, session, segment)?;
-                reading = Reading { row, branch: Branch::default(), failed: false };
+                reading = Reading::of(row, Branch::default());
                 match self.read(db, &mut reading) {
                     Err(Fault::Store(StoreError::NotFound(_))) => {
                         self.drop_segment(db, &reading.row)?;
@@ -147,6 +156,9 @@ impl<'a> Scan<'a> {
             return Ok(Go::Anew);
         }
         self.look_again(reading)?;
+        if known.is_none() && self.take_made(db, reading)? {
+            return Ok(Go::On);
+        }
         let mut limit = BATCH_RECORDS;
         loop {
             let after = Seq(known.map_or(reading.row.position.seq.0, |known| known.seq.0 - 1));
@@ -172,9 +184,10 @@ impl<'a> Scan<'a> {
             {
                 return Ok(Go::Anew);
             }
-            for record in records {
-                self.take(db, reading, &record)?;
+            for Record { position, key, entry, .. } in records {
+                self.take(db, reading, &Entry { position, key: key.as_deref(), entry: &entry })?;
             }
+            reading.put_record(db)?;
             if at_end {
                 return Ok(Go::On);
             }
@@ -192,11 +205,32 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn take(&mut self, db: &Connection, reading: &mut Reading, record: &Record) -> Result<(), Fault> {
+    /// Takes the entries of a segment that are in memory; `false` if they are not.
+    fn take_made(&mut self, db: &Connection, reading: &mut Reading) -> Result<bool, Fault> {
+        let Some((entries, positions)) = self.made.made(reading.row.session, reading.row.id) else { return Ok(false) };
+        let typed = entries.iter().zip(positions).map_while(|(new, position)| match &new.body {
+            NewBody::Serialized(body) => {
+                Some(Entry { position: *position, key: new.key.as_deref(), entry: body.entry() })
+            }
+            NewBody::Typed(_) | NewBody::Text(_) => None,
+        });
+        let typed: Vec<Entry<'_>> = typed.collect();
+        if typed.len() != entries.len() {
+            return Ok(false);
+        }
+        typed.iter().try_for_each(|entry| self.take(db, reading, entry))?;
+        reading.put_record(db)?;
+        Ok(true)
+    }
+
+    fn take(&mut self, db: &Connection, reading: &mut Reading, record: &Entry<'_>) -> Result<(), Fault> {
+        if let Some(id) = record.key.and_then(record_of) {
+            reading.reach(db, id, record.position.seq)?;
+        }
         let Reading { row, branch, .. } = reading;
         let seq = record.position.seq;
         let mut prompt = None;
-        match &record.entry {
+        match record.entry {
             LogEntry::SegmentStart(start) => {
                 if let Some(origin) = start.origin() {
                     let before = self.branch_at(db, *origin)?;
@@ -210,7 +244,7 @@ impl<'a> Scan<'a> {
             }
             LogEntry::UserInput(input) if row.own.prompt.is_none() => prompt = prompt_title(self.store, input),
             LogEntry::LlmUsage(usage) => {
-                let request = request_name((row.session, row.id, record.position.seq), record.key.as_deref(), usage);
+                let request = request_name((row.session, row.id, record.position.seq), record.key, usage);
                 let cwd = branch.config.config().cwd.as_deref();
                 if put_usage(db, (row.no, seq), &request, usage, cwd)? {
                     self.touched.requests.insert(request);
@@ -218,11 +252,8 @@ impl<'a> Scan<'a> {
             }
             _ => {}
         }
-        row.own.apply(&record.entry, prompt.as_deref());
-        branch.apply(&record.entry, prompt.as_deref());
-        if let Some(id) = record.key.as_deref().and_then(record_of) {
-            put_record(db, row.no, id, seq)?;
-        }
+        row.own.apply(record.entry, prompt.as_deref());
+        branch.apply(record.entry, prompt.as_deref());
         row.position = record.position;
         self.entries += 1;
         if self.wanted.get(&row.id).is_some_and(|points| points.contains_key(&seq)) {
@@ -387,36 +418,6 @@ impl<'a> Scan<'a> {
             db.execute("DELETE FROM record WHERE segment NOT IN (SELECT no FROM segment)", [])?;
         }
         Ok(())
-    }
-}
-
-/// A segment that is being read.
-struct Reading {
-    row: SegmentRow,
-    branch: Branch,
-    /// It could not be read to its end.
-    failed: bool,
-}
-
-/// How reading a segment ended.
-enum Go {
-    /// At its end, or at damage.
-    On,
-    /// What is known of it does not hold: it is to be read from its start.
-    Anew,
-}
-
-/// The fold of what a segment continues.
-#[derive(Default)]
-struct Before {
-    branch: Branch,
-    /// Not all of it could be read.
-    detached: bool,
-}
-
-impl Before {
-    fn unreadable() -> Self {
-        Self { branch: Branch::default(), detached: true }
     }
 }
 

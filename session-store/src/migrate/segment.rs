@@ -91,7 +91,22 @@ pub(super) struct Passage<'a> {
 impl Passage<'_> {
     /// Copies what the target lacks of the entries that the source has now. `copied` says how far that came, also if it fails. `each` is told how many
     /// entries were dealt with, and says whether to go on.
+    ///
+    /// Somebody else may copy the same: what they were quicker with is compared like everything that is there.
     pub(super) fn copy(&self, copied: &mut Copied, each: &mut dyn FnMut(u64) -> bool) -> Result<(), Problem> {
+        loop {
+            let there = self.count_there()?;
+            let done = self.copy_once(copied, each);
+            let is_overtaken =
+                matches!(done, Err(Problem::Store(StoreError::AlreadyExists { .. } | StoreError::Conflict { .. })));
+            // The target grows each time, and to what the source has at the most.
+            if !is_overtaken || self.count_there()? <= there {
+                return done;
+            }
+        }
+    }
+
+    fn copy_once(&self, copied: &mut Copied, each: &mut dyn FnMut(u64) -> bool) -> Result<(), Problem> {
         let count = self.source.read_entry_count(self.session, self.segment)?;
         copied.entries = count;
         let mut marks = Marks::new(self, copied)?;
@@ -179,8 +194,12 @@ impl Passage<'_> {
                 blobs.bring(self.source, self.target, &record.text)?;
             }
         }
-        let missing = blobs.missing.iter();
-        copied.warnings.extend(missing.map(|address| format!("blob {address} is missing in the source, too")));
+        for address in &blobs.missing {
+            let warning = format!("blob {address} is missing in the source, too");
+            if !copied.warnings.contains(&warning) {
+                copied.warnings.push(warning);
+            }
+        }
         if self.dry_run {
             return Ok(None);
         }

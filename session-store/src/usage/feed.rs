@@ -29,6 +29,14 @@ pub fn is_unfed(index: &Index, prices: &PriceTable) -> Result<bool> {
     index.is_unfed(&prices.fingerprint())
 }
 
+/// Whether the index knows what the books say: a new one does not before they are [followed](follow) or fed. Asks the index alone.
+///
+/// # Errors
+/// `Index`.
+pub fn is_followed(index: &Index) -> Result<bool> {
+    index.knows_books()
+}
+
 /// Sees to it that the books say what the index knows, as of its last refresh. Costs what changed since they were last fed.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod request;
 mod standing;
 
 #[cfg(feature = "index")]
-pub use feed::{feed, feed_with, follow, inherited_uses, is_unfed, known_uses, reread};
+pub use feed::{feed, feed_with, follow, inherited_uses, is_followed, is_unfed, known_uses, reread};
 pub use money::NanoDollars;
 pub use post::{Posted, post};
 pub use prices::{Day, LongContext, ModelPrice, PriceError, PriceTable, Rate};
@@ -31,7 +31,7 @@ pub(crate) use request::record_of;
 pub(crate) use request::request_name;
 #[cfg(feature = "index")]
 pub(crate) use standing::{Line, Standing};
-pub use standing::{is_usage_book, usage_book, uses_as_of};
+pub use standing::{is_usage_book, known_asset, usage_book, uses_as_of};
 
 use store_core::{LlmUsage, SessionId, TimestampMs};
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use store_core::ledger::{
-    AccountId, BookName, Draft, Event, EventBody, Ledger, LedgerError, LedgerResult, Side, TimestampUs,
+    AccountId, Asset, AssetId, BookName, Draft, Event, EventBody, Ledger, LedgerError, LedgerResult, Side, TimestampUs,
 };
 use store_core::{LlmUsage, Seq, TimestampMs, TransactionId};
 
@@ -28,6 +28,12 @@ pub(crate) const UNITS: [(&str, u8); 8] = [
     ("usd", 9),
     ("reported_usd", 9),
 ];
+
+/// An asset that the books of usage and of budgets count, by its name; `None` for one of somebody else.
+pub fn known_asset(id: &AssetId) -> Option<Asset> {
+    let (_, precision) = UNITS.into_iter().find(|(name, _)| *name == id.as_str())?;
+    Some(Asset { id: id.clone(), precision })
+}
 
 /// An amount of each unit.
 pub(crate) type Amounts = [i64; UNITS.len()];

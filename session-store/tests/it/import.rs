@@ -6,6 +6,7 @@ mod broken;
 mod codex;
 mod durable;
 mod earlier;
+mod made;
 mod packed;
 mod pi;
 mod purged;

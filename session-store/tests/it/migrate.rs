@@ -170,6 +170,45 @@ fn a_migration_that_is_cut_off_anywhere_is_gone_on_with() {
     }
 }
 
+/// Whoever is quicker with a log writes what the other would have written.
+#[test]
+fn migrations_beside_each_other_lose_nothing_and_call_nothing_different() {
+    for (name, target, _folder) in every_store() {
+        let source = MemoryStore::new();
+        let long = root(&source, (0..1500).flat_map(|n| turn(n, "a part of a long conversation", &format!("l{n}"))));
+        for n in 0..20 {
+            root(&source, turn(1, "short", &format!("s{n}")));
+        }
+        // In the middle of the long one the other comes and does everything.
+        let mut has_come = false;
+        let report = migrate(&source, &*target, &options(), &mut |far| {
+            if far.entries > 0 && !has_come {
+                has_come = true;
+                assert_eq!(migrated(&source, &*target).failed, 0, "{name}");
+            }
+            ControlFlow::Continue(())
+        });
+        let report = report.unwrap();
+        assert!(has_come && report.failed == 0 && report.failures.is_empty(), "{name}: {report:?}");
+        assert!(report.verification.entry_count_match && report.verification.hash_chain_match, "{name}");
+        assert_eq!(holds(&*target).logs, holds(&source).logs, "{name}");
+        assert_eq!(target.read_entry_count(long.session_id, long.segment_id).unwrap(), 6001);
+    }
+    // The same with threads, which meet anywhere.
+    for (name, target, _folder) in every_store() {
+        let source = MemoryStore::new();
+        for n in 0..40 {
+            root(&source, turn(1, "short", &format!("s{n}")));
+        }
+        let reports: Vec<MigrateReport> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| migrated(&source, &*target))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(reports.iter().all(|report| report.failures.is_empty()), "{name}: {reports:?}");
+        assert_eq!(holds(&*target).logs, holds(&source).logs, "{name}");
+    }
+}
+
 #[test]
 fn what_came_later_is_taken_by_running_again() {
     for (name, target, _folder) in every_store() {

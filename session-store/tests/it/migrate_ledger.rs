@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use session_store::{LedgerMigrated, MigrateFailureKind, OpenOptions, migrate_ledger, open, open_ledger, schemes};
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, AccountKind, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger,
-    LedgerResult, MemoryLedger, MemoryLedgerMedium, Posting, Receipt, Subscription, Transaction, TrialRow,
-    verify_ledger,
+    LedgerRepair, LedgerResult, MemoryLedger, MemoryLedgerMedium, Posting, Receipt, Subscription, Transaction,
+    TrialRow, verify_ledger,
 };
 use store_core::{Seq, TransactionId};
 
@@ -245,6 +246,10 @@ impl Ledger for Short {
 
     fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
         self.0.adopt_events(book, events)
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        self.0.repair(book, options)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

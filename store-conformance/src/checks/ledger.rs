@@ -9,6 +9,7 @@ mod event;
 mod handle;
 mod key;
 mod read;
+mod repair;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +29,7 @@ pub(crate) use self::event::*;
 pub(crate) use self::handle::*;
 pub(crate) use self::key::*;
 pub(crate) use self::read::*;
+pub(crate) use self::repair::*;
 use super::fixture::{TIME, Works};
 use crate::ledgers::LedgerHarness;
 use crate::{Failure, Outcome};

@@ -8,6 +8,7 @@ use super::repair::Lost;
 use crate::chain::ChainHead;
 use crate::error::StoreError;
 use crate::id::{MigrationId, SegmentId, Seq, SessionId, TimestampMs};
+use crate::ledger::LostEvents;
 
 /// How something that was done to a store ended.
 // Persisted: never rename a variant.
@@ -168,6 +169,28 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         verification: Option<Verification>,
     },
+    /// A book of the ledger was repaired, or what belongs to no book.
+    LedgerRepaired {
+        /// Names what was done.
+        migration_id: MigrationId,
+        /// The book; missing for what belongs to none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        book: Option<String>,
+        /// How many events were kept.
+        kept: u64,
+        /// What was not; missing if every event was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<LostEvents>,
+        /// Where the bytes are that were taken out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        set_aside: Vec<Quarantined>,
+        /// The assets that were registered again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        registered: Vec<String>,
+        /// What beside the events was made anew of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        made_anew: Vec<String>,
+    },
     /// Something that this version does not know.
     #[serde(untagged)]
     Other(Value),
@@ -295,6 +318,15 @@ mod tests {
                 before: EndState { seq: Seq(5), head },
                 after: EndState { seq: Seq(5), head },
                 verification,
+            },
+            EventKind::LedgerRepaired {
+                migration_id,
+                book: Some("home".to_owned()),
+                kept: 3,
+                lost: Some(LostEvents { from: Seq(4), lines: 2, detail: "a bit was flipped".to_owned() }),
+                set_aside: vec![Quarantined { part: 1, offset: 0, bytes: 100, path: Some("ledger/a".to_owned()) }],
+                registered: vec!["EUR".to_owned()],
+                made_anew: vec!["the keys".to_owned()],
             },
         ];
         let texts = what.map(|what| serde_json::to_string(&Event::done(1, what)).unwrap());

@@ -2,10 +2,12 @@
 
 use super::error::LedgerResult;
 use super::names::{AccountId, AssetId, BookName};
+use super::repair::LedgerRepair;
 use super::subscription::Subscription;
 use super::types::{Account, Asset, Balance, Draft, Event, HistoryRow, Receipt, TimestampUs, Transaction, TrialRow};
 use super::verify::LedgerFinding;
 use crate::id::{Seq, TransactionId};
+use crate::integrity::MaintenanceOptions;
 
 /// A double-entry ledger of several assets, in books that only grow.
 ///
@@ -153,6 +155,21 @@ pub trait Ledger: Send + Sync {
     fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
         Ok(Vec::new())
     }
+
+    /// Makes a damaged book take writes again where it is: of `book`, or of each, it keeps the events before the first that is damaged, missing, or does not follow, with their
+    /// seqs, times, ids and keys. What stands from there on is set aside, whole, for a person to look at; a book that has no event left is one that nothing was written to. What is made of the
+    /// events and not in step with them is made anew. A transaction that is lost can be committed again, with its key and its id.
+    ///
+    /// Of the reserved book registrations that stand behind a lost one are written again at its end. A book whose accounts count an asset that is registered nowhere any more is kept; the asset is told.
+    ///
+    /// Each book is repaired at once or not at all, also if the process dies in the middle; and each that was leaves an event in the record of the store
+    /// ([`BookRepair::event`](super::BookRepair::event)), which may be missing if the process dies. Where nothing is wrong, and with `dry_run`, nothing is written; a dry run is made by a handle for reading too. Commits of others wait meanwhile. A
+    /// subscription that has read beyond the cut goes on at the seq where it was.
+    ///
+    /// # Errors
+    /// `UnknownBook` for one that nothing was written to; `Unsupported` if a book has an event of a newer version, which is no damage; `BookClosed` for one that is to be repaired after a sync of it failed; `ReadOnly`;
+    /// `ShutDown`; those of the medium. The books before it in the answer's order may be repaired then: the same call again goes on.
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair>;
 
     /// Waits for the calls that are on their way, and lets go of everything: the ledger can be opened again, by this process too. Every
     /// later call of this handle, and of those that share what it holds, is `ShutDown`, but for this one.

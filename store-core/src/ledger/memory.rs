@@ -2,7 +2,7 @@
 //!
 //! Slow on purpose. It shares the rules with every other implementation, and none of their ways to be quick.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,17 +10,86 @@ use super::adopt::{self, End, Stands};
 use super::contract::Ledger;
 use super::error::{Known, LedgerError, LedgerResult};
 use super::names::{AccountId, AssetId, BookName};
+use super::repair::{BookPlan, BookRepair, LedgerRepair, LedgerRepairPlanner, Met, MetVisit};
 use super::rules::{self, Standing};
 use super::subscription::{EventSource, SourceSubscription, Subscription};
+use super::text;
 use super::types::{
     Account, Asset, Balance, Clock, Draft, Event, EventBody, HistoryRow, Receipt, Side, TimestampUs, Transaction,
     TrialRow,
 };
 use crate::id::{Seq, TransactionId};
+use crate::integrity::{Event as Done, MaintenanceOptions, Quarantined};
 
 /// What a ledger in memory is kept in: any number of handles may be opened on it.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryLedgerMedium(Arc<Mutex<BTreeMap<BookName, Vec<Event>>>>);
+pub struct MemoryLedgerMedium(Arc<Mutex<Books>>);
+
+impl MemoryLedgerMedium {
+    /// Makes an event unreadable, as a medium does that loses a bit; whether there is such an event.
+    pub fn damage(&self, book: &BookName, seq: Seq) -> bool {
+        let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = events_of(&books, book).iter().any(|event| event.seq == seq);
+        is_there && books.damaged.insert((book.clone(), seq))
+    }
+
+    /// What was done to the ledger by those who look after it.
+    pub fn record(&self) -> Vec<Done> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).record.clone()
+    }
+}
+
+/// What stands on the medium.
+#[derive(Debug, Default)]
+struct Books {
+    events: BTreeMap<BookName, Vec<Event>>,
+    /// The events that cannot be read.
+    damaged: BTreeSet<(BookName, Seq)>,
+    /// What repairs took out.
+    aside: Vec<Vec<Event>>,
+    record: Vec<Done>,
+}
+
+impl Books {
+    fn scan(&self, book: &BookName, visit: &mut MetVisit<'_>) -> LedgerResult<()> {
+        for event in events_of(self, book) {
+            let key = match &event.body {
+                EventBody::Transaction(draft) => Some(&*draft.key),
+                _ => None,
+            };
+            let text = text::encode(event.at, &event.body)?;
+            let is_damaged = self.damaged.contains(&(book.clone(), event.seq));
+            let met = if is_damaged {
+                Met::Damaged { detail: "the event cannot be read" }
+            } else {
+                Met::Whole { seq: event.seq, key, text: &text }
+            };
+            if visit(met).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a plan says; answers with what was taken out.
+    fn cut(&mut self, plan: &BookPlan) -> Quarantined {
+        let events = self.events.entry(plan.book.clone()).or_default();
+        let kept = events.iter().take_while(|event| event.seq <= plan.kept.seq).count();
+        let taken = events.split_off(kept);
+        events.extend_from_slice(&plan.registered);
+        if events.is_empty() {
+            self.events.remove(&plan.book);
+        }
+        self.damaged.retain(|(book, _)| *book != plan.book);
+        self.aside.push(taken);
+        Quarantined {
+            part: 1,
+            offset: plan.kept.seq.0 + 1,
+            bytes: 0,
+            path: Some(format!("aside {}", self.aside.len())),
+        }
+    }
+}
 
 /// A [`Ledger`] in memory.
 #[derive(Clone)]
@@ -36,8 +105,6 @@ impl std::fmt::Debug for MemoryLedger {
     }
 }
 
-type Books = BTreeMap<BookName, Vec<Event>>;
-
 impl MemoryLedger {
     /// A handle on what the medium holds.
     pub fn open(medium: &MemoryLedgerMedium, clock: Clock) -> Self {
@@ -52,7 +119,7 @@ impl MemoryLedger {
     }
 
     fn append(&self, books: &mut Books, book: &BookName, body: EventBody) -> (Seq, TimestampUs) {
-        let events = books.entry(book.clone()).or_default();
+        let events = books.events.entry(book.clone()).or_default();
         let last = events.last().map_or(0, |event| event.at);
         let (seq, at) = (Seq(events.len() as u64 + 1), rules::commit_time((self.clock)(), last));
         events.push(Event { book: book.clone(), seq, at, body });
@@ -66,7 +133,7 @@ impl MemoryLedger {
             rules::check_same_postings(&draft.key, event.seq, &known.postings, &draft.postings)?;
             return Ok(Receipt { id: known.id, seq: event.seq, at: event.at });
         }
-        if books.values().any(|events| drafts(events).any(|(_, known)| known.id == draft.id)) {
+        if books.events.values().any(|events| drafts(events).any(|(_, known)| known.id == draft.id)) {
             return Err(LedgerError::AlreadyExists { what: Known::Transaction(draft.id) });
         }
         rules::judge(draft, |id| {
@@ -84,7 +151,7 @@ impl MemoryLedger {
 }
 
 fn events_of<'b>(books: &'b Books, book: &BookName) -> &'b [Event] {
-    books.get(book).map_or(&[], Vec::as_slice)
+    books.events.get(book).map_or(&[], Vec::as_slice)
 }
 
 fn until(events: &[Event], as_of: Option<TimestampUs>) -> &[Event] {
@@ -107,7 +174,7 @@ fn accounts(events: &[Event]) -> impl Iterator<Item = &Account> {
 }
 
 fn assets(books: &Books) -> impl Iterator<Item = &Asset> {
-    books.get(&BookName::system()).into_iter().flatten().filter_map(|event| match &event.body {
+    books.events.get(&BookName::system()).into_iter().flatten().filter_map(|event| match &event.body {
         EventBody::AssetRegistered(asset) => Some(asset),
         _ => None,
     })
@@ -169,7 +236,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn list_books(&self) -> LedgerResult<Vec<BookName>> {
-        Ok(self.books()?.keys().cloned().collect())
+        Ok(self.books()?.events.keys().cloned().collect())
     }
 
     fn list_accounts(&self, book: &BookName) -> LedgerResult<Vec<Account>> {
@@ -212,7 +279,7 @@ impl Ledger for MemoryLedger {
 
     fn transaction(&self, id: TransactionId) -> LedgerResult<Option<Transaction>> {
         let books = self.books()?;
-        let found = books.values().flat_map(|events| drafts(events)).find(|(_, draft)| draft.id == id);
+        let found = books.events.values().flat_map(|events| drafts(events)).find(|(_, draft)| draft.id == id);
         Ok(found.map(|(event, draft)| Transaction {
             book: event.book.clone(),
             seq: event.seq,
@@ -238,7 +305,12 @@ impl Ledger for MemoryLedger {
 
     fn read_events(&self, book: &BookName, from: Seq, limit: usize) -> LedgerResult<Vec<Event>> {
         let books = self.books()?;
-        Ok(events_of(&books, book).iter().filter(|event| event.seq >= from).take(limit).cloned().collect())
+        let events = events_of(&books, book).iter().filter(|event| event.seq >= from).take(limit);
+        let readable = |event: &Event| match books.damaged.contains(&(book.clone(), event.seq)) {
+            true => Err(text::damaged(book, event.seq, "the event cannot be read")),
+            false => Ok(event.clone()),
+        };
+        events.map(readable).collect()
     }
 
     fn subscribe(&self, book: &BookName, from: Seq) -> LedgerResult<Box<dyn Subscription>> {
@@ -247,7 +319,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn snapshot_now(&self, book: &BookName) -> LedgerResult<()> {
-        if self.books()?.contains_key(book) { Ok(()) } else { Err(LedgerError::UnknownBook { book: book.clone() }) }
+        if self.books()?.events.contains_key(book) {
+            Ok(())
+        } else {
+            Err(LedgerError::UnknownBook { book: book.clone() })
+        }
     }
 
     fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
@@ -259,9 +335,34 @@ impl Ledger for MemoryLedger {
         let new = adopt::behind(book, end.seq, events, known)?;
         adopt::judge_events(book, end, new, &Asked { books: &books, book })?;
         if !new.is_empty() {
-            books.entry(book.clone()).or_default().extend_from_slice(new);
+            let new = new.to_vec();
+            books.events.entry(book.clone()).or_default().extend(new);
         }
         Ok(new.len() as u64)
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        let mut books = self.books()?;
+        if let Some(book) = book.filter(|book| !books.events.contains_key(*book)) {
+            return Err(LedgerError::UnknownBook { book: book.clone() });
+        }
+        let mut names: Vec<BookName> = books.events.keys().cloned().collect();
+        LedgerRepairPlanner::sort(&mut names);
+        let (mut planner, mut repair) = (LedgerRepairPlanner::default(), LedgerRepair::default());
+        for name in names {
+            let plan = planner.plan(&name, (self.clock)(), || Ok(Vec::new()), |visit| books.scan(&name, visit))?;
+            if book.is_some_and(|book| *book != name) {
+                continue;
+            }
+            let mut done = BookRepair::of_plan(&plan).named(options);
+            if plan.lost.is_some() && !options.dry_run {
+                done.set_aside = vec![books.cut(&plan)];
+                books.record.extend(done.event(options));
+            }
+            repair.books.push(done);
+        }
+        repair.unregistered = planner.unregistered();
+        Ok(repair)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {
@@ -292,7 +393,7 @@ impl Stands for Asked<'_> {
     }
 
     fn has_id(&self, id: TransactionId) -> LedgerResult<bool> {
-        Ok(self.books.values().any(|events| drafts(events).any(|(_, known)| known.id == id)))
+        Ok(self.books.events.values().any(|events| drafts(events).any(|(_, known)| known.id == id)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ledger: what was spent, by whom, within which budget. Double entry, several assets, append-only.
 //!
 //! Here live the words ([`Asset`], [`Account`], [`Posting`], [`Draft`], [`Event`]), the contract ([`Ledger`]), the rules that every
-//! implementation applies before it writes ([`rules`]), and those by which it takes over another's events ([`adopt`]), the proof of a ledger ([`verify_ledger`]), the text of an event ([`text`]), the state that a book's events fold
+//! implementation applies before it writes ([`rules`]), and those by which it takes over another's events ([`adopt`]), the proof of a ledger ([`verify_ledger`]), what a repair keeps of it ([`repair`]), the text of an event ([`text`]), the state that a book's events fold
 //! to ([`BookState`]), and the reference in memory ([`MemoryLedger`]). Where the events are kept is an implementation's business.
 //!
 //! The decision that shapes the rest: a book is a gapless list of events, and every balance is a fold of them. So there is nothing
@@ -16,6 +16,7 @@ mod error;
 pub mod fingerprint;
 mod memory;
 mod names;
+pub mod repair;
 pub mod rules;
 mod state;
 mod subscription;
@@ -27,6 +28,7 @@ pub use contract::Ledger;
 pub use error::{Known, LedgerError, LedgerResult};
 pub use memory::{MemoryLedger, MemoryLedgerMedium, rows_of};
 pub use names::{AccountId, AssetId, BookName};
+pub use repair::{BookRepair, LedgerRepair, LostEvents};
 pub use state::{BookState, Mark};
 pub use subscription::{EventSource, SourceSubscription, Subscription};
 pub use types::{

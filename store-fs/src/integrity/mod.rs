@@ -22,6 +22,7 @@ use crate::store::FsStore;
 
 pub(crate) use checkpoint::void_text;
 pub(crate) use maintain::end_of;
+pub(crate) use scan::Parts;
 
 impl Integrity for FsStore {
     fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {

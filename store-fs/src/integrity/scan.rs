@@ -22,7 +22,7 @@ pub(super) const OPEN_PARTS_MAX: usize = 64;
 const OPEN_TRIES: usize = 32;
 
 /// The names of a log's parts in order, with their files where those are open.
-pub(super) struct Parts(Vec<(LogName, Option<ScannedPart>)>);
+pub(crate) struct Parts(Vec<(LogName, Option<ScannedPart>)>);
 
 impl FsStore {
     pub(super) fn scan_log(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()> {
@@ -94,7 +94,7 @@ fn open_present(disk: &dyn Disk, name: LogName) -> Result<ScannedPart> {
 
 impl Parts {
     /// Opens the parts of a log: so many of the first, and the newest.
-    pub(super) fn open(disk: &dyn Disk, first: &LogName, open_max: usize) -> Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, first: &LogName, open_max: usize) -> Result<Self> {
         let is_there = |name: &LogName| found(disk.stat(&name.path)).at("stat", &name.path);
         let mut names = vec![first.clone()];
         if let Some(what) = read_replacing(disk, first)? {
@@ -139,7 +139,7 @@ impl Parts {
         Ok(found(disk.stat(&name.path)).at("stat", &name.path)?.is_some_and(|stat| stat.id == id))
     }
 
-    pub(super) fn scan(&self, disk: &dyn Disk, writers: Writers, visit: &mut Visit<'_>) -> Result<()> {
+    pub(crate) fn scan(&self, disk: &dyn Disk, writers: Writers, visit: &mut Visit<'_>) -> Result<()> {
         let mut scan = Scan::new(disk, writers, visit);
         let newest = self.0.len() - 1;
         for (at, (name, part)) in self.0.iter().enumerate() {
@@ -164,16 +164,16 @@ impl Parts {
     }
 
     /// The same log up to a part that others follow from now on.
-    pub(super) fn before(&self, from: u32) -> impl Iterator<Item = LogName> {
+    pub(crate) fn before(&self, from: u32) -> impl Iterator<Item = LogName> {
         self.0.iter().map(|(name, _)| name.clone()).filter(move |name| name.part < from)
     }
 
     /// Parts of these names, opened.
-    pub(super) fn of_names(disk: &dyn Disk, names: impl Iterator<Item = LogName>) -> Result<Self> {
+    pub(crate) fn of_names(disk: &dyn Disk, names: impl Iterator<Item = LogName>) -> Result<Self> {
         names.map(|name| Ok((name.clone(), Some(open_part(disk, name)?)))).collect::<Result<_>>().map(Self)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(LogName, Option<ScannedPart>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(LogName, Option<ScannedPart>)> {
         self.0.iter()
     }
 }

@@ -17,6 +17,7 @@ const SNAPSHOTS: &str = "snapshots";
 const KEYS: &str = "keys";
 const QUARANTINE: &str = "quarantine";
 const RUN: &str = ".run";
+const ASIDE: &str = ".aside-";
 
 /// The longest name of a book.
 const BOOK_BYTES_MAX: usize = 64;
@@ -88,6 +89,18 @@ impl Layout {
 
     pub(crate) fn book_keys(&self, book: &BookName) -> PathBuf {
         self.book(book).join(KEYS)
+    }
+
+    /// The name that what lies beside a book's log gets when a repair puts it aside.
+    pub(crate) fn set_aside(folder: &Path, attempt: u32) -> PathBuf {
+        let mut path = folder.to_owned().into_os_string();
+        path.push(format!("{ASIDE}{attempt}"));
+        path.into()
+    }
+
+    /// A path in the store relative to its root, for people.
+    pub(crate) fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
     pub(crate) fn run(keys: &Path, name: RunName) -> PathBuf {

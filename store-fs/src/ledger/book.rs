@@ -102,7 +102,8 @@ impl Book {
         let end = logs.settled_end(&self.name, self.end.seq).map_err(|error| told(&self.name, error))?;
         match end {
             Some(end) if end == self.end => Ok(()),
-            Some(end) if end.seq > self.end.seq => {
+            // Behind a repair another event may stand where this one was known.
+            Some(end) if end.seq > self.end.seq && stands(&self.name, logs, self.end).unwrap_or(false) => {
                 for line in logs.lines(&self.name, self.end.seq.next(), end.seq, usize::MAX)? {
                     let taken = text::parse(&self.name, line.seq, &line.text)?;
                     self.take_in(line.seq, line.key.as_deref(), &taken)?;

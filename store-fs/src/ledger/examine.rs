@@ -25,7 +25,7 @@ impl Open {
         Ok(findings)
     }
 
-    fn examine_snapshots(&self, name: &BookName, book: &Book, findings: &mut Vec<LedgerFinding>) {
+    pub(super) fn examine_snapshots(&self, name: &BookName, book: &Book, findings: &mut Vec<LedgerFinding>) {
         let folder = self.book_options.layout.book_snapshots(name);
         for (ordinal, found) in snapshot::all(&self.book_options.disk, &folder, name) {
             let wrong = match found {
@@ -40,7 +40,12 @@ impl Open {
         }
     }
 
-    fn examine_keys(&self, name: &BookName, book: &Book, findings: &mut Vec<LedgerFinding>) -> LedgerResult<()> {
+    pub(super) fn examine_keys(
+        &self,
+        name: &BookName,
+        book: &Book,
+        findings: &mut Vec<LedgerFinding>,
+    ) -> LedgerResult<()> {
         match book.missing_key(&self.logs)? {
             Ok(None) => {}
             Ok(Some(seq)) => {

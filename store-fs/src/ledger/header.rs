@@ -27,11 +27,23 @@ struct Header {
     created_at: TimestampUs,
 }
 
-/// Whether this version may read the ledger that is there. Without a header none is, unless books stand where it would be.
-pub(super) fn check(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+/// What becomes of whoever finds books and no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// They are no ledger that can be read.
+    IsRefused,
+    /// They are, and it is told.
+    IsTold,
+}
+
+/// Whether this version may read the ledger that is there. Without a header none is, unless books stand where it would be. Answers whether it is lost.
+pub(super) fn check(disk: &dyn Disk, layout: &Layout, lost: Lost) -> Result<bool> {
     let path = layout.ledger_header();
     let header = match read(disk, &path) {
         Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound && has_books(disk, layout)? => {
+            if lost == Lost::IsTold {
+                return Ok(true);
+            }
             let detail = "it is not there, and beside it are books".to_owned();
             return Err(StoreError::NotAStore { path, detail });
         }
@@ -40,18 +52,18 @@ pub(super) fn check(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     if header.min_reader > VERSION {
         return Err(StoreError::UnsupportedVersion { found: header.min_reader, known: VERSION });
     }
-    Ok(())
+    Ok(false)
 }
 
-/// Whether this version may write to the ledger that is there; it is made one if none is. The caller holds the ledger's lock.
-pub(super) fn find_or_write(disk: &dyn Disk, layout: &Layout, now: TimestampUs) -> Result<()> {
+/// Whether this version may write to the ledger that is there; it is made one if none is. The caller holds the ledger's lock. Answers whether the header of one that has books was lost.
+pub(super) fn find_or_write(disk: &dyn Disk, layout: &Layout, now: TimestampUs) -> Result<bool> {
     let path = layout.ledger_header();
     match read(disk, &path) {
         Ok(header) if header.format.max(header.min_writer) > VERSION => {
             let found = header.format.max(header.min_writer);
             return Err(StoreError::UnsupportedVersion { found, known: VERSION });
         }
-        Ok(_) => return Ok(()),
+        Ok(_) => return Ok(false),
         Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -60,7 +72,8 @@ pub(super) fn find_or_write(disk: &dyn Disk, layout: &Layout, now: TimestampUs) 
     text.push(b'\n');
     write_whole(disk, &layout.ledger_new_name(), &path, &text)?;
     let folder = layout.ledger();
-    disk.sync_folder(&folder).at("sync", &folder)
+    disk.sync_folder(&folder).at("sync", &folder)?;
+    has_books(disk, layout)
 }
 
 /// Whether there are folders of books. The header is there before the first is made.

@@ -9,13 +9,12 @@ use store_core::codec::{Line, LineFields, encode_line};
 use store_core::ledger::{BookName, LedgerError, LedgerResult};
 use store_core::{Position, Result, Seq, StoreError};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::At as _;
 use crate::events::Events;
 use crate::layout::{BookKey, Layout};
 use crate::logs::{LogKey, Logs, Purpose};
-use crate::open::write_whole;
-use crate::record_log::NewLine;
+use crate::record_log::{NewLine, append_all_or_nothing};
 use crate::store::ensure_folder;
 
 /// How many logs of books are kept open.
@@ -59,7 +58,8 @@ impl BookLogs {
         LogKey::Book(book)
     }
 
-    /// Makes a book's log with its first event, at once and on stable storage.
+    /// Makes a book's log with its first event, at once and on stable storage. It has no write bits until its name is there too: who opens it before that, because whoever made it
+    /// died, sees to the name first.
     pub(super) fn create(&self, book: &BookName, text: &str) -> Result<Position> {
         let name = self.layout.book_log_name(BookKey::new(book));
         let folder = self.layout.book(book);
@@ -67,9 +67,26 @@ impl BookLogs {
         let mut bytes = Vec::new();
         let fields = LineFields { seq: Seq(1), ..LineFields::default() };
         let crc32c = encode_line(&mut bytes, &name.context, &fields, text);
-        write_whole(&*self.disk, &self.layout.ledger_new_name(), &name.path, &bytes)?;
+        let file = self.put(&name.path, &bytes)?;
         self.disk.sync_folder(&folder).at("sync", &folder)?;
+        file.set_writable(true).at("unprotect", &name.path)?;
         Ok(Position { seq: Seq(1), crc32c })
+    }
+
+    /// Writes a file whole and gives it its name, write-protected.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<Box<dyn DiskFile>> {
+        let temporary = self.layout.ledger_new_name();
+        let file = self.disk.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
+        let written = append_all_or_nothing(&*file, 0, bytes)
+            .at("write", &temporary)
+            .and_then(|()| file.set_writable(false).at("write-protect", &temporary))
+            .and_then(|()| file.sync_file().at("sync", &temporary))
+            .and_then(|()| self.disk.rename(&temporary, path).at("rename", &temporary));
+        if written.is_err() {
+            // What stays is a leftover, and is cleared away with the others.
+            let _ = self.disk.remove_file(&temporary);
+        }
+        written.map(|()| file)
     }
 
     /// Appends calls with one write, in a new part if this one is full, and answers where the last line stands. `after` is the last event that the caller knows.

@@ -18,12 +18,14 @@ mod index;
 mod log;
 mod plan;
 mod read;
+mod repair;
 mod round;
 mod snapshot;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -93,11 +95,18 @@ struct Open {
     /// The batches of each book that wait. Beside the books, so that queueing does not wait for who holds those.
     queues: RwLock<BTreeMap<BookName, Arc<Queue>>>,
     is_read_only: bool,
-    /// Held by whoever makes a snapshot.
+    /// Held by whoever makes a snapshot, or repairs a book.
     snapshotting: Mutex<()>,
+    /// Where it is recorded what was done to the ledger; `None` for who only reads.
+    events: Option<Arc<Events>>,
+    /// Whether the header was not there, beside books; until a repair has told that.
+    lost_header: AtomicBool,
     /// Last, so that it is given up when everything else is closed.
     _lock: Option<Box<dyn DiskFile>>,
 }
+
+/// What is wrong with a book that has lost its log.
+const WITHOUT_LOG: &str = "the log is not there, and beside it lies what was made of it";
 
 /// A book, or why it cannot be read.
 #[derive(Debug)]
@@ -119,8 +128,7 @@ impl Entry {
     }
 
     fn without_log() -> Self {
-        let detail = "the log is not there, and beside it lies what was made of it".to_owned();
-        Self::Damaged { seq: Seq(1), detail }
+        Self::Damaged { seq: Seq(1), detail: WITHOUT_LOG.to_owned() }
     }
 
     fn book(&self, name: &BookName) -> LedgerResult<&Book> {
@@ -182,6 +190,16 @@ impl FsLedger {
         Self::open_read_only_on(Arc::new(OsDisk), root.as_ref(), options)
     }
 
+    /// As [`open_read_only`](Self::open_read_only), for a dry run of a repair: also without the header of a ledger, which whoever opens it for writing makes again.
+    ///
+    /// # Errors
+    /// `UnsupportedVersion`; `NotAStore` for a header that cannot be read; those of the medium.
+    pub fn open_to_plan_repair(root: impl AsRef<Path>, options: &LedgerOptions) -> LedgerResult<Self> {
+        let (disk, layout) = (Arc::new(OsDisk), Layout::new(root.as_ref()));
+        let was_lost = header::check(&*disk, &layout, header::Lost::IsTold)?;
+        Self::assemble(disk, layout, None, (was_lost, options))
+    }
+
     /// As [`open`](Self::open), on any [`Disk`], whose medium the caller has judged.
     ///
     /// # Errors
@@ -197,10 +215,10 @@ impl FsLedger {
         }
         sync_ancestors(&*disk, &folder)?;
         let now = (options.clock)();
-        header::find_or_write(&*disk, &layout, now)?;
+        let was_lost = header::find_or_write(&*disk, &layout, now)?;
         clear_leftovers(&*disk, &layout)?;
         let events = Arc::new(Events::new(Arc::clone(&disk), layout.clone(), now / 1000));
-        Self::assemble(disk, layout, Some((lock, events)), options)
+        Self::assemble(disk, layout, Some((lock, events)), (was_lost, options))
     }
 
     /// As [`open_read_only`](Self::open_read_only), on any [`Disk`].
@@ -209,18 +227,18 @@ impl FsLedger {
     /// As [`open_read_only`](Self::open_read_only).
     pub fn open_read_only_on(disk: Arc<dyn Disk>, root: &Path, options: &LedgerOptions) -> LedgerResult<Self> {
         let layout = Layout::new(root);
-        header::check(&*disk, &layout)?;
-        Self::assemble(disk, layout, None, options)
+        header::check(&*disk, &layout, header::Lost::IsRefused)?;
+        Self::assemble(disk, layout, None, (false, options))
     }
 
     fn assemble(
         disk: Arc<dyn Disk>,
         layout: Layout,
         owned: Option<(Box<dyn DiskFile>, Arc<Events>)>,
-        options: &LedgerOptions,
+        (was_lost, options): (bool, &LedgerOptions),
     ) -> LedgerResult<Self> {
         let (lock, events) = owned.unzip();
-        let logs = BookLogs::new(Arc::clone(&disk), layout.clone(), events, options.max_part_bytes);
+        let logs = BookLogs::new(Arc::clone(&disk), layout.clone(), events.clone(), options.max_part_bytes);
         let is_read_only = lock.is_none();
         let keys_held_max = options.keys_held_max;
         let book_options = BookOptions { disk, layout, keys_held_max, is_owner: !is_read_only };
@@ -238,6 +256,8 @@ impl FsLedger {
             queues: RwLock::default(),
             is_read_only,
             snapshotting: Mutex::default(),
+            events,
+            lost_header: AtomicBool::new(was_lost),
             _lock: lock,
         };
         Ok(Self(Arc::new(Shared { open: RwLock::new(Some(open)), news: News::default() })))
@@ -258,8 +278,10 @@ fn list(options: &BookOptions) -> Result<Vec<ListedBook>> {
     let mut books = Vec::new();
     for name in listed.iter().filter_map(Layout::parse_book) {
         let log = layout.book_log_name(BookKey::new(&name));
-        let is_there = |path: &Path| found(disk.stat(path)).at("stat", path).map(|found| found.is_some());
-        let has_log = is_there(&log.path)? || find_parts(disk, &log)?.newest > 1;
+        let stat = |path: &Path| found(disk.stat(path)).at("stat", path);
+        let is_there = |path: &Path| stat(path).map(|found| found.is_some());
+        // An empty file is what a repair that is cut short leaves of a log of which nothing could be kept.
+        let has_log = stat(&log.path)?.is_some_and(|stat| stat.bytes > 0) || find_parts(disk, &log)?.newest > 1;
         // A folder with nothing in it is what a creation left that was cut short. Snapshots and keys are made of a log.
         if has_log || is_there(&layout.book_snapshots(&name))? || is_there(&layout.book_keys(&name))? {
             books.push(ListedBook { name, has_log });
@@ -271,6 +293,9 @@ fn list(options: &BookOptions) -> Result<Vec<ListedBook>> {
 fn clear_leftovers(disk: &dyn Disk, layout: &Layout) -> Result<()> {
     let root = layout.ledger();
     let listed = disk.list(&root).at("list", &root)?;
+    for book in listed.iter().filter_map(Layout::parse_book) {
+        repair::finish_decided(disk, layout, &book)?;
+    }
     let mut folders: Vec<_> =
         listed.iter().filter_map(Layout::parse_book).map(|book| layout.book_keys(&book)).collect();
     folders.push(root);
@@ -312,7 +337,10 @@ impl Open {
     /// Takes in what the ledger's owner wrote.
     fn refresh(&self) -> LedgerResult<()> {
         let mut books = self.books.write().unwrap_or_else(PoisonError::into_inner);
-        for listed in list(&self.book_options)? {
+        let listed = list(&self.book_options)?;
+        // A repair may have found nothing to keep of a book.
+        books.retain(|name, _| listed.iter().any(|listed| listed.name == *name));
+        for listed in listed {
             match books.get_mut(&listed.name) {
                 Some(Entry::Whole(book)) if listed.has_log => match book.refresh(&self.logs) {
                     Err(LedgerError::Damaged { seq, detail, .. }) => {

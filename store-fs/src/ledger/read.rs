@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, EventBody, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
-    TrialRow, fingerprint, rows_of,
+    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs,
+    Transaction, TrialRow, fingerprint, rows_of,
 };
 use store_core::{Seq, TransactionId};
 
@@ -171,6 +172,12 @@ impl Ledger for FsLedger {
 
     fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
         self.0.with(Open::examine)
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        let done = self.0.with(|open| open.repair(book, options))?;
+        self.0.news.tell();
+        Ok(done)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

@@ -175,7 +175,8 @@ impl Open {
         let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };
         match synced {
             Ok(()) => {
-                book.is_durable(seq);
+                // A repair may have cut the book meanwhile.
+                book.is_durable(seq.min(book.end.seq));
                 Ok(())
             }
             Err(error) => {
@@ -216,7 +217,7 @@ impl Open {
         self.make_snapshot(name)
     }
 
-    fn make_snapshot(&self, name: &BookName) -> LedgerResult<()> {
+    pub(super) fn make_snapshot(&self, name: &BookName) -> LedgerResult<()> {
         let (bytes, seq) = {
             let books = self.books.read().unwrap_or_else(PoisonError::into_inner);
             let Some(book) = books.get(name).map(|entry| entry.book(name)).transpose()? else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -245,6 +245,20 @@ impl SimDisk {
     /// Every file with its bytes and every folder with none, by path, as processes see them.
     pub fn tree(&self) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
         self.state().image.tree()
+    }
+
+    /// Time passes, until a file is on stable storage with its name; then the medium loses a bit of it. Nobody called for that.
+    pub(super) fn rot(&self, path: &Path, at: Option<usize>) -> io::Result<()> {
+        let mut state = self.state();
+        let (node, (parent, _)) = (state.image.find(path)?, state.image.find_parent(path)?);
+        state.image.folder_mut(parent)?.sync();
+        if let Some(file) = state.image.file_mut(node) {
+            match at {
+                Some(at) => file.rot(at),
+                None => file.settle(),
+            }
+        }
+        Ok(())
     }
 
     /// Counts a call, and says what goes wrong in it.

@@ -127,6 +127,22 @@ impl File {
         }
     }
 
+    /// Time passes: everything is on stable storage, as it is now.
+    pub(super) fn settle(&mut self) {
+        self.stable = self.now.clone();
+        self.pending.clear();
+        self.forgotten.clear();
+        self.writable = vec![self.is_writable()];
+    }
+
+    /// The medium loses a bit of a byte that is on it.
+    pub(super) fn rot(&mut self, at: usize) {
+        if let Some(byte) = self.now.get_mut(at) {
+            *byte ^= 1;
+        }
+        self.settle();
+    }
+
     /// What a kernel does when the medium refuses the bytes: it tells once, and takes them for written.
     pub(super) fn forget(&mut self, stamp: u64) {
         for (_, change) in self.pending.drain(..) {

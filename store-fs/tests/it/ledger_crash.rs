@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use store_core::Seq;
-use store_core::ledger::{Draft, Ledger as _, LedgerError, LedgerResult, Posting};
-use store_fs::simulate::{Fault, SimDisk};
+use store_core::ledger::{Draft, Ledger as _, LedgerError, LedgerResult, Posting, verify_ledger};
+use store_fs::simulate::{Fault, Loss, SimDisk};
 use store_fs::{FsLedger, LedgerOptions};
 
 use crate::ledger::{book, clock, id, prepare, transfer};
@@ -73,4 +73,26 @@ fn a_full_disk_refuses_a_batch_whole_and_closes_nothing() {
         assert_eq!(ledger.balance(&id("a"), None).unwrap().amount, 2, "call {behind}");
     }
     assert!(refused > 0, "the disk was never full");
+}
+
+/// A book whose log appeared and whose folder could not be synced then: whoever opens the ledger next sees to the name before anything is built on it.
+#[test]
+fn what_follows_a_creation_that_failed_survives_a_power_loss() {
+    let mut failed = 0;
+    for behind in 0..40 {
+        let disk = SimDisk::new();
+        let ledger = open(&disk).unwrap();
+        let at = disk.calls() + behind;
+        disk.plan(at, vec![(at, Fault::Refused)]);
+        failed += u32::from(prepare(&ledger).is_err());
+        disk.plan(0, Vec::new());
+        ledger.shutdown().unwrap();
+        let ledger = open(&disk).unwrap();
+        prepare(&ledger).unwrap();
+        ledger.commit(&book(), &transfer(1)).unwrap();
+        let after = open(&disk.crash(Loss::Everything, behind).start_process()).unwrap();
+        assert_eq!(verify_ledger(&after).unwrap().damage, [], "call {behind}");
+        assert_eq!(after.balance(&id("a"), None).unwrap().amount, 1, "call {behind}");
+    }
+    assert!(failed > 10, "{failed} calls of the preparation failed");
 }

@@ -15,6 +15,7 @@ mod ledger;
 mod ledger_crash;
 mod ledger_examine;
 mod ledger_processes;
+mod ledger_repair;
 mod ledger_rounds;
 mod leftovers;
 mod lost;

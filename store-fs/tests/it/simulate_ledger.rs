@@ -34,6 +34,16 @@ fn any_fault_in_a_call_on_a_ledger_loses_no_acknowledged_transaction() {
 }
 
 #[test]
+fn any_fault_in_a_repair_loses_nothing_that_stood_before_the_damage() {
+    let script = LedgerScript::fixed().pop().unwrap();
+    assert_eq!(script.name, "repairs");
+    for fault in [Fault::ForgottenSync, Fault::Full, Fault::Death, Fault::Refused, Fault::Short] {
+        let tally = done(sparing(1).fail_ledger_everywhere(&script, fault, 29));
+        assert!(tally.faults.get(&fault).is_some_and(|count| *count > 5), "{fault:?}: {tally}");
+    }
+}
+
+#[test]
 fn random_scripts_on_a_ledger_lose_no_acknowledged_transaction() {
     let mut tally = Tally::default();
     for seed in 0..25 {

@@ -21,27 +21,34 @@ type Findings = Vec<LedgerFinding>;
 
 /// What no book has, and what lies in no book.
 pub(super) fn beside_books(connection: &Connection) -> Result<LedgerResult<Findings>> {
-    const STRAYS: [(&str, &str); 3] = [
-        ("accounts", "SELECT count(*) FROM ledger_accounts WHERE book NOT IN (SELECT book FROM ledger_books)"),
-        (
-            "balances",
-            "SELECT count(*) FROM ledger_balances b WHERE NOT EXISTS
-             (SELECT 1 FROM ledger_accounts a WHERE a.account_id = b.account_id)",
-        ),
-        (
-            "assets",
-            "SELECT abs((SELECT count(*) FROM ledger_assets) - (SELECT count(*) FROM ledger_events WHERE book = '_system'))",
-        ),
-    ];
     let mut findings = unnamed_books(connection)?;
-    for (what, sql) in STRAYS {
-        let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-        if count > 0 {
-            let detail = format!("{count} {what} are in the tables that no event tells of");
-            findings.push(LedgerFinding::projection(&BookName::system(), detail));
-        }
-    }
+    let strays = strays(connection)?.into_iter().chain(surplus_assets(connection)?);
+    findings.extend(strays.map(|detail| LedgerFinding::projection(&BookName::system(), detail)));
     Ok(Ok(findings))
+}
+
+/// Accounts and balances that lie in no book.
+pub(super) fn strays(connection: &Connection) -> Result<Vec<String>> {
+    let accounts = "SELECT count(*) FROM ledger_accounts WHERE book NOT IN
+         (SELECT book FROM ledger_books UNION SELECT book FROM ledger_events)";
+    let balances = "SELECT count(*) FROM ledger_balances b WHERE NOT EXISTS
+         (SELECT 1 FROM ledger_accounts a WHERE a.account_id = b.account_id)";
+    let mut told = Vec::new();
+    for (what, sql) in [("accounts", accounts), ("balances", balances)] {
+        told.extend(surplus(connection, what, sql)?);
+    }
+    Ok(told)
+}
+
+/// Assets that no event registered.
+pub(super) fn surplus_assets(connection: &Connection) -> Result<Option<String>> {
+    let sql = "SELECT abs((SELECT count(*) FROM ledger_assets) - (SELECT count(*) FROM ledger_events WHERE book = '_system'))";
+    surplus(connection, "assets", sql)
+}
+
+fn surplus(connection: &Connection, what: &str, sql: &str) -> Result<Option<String>> {
+    let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok((count > 0).then(|| format!("{count} {what} are in the tables that no event tells of")))
 }
 
 /// The books that have events and are not in the table of books: they are there, and no call tells of them.

@@ -7,6 +7,7 @@
 mod adopt;
 mod examine;
 mod read;
+mod repair;
 mod row;
 mod write;
 
@@ -18,10 +19,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::Connection;
 use store_core::StoreError;
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
     Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, EventSource, HistoryRow, Ledger,
-    LedgerError, LedgerFinding, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs, Transaction,
-    TrialRow,
+    LedgerError, LedgerFinding, LedgerRepair, LedgerResult, Receipt, SourceSubscription, Subscription, TimestampUs,
+    Transaction, TrialRow,
 };
 use store_core::{Seq, TransactionId};
 
@@ -185,6 +187,10 @@ impl Ledger for SqliteLedger {
             }
         }
         Ok(findings)
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        self.0.with(|open| repair::repair(open.connections(), &open.clock, book, options))
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

@@ -11,6 +11,7 @@ mod integrity;
 mod ledger;
 mod ledger_examine;
 mod ledger_processes;
+mod ledger_repair;
 mod modes;
 mod processes;
 mod read_only;

@@ -45,7 +45,7 @@ pub(super) fn books(app: &App, ledger: Option<&dyn Ledger>, named: Option<&str>)
 }
 
 /// Whether what names a book is a folder: no book's name holds a slash or a dot.
-fn is_folder(named: &str) -> bool {
+pub(in crate::commands) fn is_folder(named: &str) -> bool {
     named.contains(['/', '.'])
 }
 

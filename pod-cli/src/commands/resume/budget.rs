@@ -8,6 +8,7 @@ use session_store::usage::{NanoDollars, PriceTable, Use};
 
 use super::Ready;
 use crate::app::App;
+use crate::commands::books::all_uses;
 use crate::commands::budget::{budgets, cost_of_a_turn, warn, with_ledger};
 use crate::error::Result;
 use crate::library::{Library, read_ledger};
@@ -29,7 +30,7 @@ pub(super) fn begin(app: &App, library: &Library, ready: &Ready) -> Result<Optio
     if budgets(app, &*read, library, &prices).covering(project)?.is_empty() {
         return Ok(None);
     }
-    let uses = library.index.uses()?;
+    let uses = all_uses(app, library, &prices)?;
     let turns = library.index.summary(ready.at.session_id)?.map_or(0, |row| row.turns);
     let wanted = cost_of_a_turn(&of_session(&uses, ready), &prices, turns).max(LEAST);
     let (reservation, standings) = with_ledger(app, |ledger| {
@@ -55,7 +56,7 @@ pub(super) fn end(app: &App, library: &Library, ready: &Ready, held: &Held) {
 
 fn settle(app: &App, library: &Library, ready: &Ready, Held { reservation, prices }: &Held) -> Result<Vec<Standing>> {
     library.index.refresh(&*library.store)?;
-    let uses = library.index.uses()?;
+    let uses = all_uses(app, library, prices)?;
     with_ledger(app, |ledger| {
         let budgets = budgets(app, ledger, library, prices);
         budgets.settle(reservation, &of_session(&uses, ready))?;

@@ -67,11 +67,15 @@ pub(super) fn summary(report: &LedgerReport) -> String {
 pub(super) fn advice(report: &LedgerReport) -> Option<&'static str> {
     let has = |is_it: fn(&LedgerFinding) -> bool| report.damage.iter().any(is_it);
     if has(|finding| matches!(finding.kind, LedgerFindingKind::Event | LedgerFindingKind::Rule)) {
-        return Some("usage is derived again from the conversations by `pod usage rebuild`");
+        return Some(
+            "`pod repair --ledger --dry-run` says what of it can be kept; usage is derived again from the conversations by `pod usage rebuild`",
+        );
     }
-    if has(|finding| finding.kind != LedgerFindingKind::Projection) {
-        return Some("in a database, `pod repair --into URL` makes a new one of the events that are there");
+    if has(|finding| finding.kind == LedgerFindingKind::Unreadable) {
+        return Some(
+            "`pod repair --ledger --dry-run` says what can be done; of a database that cannot be read `pod repair --into URL` makes a new one",
+        );
     }
-    let hint = "the events are whole, and what is not in step with them is made anew of them in the copy that `pod migrate --to URL` makes";
-    (!report.ok).then_some(hint)
+    (!report.ok)
+        .then_some("the events are whole, and `pod repair --ledger` makes anew of them what is not in step with them")
 }

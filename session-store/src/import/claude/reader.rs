@@ -14,7 +14,7 @@ use super::rest::{self, Rests};
 use super::sidechain::{self, Calls, Threads};
 use super::{output, typed};
 use crate::import::bookmark::{self, Resume};
-use crate::import::fields::{filled, is_nothing, left_of, owned, storable, take, text, time_ms};
+use crate::import::fields::{field, filled, is_nothing, left_of, owned, storable, take, text, time_ms};
 use crate::import::memory::{Memory, Notes};
 use crate::import::record::{FileHead, Parent, RawRecord, Reader, Step};
 use crate::import::unpack::plain_path;
@@ -89,7 +89,7 @@ impl ClaudeReader {
 
     /// Where a record of the transcript stands. Says so if what it names as its parent cannot be.
     fn parent(&self, value: &Value, place: &Place, may_branch: bool, out: &mut Vec<Step>) -> Parent {
-        let named = value.get("parentUuid").or_else(|| value.get("logicalParentUuid"));
+        let named = field(value, "parentUuid").or_else(|| field(value, "logicalParentUuid"));
         let parent = match named {
             Some(Value::String(parent)) => parent,
             None => return Parent::Previous,
@@ -100,6 +100,10 @@ impl ClaudeReader {
                 return Parent::Previous;
             }
         };
+        if self.last.as_ref() == Some(parent) {
+            // Nothing stands for the record that came last but itself.
+            return Parent::Previous;
+        }
         let Some(later) = self.seen.get(parent) else {
             if self.threads.holds(parent) {
                 return Parent::Previous;
@@ -123,7 +127,9 @@ impl ClaudeReader {
         }
         let uuid = filled(&value, "uuid").map(str::to_owned);
         let is_again = uuid.as_ref().is_some_and(|uuid| self.seen.contains(uuid));
-        let place = Place { record: self.name(uuid.as_deref(), line), line, ts: self.ts };
+        let is_name = |id: &&String| !is_again && id.len() <= ID_BYTES_MAX;
+        let record = uuid.as_ref().filter(is_name).cloned().unwrap_or_else(|| self.name(uuid.as_deref(), line));
+        let place = Place { record, line, ts: self.ts };
         if is_again {
             self.again(uuid, &place, value, out);
             return;
@@ -192,7 +198,7 @@ impl ClaudeReader {
     }
 
     fn user(&mut self, place: &Place, mut value: Value, out: &mut Vec<Step>) {
-        let flag = |key| value.get(key).and_then(Value::as_bool) == Some(true);
+        let flag = |key| field(&value, key).and_then(Value::as_bool) == Some(true);
         let (is_meta, is_summary) = (flag("isMeta"), flag("isCompactSummary"));
         let mut message = take(&mut value, "message");
         self.calls.note(message.get("content"), &self.native_id);
@@ -242,7 +248,7 @@ impl ClaudeReader {
         let id = owned(&message, "id");
         self.outside(place, id.as_deref(), out);
         let parent = self.parent(&value, place, false, out);
-        let is_error = value.get("isApiErrorMessage").and_then(Value::as_bool) == Some(true);
+        let is_error = field(&value, "isApiErrorMessage").and_then(Value::as_bool) == Some(true);
         let content = take(&mut message, "content");
         self.calls.note(Some(&content), &self.native_id);
         let blocks = rest::of_blocks(&content);
@@ -337,9 +343,9 @@ impl ClaudeReader {
 }
 
 impl Reader for ClaudeReader {
-    fn record(&mut self, record: RawRecord<'_>, out: &mut Vec<Step>) {
-        let RawRecord { line, value, .. } = record;
-        if let Some(ts) = value.get("timestamp").and_then(time_ms) {
+    fn record(&mut self, record: RawRecord, out: &mut Vec<Step>) {
+        let RawRecord { line, value } = record;
+        if let Some(ts) = field(&value, "timestamp").and_then(time_ms) {
             self.ts = ts;
         }
         let is_transcript = matches!(text(&value, "type"), Some("user" | "assistant" | "system" | "attachment"));

@@ -15,7 +15,7 @@ use store_core::{LogEntry, SessionConfig, SessionKind};
 use super::place::Place;
 use super::reader::ClaudeReader;
 use super::{content, typed};
-use crate::import::fields::{filled, owned, text};
+use crate::import::fields::{field, filled, owned, text};
 use crate::import::memory::{Key, Memory, Notes};
 use crate::import::record::{Agent, FileHead, ForkHint, ParentCall, Step};
 
@@ -24,7 +24,7 @@ const TOOLS: [&str; 2] = ["Task", "Agent"];
 
 /// Whether a record is one of a sub-agent.
 pub(in crate::import) fn is_sidechain(record: &Value) -> bool {
-    record.get("isSidechain").and_then(Value::as_bool) == Some(true)
+    field(record, "isSidechain").and_then(Value::as_bool) == Some(true)
 }
 
 /// Whether the text of a line may hold such a record.

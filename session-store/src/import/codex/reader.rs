@@ -334,8 +334,8 @@ impl CodexReader {
 }
 
 impl Reader for CodexReader {
-    fn record(&mut self, record: RawRecord<'_>, out: &mut Vec<Step>) {
-        let RawRecord { line, mut value, .. } = record;
+    fn record(&mut self, record: RawRecord, out: &mut Vec<Step>) {
+        let RawRecord { line, mut value } = record;
         if let Some(ts) = value.get("timestamp").and_then(time_ms) {
             self.ts = ts;
         }

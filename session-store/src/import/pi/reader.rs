@@ -255,8 +255,8 @@ impl PiReader {
 }
 
 impl Reader for PiReader {
-    fn record(&mut self, record: RawRecord<'_>, out: &mut Vec<Step>) {
-        let RawRecord { line, mut value, .. } = record;
+    fn record(&mut self, record: RawRecord, out: &mut Vec<Step>) {
+        let RawRecord { line, mut value } = record;
         if let Some(ts) = value.get("timestamp").and_then(time_ms) {
             self.ts = ts;
         }

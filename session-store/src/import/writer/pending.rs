@@ -32,7 +32,8 @@ impl Pending {
         if self.bytes() as u64 > ENTRY_BYTES_MAX {
             return Some(format!("an entry of {} bytes is too large to be stored and was left out", self.bytes()));
         }
-        (self.entry.depth() > DEPTH_MAX)
+        self.entry
+            .is_too_deep()
             .then(|| format!("an entry nested deeper than {DEPTH_MAX} cannot be stored and was left out"))
     }
 

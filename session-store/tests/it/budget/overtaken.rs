@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use session_store::budget::{Budgets, Per};
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, HistoryRow, Ledger, LedgerResult, Receipt,
-    Subscription, TimestampUs, Transaction, TrialRow,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Draft, Event, HistoryRow, Ledger, LedgerRepair,
+    LedgerResult, Receipt, Subscription, TimestampUs, Transaction, TrialRow,
 };
 use store_core::{Seq, TransactionId};
 
@@ -81,6 +82,10 @@ impl Ledger for Overtaken<'_> {
 
     fn adopt_events(&self, book: &BookName, events: &[Event]) -> LedgerResult<u64> {
         self.ledger.adopt_events(book, events)
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        self.ledger.repair(book, options)
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

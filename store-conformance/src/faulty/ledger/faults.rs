@@ -7,6 +7,7 @@ mod definition;
 mod key;
 mod open;
 mod read;
+mod repair;
 
 use store_core::ledger::{Account, AccountId, Balance, BookName, Draft, Ledger as _, Posting, Receipt};
 use store_core::{Seq, TransactionId};
@@ -64,6 +65,7 @@ pub fn ledgers() -> impl Iterator<Item = &'static FaultyLedger> {
         read::LEDGERS,
         open::LEDGERS,
         adopt::LEDGERS,
+        repair::LEDGERS,
     ];
     themes.into_iter().flatten()
 }

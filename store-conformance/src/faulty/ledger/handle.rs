@@ -1,13 +1,14 @@
 //! The reference with some calls replaced.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{
-    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerError,
-    LedgerFinding, LedgerResult, MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction,
+    Account, AccountId, Asset, AssetId, Balance, BookName, Clock, Draft, Event, HistoryRow, Ledger, LedgerFinding,
+    LedgerRepair, LedgerResult, MemoryLedger, MemoryLedgerMedium, Receipt, Subscription, TimestampUs, Transaction,
     TrialRow,
 };
 use store_core::{Seq, TransactionId};
@@ -30,6 +31,7 @@ type Events = fn(&Handle, &BookName, Seq, usize) -> LedgerResult<Vec<Event>>;
 type Subscribe = fn(&Handle, &BookName, Seq) -> LedgerResult<Box<dyn Subscription>>;
 type Snapshot = fn(&Handle, &BookName) -> LedgerResult<()>;
 type Adopt = fn(&Handle, &BookName, &[Event]) -> LedgerResult<u64>;
+type Repair = fn(&Handle, Option<&BookName>, &MaintenanceOptions) -> LedgerResult<LedgerRepair>;
 type Examine = fn(&Handle) -> LedgerResult<Vec<LedgerFinding>>;
 type Shutdown = fn(&Handle) -> LedgerResult<()>;
 
@@ -52,6 +54,7 @@ pub(super) struct Rules {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) adopt: Option<Adopt>,
     pub(super) examine: Option<Examine>,
+    pub(super) repair: Option<Repair>,
     pub(super) shutdown: Option<Shutdown>,
 }
 
@@ -74,6 +77,7 @@ impl Rules {
         snapshot: None,
         adopt: None,
         examine: None,
+        repair: None,
         shutdown: None,
     };
 }
@@ -83,20 +87,13 @@ impl Rules {
 pub(super) struct FaultyHarness {
     medium: MemoryLedgerMedium,
     busy: Arc<AtomicUsize>,
-    damaged: Mutex<Option<(BookName, Seq)>>,
     opened: AtomicU64,
     rules: Rules,
 }
 
 impl FaultyHarness {
     pub(super) fn new(rules: Rules) -> Self {
-        Self {
-            medium: MemoryLedgerMedium::default(),
-            busy: Arc::default(),
-            damaged: Mutex::default(),
-            opened: AtomicU64::default(),
-            rules,
-        }
+        Self { medium: MemoryLedgerMedium::default(), busy: Arc::default(), opened: AtomicU64::default(), rules }
     }
 }
 
@@ -111,9 +108,8 @@ impl LedgerHarness for FaultyHarness {
             let inner = MemoryLedger::open(&self.medium, clock.clone());
             let (clock, busy, rules) = (clock.clone(), Arc::clone(&self.busy), self.rules);
             let medium = self.medium.clone();
-            let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let notes = AtomicU64::default();
-            Box::new(Handle { inner, medium, clock, busy, damaged, reopened, number, notes, rules }) as Box<dyn Ledger>
+            Box::new(Handle { inner, medium, clock, busy, reopened, number, notes, rules }) as Box<dyn Ledger>
         };
         Ok((0..count).map(handle).collect())
     }
@@ -124,8 +120,7 @@ impl LedgerHarness for FaultyHarness {
     }
 
     fn damage(&self, book: &BookName, seq: Seq) -> bool {
-        *self.damaged.lock().unwrap_or_else(PoisonError::into_inner) = Some((book.clone(), seq));
-        true
+        self.medium.damage(book, seq)
     }
 }
 
@@ -133,11 +128,9 @@ impl LedgerHarness for FaultyHarness {
 pub(super) struct Handle {
     /// The reference.
     pub(super) inner: MemoryLedger,
-    medium: MemoryLedgerMedium,
+    pub(super) medium: MemoryLedgerMedium,
     pub(super) clock: Clock,
     busy: Arc<AtomicUsize>,
-    /// The event that is damaged.
-    damaged: Option<(BookName, Seq)>,
     /// How often the ledger was opened before.
     pub(super) reopened: u64,
     /// Which of the handles of its opening.
@@ -173,12 +166,6 @@ impl Handle {
         one: impl FnMut(&Draft) -> LedgerResult<Receipt>,
     ) -> LedgerResult<Vec<LedgerResult<Receipt>>> {
         Ok(drafts.iter().map(one).collect())
-    }
-
-    /// The damaged event, if it is one of these.
-    pub(super) fn damaged_in(&self, book: &BookName, from: Seq, limit: usize) -> Option<&(BookName, Seq)> {
-        let through = from.0.max(1).saturating_add(limit as u64);
-        self.damaged.as_ref().filter(|(of, seq)| of == book && (from.0..through).contains(&seq.0))
     }
 
     /// Every transaction of a book.
@@ -247,12 +234,6 @@ impl Ledger for Handle {
     }
 
     fn read_events(&self, book: &BookName, from: Seq, limit: usize) -> LedgerResult<Vec<Event>> {
-        if let Some((_, seq)) = self.damaged_in(book, from, limit)
-            && self.rules.events.is_none()
-        {
-            let (book, detail) = (book.clone(), "a bit was flipped".to_owned());
-            return Err(LedgerError::Damaged { book, seq: *seq, detail });
-        }
         pass_on!(self, events => read_events(book, from, limit))
     }
 
@@ -270,6 +251,10 @@ impl Ledger for Handle {
 
     fn examine(&self) -> LedgerResult<Vec<LedgerFinding>> {
         pass_on!(self, examine => examine())
+    }
+
+    fn repair(&self, book: Option<&BookName>, options: &MaintenanceOptions) -> LedgerResult<LedgerRepair> {
+        pass_on!(self, repair => repair(book, options))
     }
 
     fn shutdown(&self) -> LedgerResult<()> {

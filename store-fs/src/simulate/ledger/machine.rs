@@ -1,16 +1,17 @@
 //! The process that owns a ledger and does what a script says, and what it was told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use store_core::StoreError;
+use store_core::integrity::MaintenanceOptions;
 use store_core::ledger::{Clock, Draft, Ledger as _, LedgerError, LedgerResult, Receipt};
+use store_core::{Seq, StoreError};
 
-use super::script::{LedgerStep, book, draft, prepare, unbalanced};
+use super::script::{ACCOUNTS, LedgerStep, book, draft, prepare, unbalanced};
 use crate::disk::{Disk, FileKind, OpenMode};
-use crate::layout::Layout;
+use crate::layout::{BookKey, Layout};
 use crate::record_log::lock_mutex;
 use crate::simulate::SimDisk;
 use crate::simulate::lies::{Lie, LyingDisk};
@@ -32,6 +33,34 @@ pub(super) struct Told {
     pub(super) is_prepared: bool,
     /// Whether the script did something to what stands beside the logs.
     pub(super) is_harmed: bool,
+    /// What the medium lost, as long as no repair of it was acknowledged.
+    pub(super) rotten: Option<Rotten>,
+    /// The parts of logs that were repaired, as they stood.
+    pub(super) aside: Vec<Arc<[u8]>>,
+}
+
+/// A log with a damaged event.
+#[derive(Clone, Debug)]
+pub(super) struct Rotten {
+    /// The event.
+    pub(super) seq: Seq,
+    /// The parts, as they stood when it was damaged.
+    pub(super) parts: Vec<(PathBuf, Arc<[u8]>)>,
+}
+
+impl Told {
+    /// The log was repaired: what stood before the damage is there, and what stood behind it is not.
+    pub(super) fn repaired(&mut self) {
+        let Some(Rotten { seq, parts }) = self.rotten.take() else { return };
+        self.acknowledged.retain(|_, receipt| receipt.seq < seq);
+        self.is_prepared &= seq > Seq(ACCOUNTS);
+        self.aside.extend(parts.into_iter().map(|(_, bytes)| bytes));
+    }
+}
+
+/// How a repair is asked for.
+pub(super) fn maintenance() -> MaintenanceOptions {
+    MaintenanceOptions { now: NOW, dry_run: false, correlation_id: None }
 }
 
 /// Small ledgers, so that each does what large ones do.
@@ -59,13 +88,15 @@ pub(super) struct LedgerMachine {
     /// What may be said after each mark; the disk's mark is its last.
     told: Mutex<Vec<Told>>,
     pub(super) complaints: Mutex<Vec<String>>,
+    /// Whether an event was damaged at the last mark, and no repair of it was acknowledged.
+    was_rotten: AtomicBool,
 }
 
 impl LedgerMachine {
     pub(super) fn new(disk: SimDisk, lie: Option<Lie>) -> Self {
         disk.set_mark(0);
         let told = Mutex::new(vec![Told::default()]);
-        Self { disk, lie, ledger: None, told, complaints: Mutex::default() }
+        Self { disk, lie, ledger: None, told, complaints: Mutex::default(), was_rotten: AtomicBool::default() }
     }
 
     /// Does what a script says, whatever fails.
@@ -111,7 +142,9 @@ impl LedgerMachine {
             error,
             LedgerError::BookClosed { .. } | LedgerError::Store(StoreError::Io { .. } | StoreError::NoSpace { .. })
         );
-        if !is_disks {
+        // What a repair could not do is not done.
+        let is_rotten = matches!(error, LedgerError::Damaged { .. }) && self.was_rotten.load(Ordering::SeqCst);
+        if !is_disks && !is_rotten {
             self.complain(format!("{what}: {error}"));
         }
     }
@@ -125,6 +158,7 @@ impl LedgerMachine {
         let mut told = lock_mutex(&self.told);
         let mut next = told.last().cloned().unwrap_or_default();
         change(&mut next);
+        self.was_rotten.store(next.rotten.is_some(), Ordering::SeqCst);
         told.push(next);
         self.disk.set_mark(told.len() - 1);
     }
@@ -139,6 +173,11 @@ impl LedgerMachine {
 
     fn take(&mut self, step: &LedgerStep) {
         let Some(ledger) = self.ledger.clone() else { return };
+        // A repair that was begun is done when the ledger is opened. Until then a book that is opened from a snapshot takes writes.
+        let is_repaired = || ledger.read_events(&book(), Seq(1), usize::MAX).is_ok();
+        if self.was_rotten.load(Ordering::SeqCst) && is_repaired() {
+            self.mark(Told::repaired);
+        }
         match *step {
             LedgerStep::Prepare => match prepare(&ledger) {
                 Ok(()) => self.mark(|told| told.is_prepared = true),
@@ -167,6 +206,10 @@ impl LedgerMachine {
                 }
             }
             LedgerStep::Intrude => self.intrude(),
+            LedgerStep::Rot(n) => {
+                drop(ledger);
+                self.rot(n);
+            }
             LedgerStep::Drop => {
                 drop(ledger);
                 self.ledger = None;
@@ -234,12 +277,41 @@ impl LedgerMachine {
         }
     }
 
-    fn reopen(&mut self, step: &LedgerStep) {
+    fn rot(&mut self, n: u64) {
+        // What a stopped write left is dealt with first, so that it is known what the log is.
+        self.reopen(&LedgerStep::Reopen);
+        let was_rotten = self.was_rotten.load(Ordering::SeqCst);
+        if self.ledger.is_some() && !was_rotten {
+            self.shut_down();
+            if let Some(rotten) = rot_event(&self.disk, n) {
+                self.mark(|told| told.rotten = Some(rotten));
+            }
+            self.ledger = self.opened();
+        }
+        let Some(ledger) = &self.ledger else { return };
+        match ledger.repair(None, &maintenance()) {
+            Ok(_) => self.mark(|told| {
+                let before: Vec<u64> = told.acknowledged.keys().copied().collect();
+                told.repaired();
+                // Nobody is at work: what stood behind the damage is nowhere.
+                for n in before.iter().filter(|n| !told.acknowledged.contains_key(*n)) {
+                    told.possible.remove(n);
+                }
+            }),
+            Err(error) => self.unless_disk(&error, "a repair"),
+        }
+    }
+
+    fn shut_down(&mut self) {
         if let Some(ledger) = self.ledger.take()
             && let Err(error) = ledger.shutdown()
         {
             self.unless_disk(&error, "shutting down");
         }
+    }
+
+    fn reopen(&mut self, step: &LedgerStep) {
+        self.shut_down();
         let beside = match step {
             LedgerStep::LoseKeys => Some((Beside::Keys, Harm::Gone)),
             LedgerStep::SpoilKeys => Some((Beside::Keys, Harm::Spoilt)),
@@ -253,6 +325,28 @@ impl LedgerMachine {
         }
         self.ledger = self.opened();
     }
+}
+
+/// Flips a bit of one of a book's events, which `n` picks, behind everybody's back.
+fn rot_event(disk: &SimDisk, n: u64) -> Option<Rotten> {
+    let first = Layout::new(Path::new(STORE)).book_log_name(BookKey::new(&book()));
+    let paths = || (1..).map(|part| first.of_part(part).path);
+    let tree = disk.tree();
+    let mut lines = Vec::new();
+    for path in paths().take_while(|path| tree.contains_key(path)) {
+        disk.rot(&path, None).ok()?;
+        let mut at = 0;
+        for line in tree[&path].as_deref()?.split_inclusive(|byte| *byte == b'\n') {
+            lines.push((path.clone(), at + line.len() / 2));
+            at += line.len();
+        }
+    }
+    let place = usize::try_from(n).ok()?.checked_rem(lines.len())?;
+    let (path, at) = &lines[place];
+    disk.rot(path, Some(*at)).ok()?;
+    let tree = disk.tree();
+    let part = |path: PathBuf| Some((path.clone(), tree.get(&path)?.as_deref()?.into()));
+    Some(Rotten { seq: Seq(place as u64 + 1), parts: paths().map_while(part).collect() })
 }
 
 /// What stands beside the log of a book.

@@ -4,12 +4,15 @@
 //! with its first receipt, also when the keys and snapshots beside the log are gone or spoilt; and what recovery took out of the log is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use store_core::Seq;
-use store_core::ledger::{Event, EventBody, Ledger, LedgerFindingKind, LedgerReport, Receipt, verify_ledger};
+use store_core::ledger::{
+    Event, EventBody, Ledger, LedgerError, LedgerFindingKind, LedgerReport, Receipt, verify_ledger,
+};
 
-use super::machine::{Beside, Harm, Told, harm_beside, open};
+use super::machine::{Beside, Harm, Told, harm_beside, maintenance, open};
 use super::script::{book, draft, key_of, may_be_refused, prepare};
 use crate::layout::{BookKey, Layout};
 use crate::simulate::disk::{SimDisk, Snapshot};
@@ -41,10 +44,16 @@ pub(super) fn examine(told: &Told, disk: &SimDisk, lie: Option<Lie>, seed: u64, 
     trees.push(disk.tree());
     // The recovery makes the planted mistake too; what is left of it is judged by a ledger that makes none.
     let ledger = open(&disk.start_process(), lie).map_err(|error| format!("opening: {error}"))?;
+    let mut told = told.clone();
+    let was_rotten = told.rotten.is_some();
+    repair(&mut told, &ledger, disk)?;
+    let told = &told;
     let snapshots = disk.take_snapshots();
     let after = disk.tree();
+    check_aside(told, &after)?;
     let mut has_taken_out = false;
-    for tree in &trees {
+    // Of a log that is repaired more is cut off than a crash left of it, and that is looked for as it was.
+    for tree in trees.iter().filter(|_| !was_rotten) {
         has_taken_out |= check_kept(tree, &after)?;
     }
     ledger.shutdown().map_err(|error| format!("shutting down: {error}"))?;
@@ -53,6 +62,42 @@ pub(super) fn examine(told: &Told, disk: &SimDisk, lie: Option<Lie>, seed: u64, 
     check_beside(&stands, disk, seed)?;
     go_on(&stands, disk)?;
     Ok(Recovered { snapshots, found: told.acknowledged.len() as u64, has_taken_out })
+}
+
+/// A damaged log is the one that was damaged, or the repaired one; and then it is repaired.
+fn repair(told: &mut Told, ledger: &dyn Ledger, disk: &SimDisk) -> Check {
+    let Some(rotten) = &told.rotten else { return Ok(()) };
+    if let Err(LedgerError::Damaged { .. }) = ledger.read_events(&book(), Seq(1), usize::MAX) {
+        let tree = disk.tree();
+        // Something may have been written behind it since.
+        let differs = |(path, bytes): &&(PathBuf, Arc<[u8]>)| {
+            !tree.get(path).and_then(Option::as_deref).is_some_and(|stands| stands.starts_with(bytes))
+        };
+        if let Some((path, _)) = rotten.parts.iter().find(differs) {
+            return Err(format!("the log is neither the old one nor the repaired one: {}", path.display()));
+        }
+        let done = ledger.repair(Some(&book()), &maintenance()).map_err(|error| format!("repairing: {error}"))?;
+        let kept = done.books.first().map(|one| one.kept + 1);
+        if kept != Some(rotten.seq.0) {
+            return Err(format!("event {} was damaged, and the repair says {done:?}", rotten.seq));
+        }
+    }
+    told.repaired();
+    Ok(())
+}
+
+/// What repairs set aside is there, whole.
+fn check_aside(told: &Told, after: &Tree) -> Check {
+    let first = Layout::new(Path::new(STORE)).book_log_name(BookKey::new(&book()));
+    let kept: Vec<&[u8]> = after
+        .iter()
+        .filter(|(path, _)| path.starts_with(&first.quarantine))
+        .filter_map(|(_, bytes)| bytes.as_deref())
+        .collect();
+    match told.aside.iter().find(|bytes| !kept.iter().any(|kept| kept.starts_with(bytes))) {
+        Some(bytes) => Err(format!("{} bytes of a repaired log were not set aside", bytes.len())),
+        None => Ok(()),
+    }
 }
 
 fn check_ledger(told: &Told, disk: &SimDisk) -> Check<Stands> {

@@ -34,6 +34,8 @@ pub enum LedgerStep {
     LoseSnapshots,
     /// Shuts the ledger down, spoils the snapshots, and opens it again.
     SpoilSnapshots,
+    /// Shuts the ledger down; the medium loses a bit of one of its events, which this number picks; opens it again, and repairs it.
+    Rot(u64),
 }
 
 /// Steps with a name.
@@ -45,6 +47,8 @@ pub struct LedgerScript {
     pub steps: Vec<LedgerStep>,
 }
 
+/// How many accounts are opened: the first events of the book.
+pub(super) const ACCOUNTS: u64 = 5;
 /// The numbers of a random script are below this.
 const NUMBERS: usize = 24;
 
@@ -115,6 +119,7 @@ impl LedgerScript {
                 "committers beside each other",
                 vec![Prepare, Together(1, 4), Snapshot, Together(3, 4), Reopen, Commit(5)],
             ),
+            script("repairs", repairs()),
         ]
     }
 
@@ -124,7 +129,7 @@ impl LedgerScript {
         let mut steps = vec![LedgerStep::Prepare];
         for _ in 0..6 + random.below(14) {
             let (from, count) = (1 + random.below(NUMBERS) as u64, 2 + random.below(5) as u64);
-            steps.push(match random.below(21) {
+            steps.push(match random.below(23) {
                 0..7 => LedgerStep::Commit(from),
                 7..11 => LedgerStep::Batch(from, count),
                 11 => LedgerStep::BadBatch(from, count),
@@ -135,11 +140,23 @@ impl LedgerScript {
                 17 => LedgerStep::LoseKeys,
                 18 => LedgerStep::SpoilKeys,
                 19 => LedgerStep::LoseSnapshots,
-                _ => LedgerStep::SpoilSnapshots,
+                20 => LedgerStep::SpoilSnapshots,
+                _ => LedgerStep::Rot(from * count),
             });
+            // The accounts may be lost with it.
+            let is_rotten = matches!(steps.last(), Some(LedgerStep::Rot(_)));
+            steps.extend(is_rotten.then_some(LedgerStep::Prepare));
         }
         Self { name: "a random script", steps }
     }
+}
+
+/// Damage in the middle, behind a snapshot, among the accounts and in the first event.
+fn repairs() -> Vec<LedgerStep> {
+    use LedgerStep::{Batch, Commit, Prepare, Reopen, Rot, Snapshot};
+    let mut steps = vec![Prepare, Batch(1, 6), Rot(9), Prepare, Commit(5), Batch(7, 6), Snapshot, Rot(14)];
+    steps.extend([Batch(10, 4), Rot(2), Prepare, Batch(4, 4), Rot(0), Prepare, Batch(5, 3), Reopen, Commit(6)]);
+    steps
 }
 
 fn name<T: std::str::FromStr>(text: &str) -> T {

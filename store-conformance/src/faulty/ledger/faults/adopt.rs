@@ -1,7 +1,7 @@
 //! Faults of taking over events, and of what a ledger proves of itself.
 
 use store_core::Seq;
-use store_core::ledger::LedgerError::Unfit;
+use store_core::ledger::LedgerError::{Damaged, Unfit};
 use store_core::ledger::{BookName, Event, Ledger as _, LedgerFinding};
 
 use super::super::FaultyLedger;
@@ -75,8 +75,9 @@ pub(super) const LEDGERS: &[FaultyLedger] = &[
         Ok(books.iter().map(|book| LedgerFinding::projection(book, "it looks odd")).collect())
     }),
     fault!("a_damaged_event_ends_the_book", events: |at, book, from, limit| {
-        let events = at.inner.read_events(book, from, limit)?;
-        let Some((_, seq)) = at.damaged_in(book, from, limit) else { return Ok(events) };
-        Ok(events.into_iter().take_while(|event| event.seq < *seq).collect())
+        match at.inner.read_events(book, from, limit) {
+            Err(Damaged { seq, .. }) => at.inner.read_events(book, from, usize::try_from(seq.0 - from.0).unwrap_or(0)),
+            answer => answer,
+        }
     }),
 ];
