@@ -2,7 +2,7 @@
 //! this segment already and it only grows, that one.
 //!
 //! Numbers are taken inside the writing transaction, and those are one after the other, so whoever sees number n sees
-//! everything that has a smaller one. A cursor names the store, the last number that was seen, how many entries the segment had that it stood at, and the last event: what was
+//! everything that has a smaller one. A cursor names the store, the last number that was seen, how many entries the segment had that it stood at, and the last event with its checksum: what was
 //! repaired or rolled back since is told by the events. An
 //! append to the segment that changed last, as most are, therefore writes neither the store's row nor the index of changes.
 
@@ -62,12 +62,12 @@ pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) 
                 |named| named.into_iter().filter(|named| segments.contains(named)).collect(),
             ),
         };
-        let events = event::last(connection)?;
+        let (events, crc32c) = event::last(connection)?;
         Ok(Changes {
             sessions: sessions.into_iter().collect(),
             segments: segments.into_iter().collect(),
             rewritten: rewritten.into_iter().collect(),
-            cursor: ChangeCursor(format!("{store}:{last}:{}:{events}", entries_at(connection, last)?)),
+            cursor: ChangeCursor(format!("{store}:{last}:{}:{events}:{crc32c}", entries_at(connection, last)?)),
         })
     })
 }
@@ -93,8 +93,8 @@ struct Seen {
     change: u64,
     /// `None` in a cursor of version 1: that segment is named once more.
     entry_count: Option<u64>,
-    /// The last event; 0 in a cursor of a version that named none: all that ever happened is told once more.
-    events: u64,
+    /// The last event and the checksum of its row; zeros in a cursor of a version that named none: all that ever happened is told once more.
+    events: (u64, u32),
 }
 
 /// What a cursor of this store has seen.
@@ -106,6 +106,10 @@ fn parse(cursor: &ChangeCursor, store: Uuid) -> Option<Seen> {
     let mut numbers = seen.split(':').map(|number| number.parse::<u64>().ok());
     let change = numbers.next()??;
     let entry_count = numbers.next().map_or(Some(None), |found| found.map(Some))?;
-    let events = numbers.next().unwrap_or(Some(0))?;
+    let events = match (numbers.next(), numbers.next()) {
+        (Some(seq), Some(crc32c)) => (seq?, u32::try_from(crc32c?).ok()?),
+        (None, _) => (0, 0),
+        (Some(_), None) => return None,
+    };
     numbers.next().is_none().then_some(Seen { change, entry_count, events })
 }
