@@ -11,13 +11,13 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use session_store::index::Index;
 use session_store::usage::PriceTable;
-use store_core::Backend;
+use store_core::{Backend, SessionId, StoreError};
 
 use crate::agents::{AgentSpec, specs};
 use crate::cli::{Cli, Global};
 use crate::commands;
 use crate::config::{Config, Environment, StoreUrl, store_url};
-use crate::error::{CliError, Report, Result, exit};
+use crate::error::{CliError, DAMAGE_HINT, Report, Result, exit};
 use crate::interrupt::Interrupt;
 use crate::mistake;
 use crate::output::{Output, Terminal};
@@ -38,6 +38,8 @@ pub(crate) struct App {
     /// What agents wrote since is looked for once.
     refreshed: Cell<bool>,
     refresh: RefCell<Option<Refresh>>,
+    /// A conversation whose facts cannot be read, and what reading them was refused with.
+    unread_facts: RefCell<Option<(SessionId, String)>>,
 }
 
 /// Runs the program and answers with its exit code.
@@ -54,14 +56,18 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             if let Some(refresh) = app.refresh.take() {
                 refresh.finish(&app);
             }
+            let outcome = match outcome {
+                Ok(code) => Ok(app.tell_unread_facts(code)),
+                Err(error) => Err(app.advise(error.report(), &error)),
+            };
             (outcome, app.terminal.error_theme)
         }
-        Err(error) => (Err(error), Theme::default()),
+        Err(error) => (Err(Some(error.report())), Theme::default()),
     };
     match outcome {
         Ok(code) => code,
-        Err(error) if error.is_closed_pipe() => exit::OK,
-        Err(error) => tell(&error.report(), global.json, &theme),
+        Err(None) => exit::OK,
+        Err(Some(report)) => tell(&report, global.json, &theme),
     }
 }
 
@@ -96,7 +102,56 @@ impl App {
             config: OnceCell::new(),
             refreshed: Cell::new(false),
             refresh: RefCell::default(),
+            unread_facts: RefCell::default(),
         })
+    }
+
+    /// Notes that what is said about a conversation cannot be read: whoever shows the rest of it says so at the end.
+    pub(crate) fn note_unread_facts(&self, session: SessionId, error: &StoreError) {
+        self.unread_facts.replace(Some((session, error.to_string())));
+    }
+
+    /// Says what of the answer is missing, and with which code that ends.
+    fn tell_unread_facts(&self, code: u8) -> u8 {
+        let Some((session, error)) = self.unread_facts.take().filter(|_| code == exit::OK) else { return code };
+        let message =
+            format!("what is said about the conversation (its title, where it goes on) cannot be read: {error}");
+        let hint = format!("its entries are whole; `pod repair {session}` keeps all that can be read of the rest");
+        if self.global.json {
+            return tell(&Report::damage(message, &hint), true, &self.terminal.error_theme);
+        }
+        self.warn(&message);
+        self.hint(&hint);
+        exit::DAMAGE
+    }
+
+    /// What is told of an error, with what helps in this store; `None`: nothing.
+    fn advise(&self, mut report: Report, error: &CliError) -> Option<Report> {
+        if error.is_closed_pipe() {
+            return None;
+        }
+        let of_database = self.store_url().is_ok_and(|store| store.url.trim_start().starts_with("sqlite:"));
+        let hint = match (report.kind, self.unread_facts.take()) {
+            ("corrupt", Some((session, _))) => {
+                format!("nothing was changed; `pod repair {session} --dry-run` says what can be saved of what is said about the conversation")
+            }
+            ("corrupt", None) if report.message.contains("store.json: ") => {
+                "the conversations beside it are as they were; `pod repair` writes it anew, `pod repair --dry-run` says so first".to_owned()
+            }
+            ("corrupt", None) if report.message.contains("malformed") && of_database => {
+                "the database cannot be read by itself any more; `pod repair --into sqlite:NEW.db` saves all that it still holds into a new one".to_owned()
+            }
+            ("corrupt", None) if of_database => {
+                let hint = report.hint.as_deref().unwrap_or(DAMAGE_HINT);
+                format!("{hint}; what that cannot save, `pod repair --into sqlite:NEW.db` may")
+            }
+            ("not_a_store", _) if of_database => {
+                "nothing was changed; name another place with --store, or, if this was a store: `pod repair --into sqlite:NEW.db` saves what it still holds".to_owned()
+            }
+            _ => return Some(report),
+        };
+        report.hint = Some(hint);
+        Some(report)
     }
 
     /// Which store is meant.

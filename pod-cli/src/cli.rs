@@ -21,7 +21,7 @@ pub(crate) use budget::{BudgetCommand, BudgetListArgs, BudgetRmArgs, BudgetSetAr
 pub(crate) use conversation::{CompactArgs, IdsArgs, PinArgs, RenameArgs, RmArgs, TagArgs};
 pub(crate) use export::{ExportArgs, ExportTo};
 pub(crate) use ledger::{LedgerBalanceArgs, LedgerBooksArgs, LedgerCommand, LedgerEventsArgs, LedgerHistoryArgs};
-pub(crate) use maintenance::{CheckpointArgs, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
+pub(crate) use maintenance::{CheckpointArgs, Consented, GcArgs, MigrateArgs, RepairArgs, RollbackArgs, VerifyArgs};
 pub(crate) use settings::{AgentsAddArgs, AgentsCommand, AgentsTestArgs, ConfigCommand};
 pub(crate) use usage::{UsageArgs, UsageBy, UsageCommand, UsageExplainArgs, UsageRebuildArgs, UsageReportArgs};
 

@@ -12,7 +12,7 @@ use session_store::SessionError;
 use session_store::export::InstallError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
-use store_core::{Missing, StoreError};
+use store_core::{Damage, Missing, StoreError};
 
 use crate::render::{EscapeControls, Theme, clean, one_line};
 
@@ -133,8 +133,14 @@ pub(crate) struct Report {
     pub(crate) ignored: Vec<IgnoredFile>,
 }
 
+/// So many of those that an id may mean are told; the others are counted.
+const CANDIDATES_TOLD_MAX: usize = 10;
+
 /// What to do about damage.
 pub(crate) const DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair ID` saves the rest";
+
+/// The same where it is in no log of a conversation: in what is said about one, or about the store.
+const STORE_DAMAGE_HINT: &str = "what stands there was left as it is; make a copy of the store, then `pod verify` says what is damaged, `pod repair --dry-run` what can be saved in the whole store";
 
 impl Report {
     fn new(code: u8, kind: &'static str, message: impl Into<String>, hint: Option<&str>) -> Self {
@@ -153,6 +159,11 @@ impl Report {
         Self::new(exit::USAGE, "usage", message, hint)
     }
 
+    /// The report of damage that a command got by with.
+    pub(crate) fn damage(message: String, hint: &str) -> Self {
+        Self::new(exit::DAMAGE, "corrupt", message, Some(hint))
+    }
+
     /// Tells the error: for programs as one line of JSON, for people in words.
     pub(crate) fn tell(&self, to: &mut dyn Write, json: bool, theme: &Theme) -> io::Result<()> {
         if json {
@@ -162,7 +173,7 @@ impl Report {
         }
         let (bad, dim) = (theme.bad, theme.dim);
         writeln!(to, "{bad}error:{bad:#} {}", clean(&self.message))?;
-        for candidate in &self.candidates {
+        for candidate in self.candidates.iter().take(CANDIDATES_TOLD_MAX) {
             let title = candidate.title.as_deref().map_or_else(|| "(no title)".to_owned(), one_line);
             let of_session = |other: &&Candidate| other.session_id == candidate.session_id;
             // Several segments of one conversation are told apart by their own ids.
@@ -172,6 +183,10 @@ impl Report {
             };
             let agent = candidate.agent.as_deref().map(one_line).unwrap_or_default();
             writeln!(to, "  {id}  {title} {dim}{agent}{dim:#}")?;
+        }
+        match self.candidates.len().saturating_sub(CANDIDATES_TOLD_MAX) {
+            0 => {}
+            more => writeln!(to, "  {dim}… and {more} more (--json tells all){dim:#}")?,
         }
         if let Some(hint) = &self.hint {
             let warn = theme.warn;
@@ -376,9 +391,14 @@ fn store_report(error: &StoreError, message: String) -> Report {
             let (kind, hint) = match missing {
                 Missing::Blob(_) => ("blob_not_found", None),
                 Missing::Checkpoint(..) => ("checkpoint_not_found", Some("`pod checkpoints ID` lists those that hold")),
-                Missing::Session(_) | Missing::Segment(_) => ("not_found", None),
+                Missing::Session(_) | Missing::Segment(_) => {
+                    ("not_found", Some("`pod list --kind all --archived all --trashed all` lists what there is"))
+                }
             };
             Report::new(exit::NOT_FOUND, kind, message, hint)
+        }
+        StoreError::Corrupt(Damage { segment: None, .. }) => {
+            Report::new(exit::DAMAGE, "corrupt", message, Some(STORE_DAMAGE_HINT))
         }
         StoreError::Corrupt(_) => Report::new(exit::DAMAGE, "corrupt", message, Some(DAMAGE_HINT)),
         StoreError::Conflict { .. } | StoreError::KeyReused { .. } | StoreError::AlreadyExists { .. } => Report::new(
@@ -402,7 +422,10 @@ fn store_report(error: &StoreError, message: String) -> Report {
         StoreError::Busy { .. } => Report::new(exit::CONFLICT, "busy", message, Some("try again in a moment")),
         StoreError::Referenced { by } => {
             let ids: Vec<String> = by.iter().map(ToString::to_string).collect();
-            let hint = format!("it is continued by {}", ids.join(", "));
+            let hint = format!(
+                "nothing was changed; it is continued by {}: `pod checkpoints ID` lists later checkpoints, `pod fork ID --at TURN` goes another way from before",
+                ids.join(", ")
+            );
             Report::new(exit::CONFLICT, "referenced", message, Some(&hint))
         }
         StoreError::ReadOnly => failed("read_only", "reading works; to write, open the store where you may write"),
@@ -431,6 +454,9 @@ fn store_report(error: &StoreError, message: String) -> Report {
                 },
             );
             failed("permission_denied", &hint)
+        }
+        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+            failed("io", "nothing was overwritten; name a place where nothing is")
         }
         StoreError::Io { .. } => Report::new(exit::FAILED, "io", message, None),
         _ => Report::new(exit::FAILED, "failed", message, None),
@@ -465,7 +491,7 @@ mod tests {
     use super::*;
     use session_store::budget::{OverBudget, Per};
     use session_store::usage::NanoDollars;
-    use store_core::{Damage, Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
+    use store_core::{Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
 
     fn copy_differs() -> CliError {
         let (segment, copy) = (SegmentId::derive(1, b"segment"), SegmentId::derive(1, b"copy"));

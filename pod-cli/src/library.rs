@@ -9,7 +9,7 @@ use session_store::organise::Organiser;
 use session_store::usage::{PriceTable, PricedUse, Sums};
 use session_store::{OpenMode, OpenOptions, SessionError, open};
 use store_core::ledger::Ledger;
-use store_core::{Backend, SessionId, StoreError};
+use store_core::{Backend, FactScope, SessionId, StoreError};
 
 use crate::app::App;
 use crate::error::{CliError, Result};
@@ -24,6 +24,8 @@ pub(crate) struct Library {
     pub(crate) store: Arc<dyn Backend>,
     /// Its index.
     pub(crate) index: Index,
+    /// Whether what is found is going to be written to.
+    is_writing: bool,
 }
 
 impl Library {
@@ -68,7 +70,7 @@ impl Library {
         let named = app.store_url()?;
         let library = match open_to_write(app, &named.url, false) {
             Err(error) if is_missing(&error) => return Err(CliError::NoStore { url: named.url }),
-            other => Self::with_index(other?)?,
+            other => Self { is_writing: true, ..Self::with_index(other?)? },
         };
         if let Some(mut refresh) = library.begin_refresh(app, Follow::No)? {
             refresh.wait();
@@ -96,13 +98,21 @@ impl Library {
     fn with_index(store: Arc<dyn Backend>) -> Result<Self> {
         let index = Index::open(&*store)?;
         index.refresh(&*store)?;
-        Ok(Self { store, index })
+        Ok(Self { store, index, is_writing: false })
     }
 
-    /// What an id argument means.
+    /// What an id argument means. Damage in what is said about a conversation keeps nobody from reading it, and everybody from going on in it.
     pub(crate) fn resolve(&self, app: &App, id: &str) -> Result<Target> {
         match self.index.resolve(&*self.store, id, app.folder())? {
-            Resolution::Found(target) => Ok(target),
+            Resolution::Found(target) => {
+                if let Err(error @ StoreError::Corrupt(_)) = self.store.facts(FactScope::Session(target.session)) {
+                    app.note_unread_facts(target.session, &error);
+                    if self.is_writing {
+                        return Err(error.into());
+                    }
+                }
+                Ok(target)
+            }
             Resolution::NotFound => Err(CliError::NotFound { id: id.to_owned() }),
             Resolution::Ambiguous(candidates) => Err(CliError::Ambiguous { id: id.to_owned(), candidates }),
         }

@@ -26,6 +26,15 @@ pub(crate) fn report(error: &clap::Error, arguments: &[OsString]) -> Report {
         };
         return Report::usage(format!("there is no command {word:?}"), Some(&hint));
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        && let Some(command) = command.and_then(|word| program.find_subcommand(word))
+    {
+        let names: Vec<&str> =
+            command.get_subcommands().filter(|one| !one.is_hide_set()).map(Command::get_name).collect();
+        let name = command.get_name();
+        let hint = format!("there are {}; `pod {name} --help` says more", names.join(", "));
+        return Report::usage(format!("`pod {name}` wants to know what to do"), Some(&hint));
+    }
     let said = error.render().to_string();
     let message = one_line(said.split("\n\n").next().unwrap_or_default());
     let line_of = |start: &str| said.lines().map(str::trim).find(|line| line.starts_with(start)).map(str::to_owned);

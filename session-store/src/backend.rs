@@ -19,7 +19,7 @@ use self::ledger::LedgerUse;
 #[cfg(any(feature = "fs", feature = "sqlite"))]
 use self::ledger::Purpose;
 pub use self::ledger::{ledger_to_plan_repair, open_ledger, read_ledger};
-pub use self::salvage::{SalvageLedgerLoss, SalvageLoss, Salvaged, salvage_into};
+pub use self::salvage::{HeaderRepaired, SalvageLedgerLoss, SalvageLoss, Salvaged, repair_header, salvage_into};
 use crate::error::{Result, SessionError};
 
 /// What a store is opened for.
@@ -218,11 +218,13 @@ mod fs {
     use std::io::ErrorKind;
 
     use store_core::ledger::{Ledger, LedgerError, LedgerResult};
-    use store_core::{Backend, StoreError};
+    use store_core::{Backend, StoreError, TimestampMs};
     use store_fs::disk::{Disk as _, Medium, OsDisk};
     use store_fs::{FsLedger, FsOptions, FsStore, LedgerOptions};
 
-    use super::{LedgerUse, LockHolder, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, Purpose};
+    use super::{
+        HeaderRepaired, LedgerUse, LockHolder, OpenBuiltIn, OpenBuiltInLedger, OpenMode, OpenOptions, Purpose,
+    };
     use crate::error::Result;
 
     pub(super) const OPEN: Option<OpenBuiltIn> = Some(open);
@@ -256,6 +258,11 @@ mod fs {
         Some(medium == Medium::Remote)
     }
 
+    pub(super) fn repair_header(folder: &str, now: TimestampMs, dry_run: bool) -> Result<Option<HeaderRepaired>> {
+        let done = store_fs::repair_header(folder, now, dry_run)?;
+        Ok(done.map(|done| HeaderRepaired { created_at: done.created_at, kept: done.kept }))
+    }
+
     fn open(path: &str, options: &OpenOptions) -> Result<Arc<dyn Backend>> {
         let fs = FsOptions::at(options.now);
         if !options.create && options.mode != OpenMode::ReadOnly {
@@ -281,6 +288,15 @@ mod fs {
 
     pub(super) const fn is_remote(_folder: &std::path::Path) -> Option<bool> {
         None
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in the place of one that can fail")]
+    pub(super) const fn repair_header(
+        _folder: &str,
+        _now: super::TimestampMs,
+        _dry_run: bool,
+    ) -> crate::error::Result<Option<super::HeaderRepaired>> {
+        Ok(None)
     }
 }
 

@@ -256,6 +256,18 @@ impl SessionFacts {
         Ok(facts)
     }
 
+    /// The same for who only reads the conversation: facts that are damaged say nothing, and keep nobody from its entries. Whoever shows what came of it says so;
+    /// [`Integrity::repair_beside`](store_core::Integrity::repair_beside) brings back all that can be read of them.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but for `Corrupt`.
+    pub fn read_if_whole(store: &dyn Store, session: SessionId) -> Result<Self> {
+        match Self::read(store, session) {
+            Err(crate::SessionError::Store(store_core::StoreError::Corrupt(_))) => Ok(Self::default()),
+            facts => facts,
+        }
+    }
+
     /// Takes the next fact.
     pub fn apply(&mut self, fact: &Fact) {
         match SessionFact::from_fact(fact) {

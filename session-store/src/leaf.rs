@@ -191,19 +191,19 @@ fn read_node(store: &dyn Store, session: SessionId, segment: SegmentId) -> Resul
 /// # Errors
 /// As [`SegmentTree::read`].
 pub fn leaves(store: &dyn Store, session: SessionId) -> Result<Vec<SegmentId>> {
-    let facts = SessionFacts::read(store, session)?;
+    let facts = SessionFacts::read_if_whole(store, session)?;
     Ok(SegmentTree::read(store, session)?.without(&facts.superseded).leaves())
 }
 
 /// The leaf that a session goes on from: the one answer to that question, which the index gives too.
 ///
-/// Reads the session's facts and two entries of each of its segments.
+/// Reads the session's facts and two entries of each of its segments. Facts that are damaged name no leaf.
 ///
 /// # Errors
 /// `NotFound` for an unknown session. Where [`SegmentTree::current`] cannot decide, what reading the segment to blame
 /// failed with (`Corrupt`, or `NoStart`), and `Corrupt` if it is not there any more. What the store fails with.
 pub fn current_leaf(store: &dyn Store, session: SessionId) -> Result<SegmentId> {
-    let facts = SessionFacts::read(store, session)?;
+    let facts = SessionFacts::read_if_whole(store, session)?;
     let segments = store.list_segments(session)?;
     let (mut nodes, mut failed) = (Vec::new(), BTreeMap::new());
     for segment in segments {

@@ -87,8 +87,9 @@ mod valid;
 mod writer;
 
 pub use backend::{
-    LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote,
-    ledger_to_plan_repair, lock_holders, open, open_ledger, read_ledger, register, salvage_into, schemes,
+    HeaderRepaired, LockHolder, OpenFn, OpenMode, OpenOptions, SalvageLedgerLoss, SalvageLoss, Salvaged, is_remote,
+    ledger_to_plan_repair, lock_holders, open, open_ledger, read_ledger, register, repair_header, salvage_into,
+    schemes,
 };
 pub use compact::{CompactOptions, CompactionPlan, compact, create_compacted_segment, plan_compaction};
 pub use error::{LineageError, Result, SessionError};

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use store_core::call::{CALL_BYTES_MAX, ENTRY_BYTES_MAX};
-use store_core::{Backend, MemoryStore, SegmentId, Seq, SessionId};
+use store_core::{Backend, FactScope, MemoryStore, SegmentId, Seq, SessionId};
 
 use crate::CHECKS;
 
@@ -42,6 +42,11 @@ pub trait Harness: Send + Sync {
     /// did: a bit of the line or the row is flipped behind the backs of all handles. A backend whose bytes the harness cannot reach says so by
     /// [`Capability::Damage`] in [`not_offered`](Self::not_offered).
     fn damage(&mut self, _session: SessionId, _segment: SegmentId, _seq: Seq) -> bool {
+        false
+    }
+
+    /// Damages a fact in the same way: the one of this number in its scope, from 1. Who says that it can do [`damage`](Self::damage) does this too.
+    fn damage_fact(&mut self, _scope: FactScope, _number: u64) -> bool {
         false
     }
 
@@ -214,5 +219,9 @@ impl Harness for MemoryHarness {
 
     fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
         self.0.damage(session, segment, seq).is_ok()
+    }
+
+    fn damage_fact(&mut self, scope: FactScope, number: u64) -> bool {
+        self.0.damage_fact(scope, number).is_ok()
     }
 }

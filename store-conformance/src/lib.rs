@@ -461,6 +461,16 @@ macro_rules! for_each_check {
                 a_repair_is_recorded,
                 a_repair_of_a_leased_segment_is_refused,
                 nothing_is_collected_beside_damage,
+                damaged_facts_are_told_and_never_read_over,
+                a_repair_of_facts_keeps_every_other_in_order,
+                repaired_facts_are_gone_on_with,
+                damaged_facts_keep_nobody_from_the_log,
+                facts_about_the_store_are_repaired,
+                a_dry_repair_of_facts_changes_nothing,
+                a_repair_of_facts_is_recorded,
+                a_repair_of_facts_names_the_session_as_changed,
+                whole_records_need_no_repair,
+                an_unknown_session_has_no_records_to_repair,
             }
             limits {
                 an_entry_nested_128_deep_comes_back,

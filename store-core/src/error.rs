@@ -148,7 +148,7 @@ pub enum StoreError {
 
     /// Other segments continue what was to go: a session that is to be deleted, entries that are to be rolled back. Nothing
     /// was changed.
-    #[error("{} other segment(s) refer to it", by.len())]
+    #[error("{}", referenced_text(by.len()))]
     Referenced {
         /// The segments that refer to it.
         by: Vec<SegmentId>,
@@ -233,6 +233,10 @@ pub enum StoreError {
         /// The backend's error.
         source: BoxError,
     },
+}
+
+fn referenced_text(count: usize) -> String {
+    if count == 1 { "another segment refers to it".to_owned() } else { format!("{count} other segments refer to it") }
 }
 
 fn agreed_text(agreed: Position) -> String {

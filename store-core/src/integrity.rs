@@ -10,6 +10,7 @@
 //! price is that nothing is proved faster than by reading it.
 
 mod ahead;
+mod beside;
 mod blobs;
 mod checkpoint;
 mod contract;
@@ -23,6 +24,7 @@ mod scan;
 mod segment;
 mod verify;
 
+pub use beside::{RecordAt, RecordKind, RecordRepair, void_untrue};
 pub use blobs::{BlobUse, blob_addresses, collectable, for_each_blob};
 pub use checkpoint::{Checkpoint, CheckpointLine, ListedCheckpoint, NewCheckpoint, list_checkpoints};
 pub use contract::Integrity;

@@ -39,6 +39,10 @@ struct State {
     /// Every guard of a blob has a clone of it.
     blob_hold: Arc<()>,
     events: Vec<Event>,
+    /// Facts that somebody said are not what was written, each by its scope and its number there, from 1.
+    damaged_facts: BTreeSet<(Option<SessionId>, u64)>,
+    /// What repairs took out of facts, by their session.
+    facts_quarantine: BTreeMap<Option<SessionId>, Vec<String>>,
     changes: Vec<Change>,
     leases: HashMap<SegmentId, LeaseHolder>,
     /// The tails of each segment, which are woken while the store is locked for the change.
@@ -124,7 +128,29 @@ impl Segment {
     }
 }
 
+/// The session of a scope; none for the store.
+const fn session_of(scope: FactScope) -> Option<SessionId> {
+    match scope {
+        FactScope::Store => None,
+        FactScope::Session(session) => Some(session),
+    }
+}
+
 impl State {
+    fn scoped_facts(&self, scope: FactScope) -> Result<&Vec<Fact>> {
+        match scope {
+            FactScope::Store => Ok(&self.facts),
+            FactScope::Session(id) => {
+                self.sessions.get(&id).map(|session| &session.facts).ok_or(StoreError::no_session(id))
+            }
+        }
+    }
+
+    fn first_damaged_fact(&self, scope: FactScope) -> Option<u64> {
+        let of_scope = (session_of(scope), 0)..=(session_of(scope), u64::MAX);
+        self.damaged_facts.range(of_scope).next().map(|(_, number)| *number)
+    }
+
     fn segment(&self, session: SessionId, segment: SegmentId) -> Result<&Segment> {
         let found = self.sessions.get(&session).and_then(|found| found.segments.get(&segment));
         found.ok_or(StoreError::no_segment(segment))
@@ -203,6 +229,19 @@ impl MemoryStore {
         let records = &mut state.segment_mut(session, segment)?.records;
         for stored in records.iter_mut().filter(|stored| stored.position.seq == seq) {
             stored.damaged = true;
+        }
+        Ok(())
+    }
+
+    /// The same for a fact: the one of this number in its scope, from 1.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such session; a number beyond the last fact damages nothing.
+    pub fn damage_fact(&self, scope: FactScope, number: u64) -> Result<()> {
+        let mut state = self.write();
+        let facts = state.scoped_facts(scope)?.len() as u64;
+        if (1..=facts).contains(&number) {
+            state.damaged_facts.insert((session_of(scope), number));
         }
         Ok(())
     }
@@ -332,13 +371,9 @@ impl Store for MemoryStore {
 
     fn facts(&self, scope: FactScope) -> Result<Vec<Fact>> {
         let state = self.read();
-        match scope {
-            FactScope::Store => Ok(state.facts.clone()),
-            FactScope::Session(id) => {
-                let session = state.sessions.get(&id).ok_or(StoreError::no_session(id))?;
-                Ok(session.facts.clone())
-            }
-        }
+        let facts = state.scoped_facts(scope)?;
+        state.first_damaged_fact(scope).map_or(Ok(()), |number| Err(integrity::damaged_fact(number)))?;
+        Ok(facts.clone())
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Result<BlobGuard> {
@@ -409,6 +444,8 @@ impl Store for MemoryStore {
         if !by.is_empty() {
             return Err(StoreError::Referenced { by });
         }
+        state.damaged_facts.retain(|(of, _)| *of != Some(session));
+        state.facts_quarantine.remove(&Some(session));
         if let Some(gone) = state.sessions.remove(&session) {
             for segment in gone.segments.keys() {
                 state.session_of.remove(segment);

@@ -282,6 +282,16 @@ impl Layout {
         self.root_log(MIGRATIONS)
     }
 
+    /// Where bytes lie that were taken out of the root's own files.
+    pub(crate) fn root_quarantine(&self) -> PathBuf {
+        self.root.join(QUARANTINE)
+    }
+
+    /// Where the bytes of a `store.json` are kept that was damaged.
+    pub(crate) fn quarantined_header(&self, attempt: u32) -> PathBuf {
+        self.root_quarantine().join(format!("store.json.0.{attempt}"))
+    }
+
     fn root_log(&self, name: &str) -> LogName {
         LogName {
             path: self.root.join(name),

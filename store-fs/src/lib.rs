@@ -31,6 +31,7 @@ mod migrate_layout;
 mod open;
 mod read;
 mod record_log;
+mod repair_header;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 mod snapshot_set;
@@ -43,5 +44,6 @@ pub use holders::{LockHolder, lock_holders};
 pub use layout::FORMAT_VERSION;
 pub use ledger::{FsLedger, LedgerOptions};
 pub use open::{DurabilityPolicy, FsOptions, OpenAs, RemoteMedium};
+pub use repair_header::{HeaderRepair, repair_header};
 pub use snapshot_set::FileSnapshotSet;
 pub use store::FsStore;

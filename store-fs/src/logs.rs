@@ -39,7 +39,7 @@ pub(crate) enum LogKey {
 }
 
 impl LogKey {
-    fn name(self, layout: &Layout) -> LogName {
+    pub(crate) fn name(self, layout: &Layout) -> LogName {
         match self {
             Self::Segment(session, segment) => layout.log_name(session, segment),
             Self::Trace(session, segment) => layout.trace_name(session, segment),

@@ -247,7 +247,7 @@ fn read_header(disk: &dyn Disk, layout: &Layout) -> Result<Option<Header>> {
     let bytes = read_small(&*file, HEADER_BYTES_MAX).at("read", &path)?;
     match serde_json::from_slice(&bytes) {
         Ok(header) => Ok(Some(header)),
-        Err(error) if error.classify() != Category::Data && is_beside_ours(disk, layout)? => {
+        Err(error) if is_beside_ours(disk, layout, error.classify())? => {
             let detail = format!("{}: {error}", path.display());
             Err(StoreError::Corrupt(Damage { segment: None, part: 1, offset: 0, seq: None, detail }))
         }
@@ -264,9 +264,25 @@ pub(crate) fn canonical_header(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// Whether what a store has beside its `store.json` stands there.
-fn is_beside_ours(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
-    for path in [layout.by_segment_root(), layout.lock()] {
+/// Whether there is a `store.json` that cannot be read beside what only a store has.
+pub(crate) fn is_damaged_header(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
+    match read_header(disk, layout) {
+        Err(StoreError::Corrupt(_)) => Ok(true),
+        header => header.map(|_| false),
+    }
+}
+
+/// The bytes of a `store.json`.
+pub(crate) fn header_text(created_at: TimestampMs) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(&Header::new(created_at)).map_err(StoreError::backend)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Whether what a store has beside its `store.json` stands there. One that is JSON and says something else may be somebody else's, who has a `LOCK` too.
+fn is_beside_ours(disk: &dyn Disk, layout: &Layout, what: Category) -> Result<bool> {
+    let lock = Some(layout.lock()).filter(|_| what != Category::Data);
+    for path in std::iter::once(layout.by_segment_root()).chain(lock) {
         if found(disk.stat(&path)).at("stat", &path)?.is_some() {
             return Ok(true);
         }
@@ -406,9 +422,7 @@ fn find_or_write_header(disk: &dyn Disk, layout: &Layout, now: TimestampMs) -> R
     // Whoever made these folders may not have come to syncing them; a header says that the store can be built on.
     sync_ancestors(disk, layout.root())?;
     let header = Header::new(now);
-    let mut text = serde_json::to_vec(&header).map_err(StoreError::backend)?;
-    text.push(b'\n');
-    write_whole(disk, &layout.new_name(), &layout.store_json(), &text)?;
+    write_whole(disk, &layout.new_name(), &layout.store_json(), &header_text(now)?)?;
     disk.sync_folder(layout.root()).at("sync", layout.root())?;
     Ok(header)
 }

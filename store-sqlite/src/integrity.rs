@@ -7,6 +7,7 @@
 //! A row can be set right here, a page of the database file cannot: where SQLite itself cannot read, [`salvage_database`](crate::salvage_database)
 //! makes a new database.
 
+mod beside;
 mod checkpoint;
 mod collect;
 mod columns;
@@ -18,8 +19,8 @@ mod scan;
 mod transaction;
 
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair,
-    Rollback, Visit,
+    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint,
+    RecordRepair, Repair, Rollback, Visit,
 };
 use store_core::{BlobRef, Result, SegmentId, SessionId};
 
@@ -63,6 +64,10 @@ impl Integrity for SqliteStore {
 
     fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
         repair::repair(self.connections(), (session, segment), options)
+    }
+
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>> {
+        beside::repair(self.connections(), session, options)
     }
 
     fn collect(&self, dry_run: bool) -> Result<Collection> {

@@ -19,14 +19,23 @@ pub(crate) enum SideTable {
 }
 
 impl SideTable {
-    /// What every row's checksum starts with.
+    /// The table's name, and what every row's checksum starts with.
     // Persisted: never renumber or reuse.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",
             Self::Facts => "facts",
             Self::Checkpoints => "checkpoints",
             Self::Events => "events",
+        }
+    }
+
+    /// What says whose rows are meant, by the first parameter. Events have no owner but the store, and no column for it.
+    pub(crate) const fn owned(self) -> &'static str {
+        match self {
+            Self::Traces | Self::Checkpoints => "segment_id = ?1",
+            Self::Facts => "scope = ?1",
+            Self::Events => "?1 IS NOT NULL",
         }
     }
 

@@ -84,7 +84,7 @@ pub(crate) struct RepairArgs {
     pub(crate) ledger: Option<Option<String>>,
 
     /// For a database that cannot be read any more: make a new one of all that it still holds.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "ledger", "dry_run"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["id", "ledger"])]
     pub(crate) into: Option<String>,
 
     /// Whether to do it.

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use store_core::chain::ChainHead;
 use store_core::integrity::{Checkpoint, ListedCheckpoint, NewCheckpoint};
-use store_core::{SegmentId, Seq, SessionId};
+use store_core::{SegmentId, Seq, SessionId, StoreError};
 
 use crate::app::App;
 use crate::cli::CheckpointArgs;
@@ -74,6 +74,12 @@ pub(super) fn run(app: &App, arguments: &CheckpointArgs) -> Result<u8> {
     let (session_id, segment_id) = keeper.find_segment(app, &arguments.id)?;
     let new =
         NewCheckpoint { reason: arguments.reason.clone(), name: arguments.name.clone(), now: app.environment.now };
+    if arguments.name.is_some() && matches!(new.check(), Err(StoreError::InvalidEntry { .. })) {
+        return Err(App::usage(
+            "a checkpoint's name has 1 to 256 bytes, and is no number: numbers name checkpoints already",
+            "--name before-the-merge, or no --name",
+        ));
+    }
     let made = keeper.integrity()?.checkpoint(session_id, segment_id, &new)?;
     if app.global.json {
         app.print_json(&Made { session_id, segment_id, made: Row::from(&made) })?;

@@ -66,19 +66,22 @@ pub(super) fn summary(report: &Report) -> String {
         counted(report.segments, "segment"),
         counted_entries(report.entries)
     );
-    let (torn, damage): (Vec<&Finding>, Vec<&Finding>) =
-        report.damage.iter().partition(|finding| !finding.kind.is_damage());
-    let findings = damage.len() as u64 + report.damage_omitted;
-    let torn = match torn.len() as u64 {
+    let of_kind = |is_it: fn(FindingKind) -> bool| report.damage.iter().filter(|one| is_it(one.kind)).count() as u64;
+    let findings = of_kind(FindingKind::is_damage) + report.damage_omitted;
+    let torn = match of_kind(|kind| kind == FindingKind::TornTail) {
         0 => String::new(),
         tails => format!("; {} of writes that nobody was promised", counted(tails, "torn tail")),
+    };
+    let unproved = match of_kind(|kind| kind == FindingKind::Unproved) {
+        0 => String::new(),
+        logs => format!("; {} of an older layout, without checksums", counted(logs, "log")),
     };
     let verdict = match (report.stopped, findings) {
         (true, _) => format!("stopped before the end, with {} until then", counted(findings, "finding")),
         (false, 0) => "everything is as it was written".to_owned(),
         (false, findings) => counted(findings, "finding"),
     };
-    format!("{looked_at}: {verdict}{torn}")
+    format!("{looked_at}: {verdict}{torn}{unproved}")
 }
 
 /// A count with its noun.
@@ -95,20 +98,38 @@ pub(super) fn counted_entries(count: u64) -> String {
 pub(super) fn advice(findings: &[Finding]) -> Vec<String> {
     let mut advice = Vec::new();
     let of_kind = |kinds: &[FindingKind]| findings.iter().filter(|one| kinds.contains(&one.kind)).collect::<Vec<_>>();
-    let in_logs = of_kind(&[FindingKind::Checksum, FindingKind::Sequence, FindingKind::Json]);
-    let segments: BTreeSet<SegmentId> = in_logs.iter().filter_map(|finding| finding.segment_id).collect();
-    for segment in segments.iter().take(NAMED_MAX) {
-        advice.push(format!("`pod repair {segment} --dry-run` says what can be saved"));
+    let mendable = [
+        FindingKind::Checksum,
+        FindingKind::Sequence,
+        FindingKind::Json,
+        FindingKind::Structure,
+        FindingKind::Chain,
+        FindingKind::Projection,
+    ];
+    let to_mend = of_kind(&mendable);
+    let segments: BTreeSet<SegmentId> = to_mend.iter().filter_map(|finding| finding.segment_id).collect();
+    let beside = to_mend.iter().filter(|finding| finding.segment_id.is_none());
+    let sessions: BTreeSet<SessionId> = beside.clone().filter_map(|finding| finding.session_id).collect();
+    let ids: Vec<String> =
+        segments.iter().map(ToString::to_string).chain(sessions.iter().map(ToString::to_string)).collect();
+    for id in ids.iter().take(NAMED_MAX) {
+        advice.push(format!("`pod repair {id} --dry-run` says what can be saved"));
     }
-    if segments.len() > NAMED_MAX {
-        advice.push(format!("{} more segments can be repaired the same way", segments.len() - NAMED_MAX));
+    if ids.len() > NAMED_MAX {
+        advice
+            .push(format!("{} more can be repaired the same way, all at once by `pod repair`", ids.len() - NAMED_MAX));
+    }
+    let of_store = |kinds: &[FindingKind]| {
+        to_mend.iter().any(|one| one.segment_id.is_none() && one.session_id.is_none() && kinds.contains(&one.kind))
+    };
+    if of_store(&[FindingKind::Checksum, FindingKind::Sequence, FindingKind::Json]) {
+        advice.push("`pod repair --dry-run` says what can be saved of what belongs to the store as a whole".to_owned());
     }
     let lacking = [FindingKind::Chain, FindingKind::Origin, FindingKind::Blob, FindingKind::Structure];
     if !of_kind(&lacking).is_empty() {
-        advice.push("what is missing, or is another one, can only come from a copy of the store; `pod repair --into URL` saves a broken database".to_owned());
+        advice.push("what no repair brings back can only come from a copy of the store; `pod repair --into URL` saves a broken database".to_owned());
     }
-    let beside_logs = in_logs.iter().any(|finding| finding.segment_id.is_none());
-    if beside_logs || !of_kind(&[FindingKind::Projection]).is_empty() {
+    if !of_kind(&[FindingKind::Projection]).is_empty() {
         advice.push("`pod migrate --to URL` copies all that can be read into a store that is whole".to_owned());
     }
     if !of_kind(&[FindingKind::Hole]).is_empty() {
@@ -134,13 +155,18 @@ mod tests {
         for kind in [FindingKind::Checksum, FindingKind::Sequence, FindingKind::Json] {
             assert_eq!(advice(&[of(kind), of(kind)]), [repair.as_str()]);
         }
+        for kind in [FindingKind::Chain, FindingKind::Structure, FindingKind::Projection] {
+            assert_eq!(advice(&[of(kind)])[0], repair, "what mends comes first: {kind}");
+        }
         for kind in [FindingKind::Chain, FindingKind::Origin, FindingKind::Blob, FindingKind::Structure] {
             assert!(advice(&[of(kind)]).concat().contains("a copy of the store"), "{kind}");
         }
         let migrate = "`pod migrate --to URL` copies all that can be read into a store that is whole";
-        assert_eq!(advice(&[of(FindingKind::Projection)]), [migrate]);
+        assert_eq!(advice(&[of(FindingKind::Projection)])[1], migrate);
         let of_facts = Finding::of_session(session, FindingKind::Checksum, "x");
-        assert_eq!(advice(&[of_facts]), [migrate]);
+        assert_eq!(advice(&[of_facts]), [format!("`pod repair {session} --dry-run` says what can be saved")]);
+        let of_store = Finding::of_store(FindingKind::Checksum, "x");
+        assert!(advice(&[of_store]).concat().starts_with("`pod repair --dry-run`"));
         assert!(advice(&[of(FindingKind::Hole)]).concat().contains("--acknowledge"));
         assert!(advice(&[of(FindingKind::Permission)]).concat().contains("chmod"));
     }

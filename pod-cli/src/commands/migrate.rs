@@ -173,7 +173,15 @@ fn tell(app: &App, report: &MigrateReport, ledger: Option<&LedgerMigrated>) -> R
         app.hint("the same command again goes on from here");
     }
     if report.failures.iter().any(|failure| failure.kind == MigrateFailureKind::Damaged) {
-        app.hint("`pod repair ID` makes a damaged conversation readable; then migrate again");
+        let damaged = report.failures.iter().filter(|failure| failure.kind == MigrateFailureKind::Damaged);
+        let named = damaged.filter_map(|failure| failure.session_id).next();
+        let id = named.map_or_else(String::new, |session| format!(" {session}"));
+        app.hint(&format!(
+            "`pod repair{id}` keeps all that can be read; then the same command again brings over the rest"
+        ));
+    }
+    if report.failures.iter().any(|failure| failure.kind == MigrateFailureKind::Differs) {
+        app.hint("what differs was left as it is in both; `pod show --store URL` shows each, `pod rm --purge` in one of them decides");
     }
     Ok(())
 }

@@ -1,17 +1,21 @@
 //! `pod repair [ID]`, `pod repair --ledger [BOOK]` and `pod repair --into URL`
 
+mod beside;
+mod header;
 mod ledger;
+mod salvage;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
-use session_store::{OpenMode, Salvaged, salvage_into};
+use session_store::{HeaderRepaired, OpenMode};
 use store_core::chain::ChainHead;
 use store_core::integrity::{Lost, Quarantined, Repair, Verification, VerifyOptions, verify};
 use store_core::ledger::LedgerRepair;
 use store_core::{MigrationId, SegmentId, Seq, SessionId, StoreError};
 
+use self::header::Header;
 use self::ledger::Which;
 use super::damage::{counted, counted_entries};
 use super::rollback::options;
@@ -31,7 +35,7 @@ struct Row {
     segment_id: SegmentId,
     kept: u64,
     lost: Vec<Lost>,
-    quarantined: Vec<Quarantined>,
+    quarantined: Vec<Taken>,
     seq: Seq,
     head: ChainHead,
     verification: Verification,
@@ -40,12 +44,31 @@ struct Row {
     outcome: &'static str,
 }
 
+/// What was taken out, as JSON shows it: the path is there also where nothing was done.
+#[derive(Clone, Serialize)]
+struct Taken {
+    part: u32,
+    offset: u64,
+    bytes: u64,
+    path: Option<String>,
+}
+
+impl From<Quarantined> for Taken {
+    fn from(Quarantined { part, offset, bytes, path }: Quarantined) -> Self {
+        Self { part, offset, bytes, path }
+    }
+}
+
 /// The whole: the first segment that needed it stands at the top.
 #[derive(Serialize)]
 struct Document {
     #[serde(flatten)]
     first: Option<Row>,
     segments: Vec<Row>,
+    /// What lies beside the logs and needed it.
+    beside: Vec<beside::Row>,
+    /// What says that the store is one, if that needed it.
+    header: Option<HeaderRepaired>,
     /// Segments of which nothing can be saved.
     hopeless: Vec<Hopeless>,
     /// The ledger, where it was asked for: `null` if the store has none.
@@ -58,17 +81,11 @@ struct Document {
 #[derive(Default)]
 struct Work {
     rows: Vec<Row>,
+    beside: Vec<beside::Row>,
+    header: Option<HeaderRepaired>,
     hopeless: Vec<Hopeless>,
     /// `None`: not asked for; `Some(None)`: there is none.
     ledger: Option<Option<LedgerRepair>>,
-}
-
-/// What was saved into a new store, as JSON shows it.
-#[derive(Serialize)]
-struct SalvageDocument<'a> {
-    into: &'a str,
-    #[serde(flatten)]
-    saved: &'a Salvaged,
 }
 
 #[derive(Serialize)]
@@ -82,7 +99,7 @@ struct Hopeless {
 /// Makes what is damaged whole again.
 pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
     if let Some(into) = &arguments.into {
-        return salvage(app, into);
+        return salvage::run(app, into, arguments.consented.dry_run);
     }
     let which = match &arguments.ledger {
         Some(Some(named)) => Some(Which::Named(named)),
@@ -91,6 +108,18 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
         None => None,
     };
     let consented = arguments.consented;
+    // Whoever names a conversation, or the ledger, means that and no more.
+    let is_of_all = arguments.ledger.is_none() && arguments.id.is_none();
+    let header = match is_of_all.then(|| header::repair(app, consented)).transpose()? {
+        None => None,
+        Some(Header::Done(header)) => header,
+        // What is in a store that cannot be opened yet nobody knows.
+        Some(Header::Would(header)) => return tell(app, arguments, Work { header: Some(header), ..Work::default() }),
+        Some(Header::Refused) => {
+            app.say("nothing was changed");
+            return Ok(exit::CANCELLED);
+        }
+    };
     let keeper = if arguments.ledger.is_none() { Some(Keeper::open(app, OpenMode::ReadWrite)?) } else { None };
     let mut work = match (&keeper, &arguments.id) {
         (Some(keeper), Some(id)) => plan(app, keeper, keeper.find(app, id)?)?,
@@ -100,6 +129,7 @@ pub(super) fn run(app: &App, arguments: &RepairArgs) -> Result<u8> {
         },
         (None, _) => Work::default(),
     };
+    work.header = header;
     work.ledger = which.map(|which| ledger::plan(app, which)).transpose()?;
     let question = question(&work);
     if let Some(question) = question.filter(|_| !consented.dry_run) {
@@ -125,14 +155,18 @@ fn question(work: &Work) -> Option<String> {
             counted_entries(lost)
         )
     });
+    let beside = (!work.beside.is_empty())
+        .then(|| format!("rewrite {} beside the logs", counted(work.beside.len() as u64, "record")));
     let books = work.ledger.iter().flatten().find_map(ledger::question);
-    let parts: Vec<String> = segments.into_iter().chain(books).collect();
+    let parts: Vec<String> = segments.into_iter().chain(beside).chain(books).collect();
     (!parts.is_empty()).then(|| parts.join(", and "))
 }
 
 fn apply(app: &App, keeper: Option<&Keeper>, which: Option<Which<'_>>, work: &mut Work) -> Result<()> {
     let options = options(app, false);
     if let Some(keeper) = keeper {
+        // The repair of a log asks its checkpoints, and is written down among the events.
+        work.beside = beside::repair(app, keeper, &work.beside)?;
         for row in work.rows.iter_mut().filter(|row| row.outcome != "clean") {
             let done = keeper.integrity()?.repair(row.session_id, row.segment_id, &options)?;
             *row = self::row(row.session_id, row.segment_id, done, false);
@@ -155,7 +189,9 @@ fn plan_store(app: &App, keeper: &Keeper) -> Result<Option<Work>> {
     }
     let segments: BTreeSet<(SessionId, SegmentId)> =
         report.damage.iter().filter_map(|finding| Some((finding.session_id?, finding.segment_id?))).collect();
-    plan_segments(app, keeper, segments.into_iter().collect()).map(Some)
+    let sessions: BTreeSet<SessionId> = report.damage.iter().filter_map(|finding| finding.session_id).collect();
+    let beside = beside::plan(app, keeper, sessions, true)?;
+    Ok(Some(Work { beside, ..plan_segments(app, keeper, segments.into_iter().collect())? }))
 }
 
 /// What would be done with each segment that was named; fails if nothing can be saved of any.
@@ -165,6 +201,7 @@ fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<Work> {
         None => segments_of(keeper, named.session)?,
     };
     let mut work = plan_segments(app, keeper, segments.into_iter().map(|segment| (named.session, segment)).collect())?;
+    work.beside = beside::plan(app, keeper, [named.session], false)?;
     if work.rows.is_empty()
         && let Some(first) = work.hopeless.first_mut()
     {
@@ -211,7 +248,7 @@ fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool
         segment_id,
         kept: done.kept,
         lost: done.lost,
-        quarantined: done.quarantined,
+        quarantined: done.quarantined.into_iter().map(Taken::from).collect(),
         seq: done.after.seq,
         head: done.after.head,
         verification: done.verification,
@@ -221,7 +258,7 @@ fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool
 }
 
 fn tell(app: &App, arguments: &RepairArgs, work: Work) -> Result<u8> {
-    let Work { rows, hopeless, ledger } = work;
+    let Work { rows, beside, header, hopeless, ledger } = work;
     let dry_run = arguments.consented.dry_run;
     let ledger = ledger.map(|ledger| ledger.map(|repair| ledger::part(repair, dry_run)));
     let books = ledger.as_ref().and_then(Option::as_ref);
@@ -232,17 +269,24 @@ fn tell(app: &App, arguments: &RepairArgs, work: Work) -> Result<u8> {
         return Err(CliError::NotFound { id: id.clone() });
     }
     if app.global.json {
-        app.print_json(&Document { first, segments: rows, hopeless, ledger, dry_run })?;
+        app.print_json(&Document { first, segments: rows, beside, header, hopeless, ledger, dry_run })?;
         return Ok(code);
     }
     let mut out = Output::plain();
+    if let Some(HeaderRepaired { kept, .. }) = &header {
+        writeln!(out, "store.json {}written anew", if dry_run { "would be " } else { "" })?;
+        kept.as_deref().map_or(Ok(()), |kept| writeln!(out, "  what stood there is kept in {}", clean(kept)))?;
+    }
+    beside.iter().try_for_each(|row| row.write(&mut out))?;
     for row in rows.iter().filter(|row| row.outcome != "clean") {
         write_row(&mut out, row)?;
     }
     if let Some(books) = books {
         books.write(app, &mut out)?;
     }
-    let is_clean = rows.iter().all(|row| row.outcome == "clean") && books.is_none_or(ledger::Part::is_clean);
+    let beside_is_clean = beside.is_empty() && header.is_none();
+    let is_clean =
+        beside_is_clean && rows.iter().all(|row| row.outcome == "clean") && books.is_none_or(ledger::Part::is_clean);
     if hopeless.is_empty() && is_clean {
         writeln!(out, "nothing to repair")?;
     }
@@ -279,46 +323,4 @@ fn write_row(out: &mut Output, row: &Row) -> Result<()> {
     }
     writeln!(out, "  head {}", row.head)?;
     Ok(())
-}
-
-/// Makes a new store of what a database still holds.
-fn salvage(app: &App, into: &str) -> Result<u8> {
-    let saved = salvage_into(&app.store_url()?.url, into, app.environment.now)?;
-    let code = if saved.is_whole() { exit::OK } else { exit::DAMAGE };
-    if app.global.json {
-        app.print_json(&SalvageDocument { into, saved: &saved })?;
-        return Ok(code);
-    }
-    let mut out = Output::plain();
-    writeln!(
-        out,
-        "saved {}, {}, {}, {}",
-        counted(saved.sessions, "session"),
-        counted(saved.segments, "segment"),
-        counted_entries(saved.entries),
-        counted(saved.blobs, "blob")
-    )?;
-    if saved.ledger_books > 0 {
-        writeln!(out, "ledger: {}, {}", counted(saved.ledger_books, "book"), counted(saved.ledger_events, "event"))?;
-    }
-    for loss in &saved.ledger_lost {
-        writeln!(out, "the book {} of the ledger: events {} to {} lost", loss.book, loss.from, loss.through)?;
-    }
-    for loss in &saved.lost {
-        let lost = counted_entries(loss.lost.iter().map(|lost| lost.count()).sum());
-        writeln!(out, "segment {}: {lost} lost", loss.segment_id)?;
-    }
-    for segment in &saved.segments_lost {
-        writeln!(out, "segment {segment}: lost")?;
-    }
-    for segment in &saved.without_session {
-        writeln!(out, "segment {segment}: saved, in a conversation of its own")?;
-    }
-    let others = [(saved.blobs_lost.len() as u64, "blob"), (saved.beside_lost, "fact or checkpoint")];
-    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
-        writeln!(out, "{} lost", counted(count, what))?;
-    }
-    out.finish()?;
-    app.hint(&format!("`pod verify --store {into}` proves what was saved; the old store is as it was"));
-    Ok(code)
 }

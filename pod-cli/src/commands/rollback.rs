@@ -83,7 +83,10 @@ fn number(integrity: &dyn Integrity, session: SessionId, segment: SegmentId, sai
     match named.next_back() {
         Some(one) => Ok(one.checkpoint.number),
         None => {
-            let known: Vec<&str> = listed.iter().filter_map(|one| one.checkpoint.name.as_deref()).collect();
+            let holding = listed.iter().filter(|one| !one.void);
+            let mut known: Vec<&str> = holding.filter_map(|one| one.checkpoint.name.as_deref()).collect();
+            known.sort_unstable();
+            known.dedup();
             let hint = if known.is_empty() {
                 "`pod checkpoints ID` lists them".to_owned()
             } else {

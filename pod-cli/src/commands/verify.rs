@@ -17,6 +17,7 @@ use store_core::ledger::LedgerReport;
 use store_core::{SegmentId, SessionId};
 
 use super::damage;
+use super::rollback::options;
 use crate::app::App;
 use crate::cli::VerifyArgs;
 use crate::error::{Result, exit};
@@ -51,7 +52,7 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
     let keeper =
         if arguments.acknowledge { Keeper::open(app, OpenMode::ReadWrite)? } else { Keeper::open_to_look(app)? };
     let named: Vec<Named> = arguments.ids.iter().map(|id| keeper.find(app, id)).collect::<Result<_>>()?;
-    let acknowledged = if arguments.acknowledge { acknowledge(app, &keeper, &named)? } else { 0 };
+    let mut acknowledged = if arguments.acknowledge { acknowledge(app, &keeper, &named)? } else { 0 };
     let options = VerifyOptions {
         scope: scope(&keeper, &named)?,
         deep: arguments.deep,
@@ -59,6 +60,13 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
         threads: 0,
     };
     let mut report = with_progress(app, "verifying", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
+    if arguments.acknowledge && !report.stopped {
+        let taken_out = take_out_holes(app, &keeper, &report)?;
+        if taken_out > 0 {
+            acknowledged += taken_out;
+            report = with_progress(app, "verifying", |progress| Ok(verify(keeper.integrity()?, &options, progress)?))?;
+        }
+    }
     let index = match options.scope {
         Scope::Store if !report.stopped => index::check(&*keeper.store, arguments.deep)?,
         _ => None,
@@ -148,6 +156,31 @@ fn acknowledge(app: &App, keeper: &Keeper, named: &[Named]) -> Result<u64> {
         named.is_empty() || named.iter().any(concerns)
     })?;
     Ok(holes.len() as u64)
+}
+
+/// Takes out the holes that no writer has come to yet, as the next one would: what is still in a log cannot be taken note of. A log that is damaged otherwise stays as
+/// it is. Answers with how many these were.
+fn take_out_holes(app: &App, keeper: &Keeper, report: &Report) -> Result<u64> {
+    let options = options(app, false);
+    let mut taken = 0;
+    for hole in report.damage.iter().filter(|finding| finding.kind == FindingKind::Hole) {
+        let is_elsewhere = |other: &&Finding| {
+            (other.session_id, other.segment_id) == (hole.session_id, hole.segment_id)
+                && other.kind.is_damage()
+                && other.kind != FindingKind::Hole
+        };
+        if report.damage.iter().any(|other| is_elsewhere(&other)) {
+            continue;
+        }
+        let done = match (hole.session_id, hole.segment_id) {
+            (Some(session), Some(segment)) => {
+                keeper.integrity()?.repair(session, segment, &options)?.migration_id.is_some()
+            }
+            (session, _) => !keeper.integrity()?.repair_beside(session, &options)?.is_empty(),
+        };
+        taken += u64::from(done);
+    }
+    Ok(taken)
 }
 
 /// What was found of the index stands beside what was found of the logs.

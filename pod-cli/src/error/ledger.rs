@@ -31,9 +31,11 @@ pub(super) fn report(error: &LedgerError, message: String) -> Report {
         LedgerError::UnknownAccount { .. } | LedgerError::UnknownBook { .. } | LedgerError::UnknownAsset { .. } => {
             of(exit::NOT_FOUND, "not_found", "`pod ledger accounts` lists what is there")
         }
-        LedgerError::InvalidName { .. } => {
-            of(exit::USAGE, "bad_name", "an account is BOOK:PATH; `pod ledger accounts` lists them")
-        }
+        LedgerError::InvalidName { .. } => of(
+            exit::USAGE,
+            "bad_name",
+            "an account is BOOK:PATH, a book has 1 to 64 of a-z, 0-9, _ and -, the first no _; `pod ledger accounts` lists both",
+        ),
         LedgerError::AlreadyExists { .. } | LedgerError::KeyReused { .. } => {
             of(exit::CONFLICT, "conflict", "somebody else posted meanwhile: look again, then decide")
         }

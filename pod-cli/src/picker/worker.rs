@@ -220,7 +220,7 @@ impl Thread {
     }
 
     fn tell_changed(&self, sessions: &[SessionId], words: &str) -> Result<()> {
-        let Library { store, index } = &self.library;
+        let Library { store, index, .. } = &self.library;
         index.refresh(&**store)?;
         for session in sessions {
             let row = index.summary(*session)?.map(Box::new);
@@ -231,7 +231,7 @@ impl Thread {
     }
 
     fn search(&self, number: u64, text: &str) -> Result<()> {
-        let Library { store, index } = &self.library;
+        let Library { store, index, .. } = &self.library;
         let query = Query::parse(text, &|value| parse_since(value, self.now));
         let among = ListQuery { kind: KindFilter::All, archived: ArchivedFilter::All, ..ListQuery::default() };
         let query = SearchQuery { query, among, limit: Some(HITS_MAX), per_session: Some(HITS_PER_SESSION) };
@@ -241,7 +241,7 @@ impl Thread {
     }
 
     fn tree(&self, session: SessionId) -> Result<(Vec<session_store::index::SegmentSummary>, Vec<TreeTurn>)> {
-        let Library { store, index } = &self.library;
+        let Library { store, index, .. } = &self.library;
         let segments = index.segments(session)?;
         let Some(any) = segments.first() else { return Ok((segments, Vec::new())) };
         let options = ShowOptions { scope: ShowScope::All, ..ShowOptions::default() };

@@ -4,6 +4,7 @@
 
 mod agents;
 mod bad_input;
+mod beside;
 mod budget;
 mod compact;
 mod doctor;

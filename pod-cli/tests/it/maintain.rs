@@ -141,8 +141,19 @@ fn a_checkpoint_that_is_not_there() {
         let error = &error["error"];
         assert_eq!((&error["kind"], &error["code"]), (&json!("checkpoint_not_found"), &json!(3)), "{error}");
     }
-    let error = world.pod(&["checkpoint", id, "--name", "12", "--json"]).json_error();
-    assert_eq!(error["error"]["kind"], "invalid", "{error}");
+    for name in ["12", ""] {
+        let error = world.pod(&["checkpoint", id, "--name", name, "--json"]).json_error();
+        assert_eq!((&error["error"]["kind"], &error["error"]["code"]), (&json!("usage"), &json!(2)), "{error}");
+    }
+    world.pod(&["checkpoint", id, "--name", "one"]).ok();
+    append_turn(&*open(&fs_url(&world), &OpenOptions::at(NOW)).unwrap(), "old");
+    world.pod(&["checkpoint", id, "--name", "two"]).ok();
+    world.pod(&["rollback", id, "--to", "one", "--yes"]).ok();
+    let run = world.pod(&["rollback", id, "--to", "two", "--yes"]);
+    assert!(
+        run.code == 3 && run.stderr.contains("there are: one\n"),
+        "a name that does not hold is not offered: {run}"
+    );
 }
 
 #[test]
@@ -240,13 +251,21 @@ fn a_database_that_cannot_be_read_is_salvaged_into_a_new_one() {
     bytes[..100].fill(0xA5);
     fs::write(&path, &bytes).unwrap();
     assert_ne!(world.pod(&["list", "--store", &url]).code, 0);
+    let would = world.pod(&["repair", "--into", "sqlite:saved.db", "--dry-run", "--json", "--store", &url]).json();
+    assert!(!world.path().join("saved.db").exists(), "nothing is made by looking");
     let saved = world.pod(&["repair", "--into", "sqlite:saved.db", "--json", "--store", &url]).json();
+    assert_eq!((&would["dry_run"], &saved["dry_run"]), (&json!(true), &json!(false)));
+    let counts = |told: &Value| ["sessions", "segments", "entries", "blobs", "lost"].map(|name| told[name].clone());
+    assert_eq!(counts(&would), counts(&saved));
     insta::assert_json_snapshot!("salvage", saved);
     assert_eq!(fs::read(&path).unwrap(), bytes, "the source is as it was");
     let after = world.pod(&["verify", "--json", "--store", "sqlite:saved.db"]).json();
     assert_eq!(after["heads"], before["heads"]);
     assert_eq!(world.pod(&["repair", "--into", "sqlite:saved.db", "--store", &url]).code, 1, "nothing is overwritten");
-    assert_eq!(world.pod(&["repair", "--into", "fs:saved", "--store", &url]).code, 1);
+    for dry_run in [&[][..], &["--dry-run"]] {
+        let into = |target| world.pod(&[&["repair", "--into", target, "--store", &url], dry_run].concat()).code;
+        assert_eq!((into("sqlite:saved.db"), into("fs:saved")), (1, 1), "{dry_run:?}");
+    }
     assert_eq!(world.pod(&["repair"]).code, 3, "there is no store where it usually is");
 }
 

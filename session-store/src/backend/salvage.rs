@@ -67,6 +67,24 @@ pub struct SalvageLedgerLoss {
     pub through: Seq,
 }
 
+/// What is put right of a store that cannot be opened where it lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeaderRepaired {
+    /// What the store says now of the time when it was made, in milliseconds since the epoch: the one thing that was lost.
+    pub created_at: TimestampMs,
+    /// Where the old bytes are kept, relative to the store; `null` if nothing was done.
+    pub kept: Option<String>,
+}
+
+/// Puts right what says that a store is one, where that is damaged and everything else says so; `None` if there is nothing of the kind to put right.
+///
+/// # Errors
+/// `BadUrl`; what the backend fails with: `Locked`, `UnsupportedVersion`, `NotAStore`.
+pub fn repair_header(url: &str, now: TimestampMs, dry_run: bool) -> Result<Option<HeaderRepaired>> {
+    let Some(("fs", folder)) = url.split_once(':') else { return Ok(None) };
+    super::fs::repair_header(folder, now, dry_run)
+}
+
 /// Makes a new store at the URL `into` of everything valid that the one at `url` still holds, also where it cannot be opened. The source is not changed.
 ///
 /// Only a database can be damaged so that a conversation cannot be repaired where it is; a filesystem store has a file for each.

@@ -96,7 +96,7 @@ fn last_folder(parts: &[LineageEntries]) -> Option<String> {
 }
 
 fn title(store: &dyn Store, session: SessionId) -> Result<Option<Title>> {
-    let facts = SessionFacts::read(store, session)?;
+    let facts = SessionFacts::read_if_whole(store, session)?;
     let by = if facts.title_by_person().is_some() { TitleBy::Person } else { TitleBy::Agent };
     Ok(facts.title().map(|text| Title { text: text.to_owned(), by }))
 }

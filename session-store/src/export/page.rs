@@ -38,7 +38,7 @@ impl Page {
         for parts in messages.iter_mut().filter_map(|row| row.parts.as_mut()) {
             blob::resolve_parts(store, parts)?;
         }
-        let facts = SessionFacts::read(store, session)?;
+        let facts = SessionFacts::read_if_whole(store, session)?;
         let first = messages.iter().find(|row| row.role == ShowRole::User && !row.text.trim().is_empty());
         let title = facts.title().map(str::to_owned).or_else(|| first.map(|row| row.text.clone()));
         let title = title.unwrap_or_else(|| "A conversation".to_owned());

@@ -162,8 +162,17 @@ impl<'a> Run<'a> {
             *stop |= progress(*far).is_break();
             !*stop
         })?;
-        let traces = beside::traces(source, target, session, segment, dry_run)?;
-        work_of(&mut self.sessions, session).new |= traces > 0;
+        match beside::traces(source, target, session, segment, dry_run) {
+            Ok(traces) => work_of(&mut self.sessions, session).new |= traces > 0,
+            // The entries are there, and what continues them can follow.
+            Err(error @ StoreError::Corrupt(_)) => {
+                let message = format!("its trace was left behind: {error}");
+                let (session_id, segment_id, kind) = (Some(session), Some(segment), MigrateFailureKind::Damaged);
+                self.report.failures.push(MigrateFailure { session_id, segment_id, kind, message });
+                work_of(&mut self.sessions, session).failed = true;
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

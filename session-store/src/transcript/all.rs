@@ -69,7 +69,7 @@ fn read_entries(store: &dyn Store, id: SegmentId, node: &Node) -> Result<impl It
 
 /// The segments of the session that nothing took the place of, and of all others what those continue.
 fn read_nodes(store: &dyn Store, session: SessionId) -> Result<BTreeMap<SegmentId, Node>> {
-    let superseded = SessionFacts::read(store, session)?.superseded;
+    let superseded = SessionFacts::read_if_whole(store, session)?.superseded;
     let segments = store.list_segments(session)?;
     if segments.is_empty() {
         return Err(StoreError::no_session(session).into());

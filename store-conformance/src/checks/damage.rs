@@ -1,11 +1,14 @@
 //! Damage: found where it stands, never worked over, repaired without losing or renumbering what is valid.
 
+mod beside;
+
 use std::ops::ControlFlow;
 
 use store_core::StoreError::{Busy, Corrupt};
 use store_core::integrity::{EventKind, FindingKind, LOST_DOMAIN, Lost, Outcome as Ended, Repair, Scanned, salvage};
 use store_core::{Backend, LogEntry, NewEntry, Record, Seq};
 
+pub(crate) use self::beside::*;
 use super::fixture::{
     Works as _, append, count, create_first, fork_of, holds, note, point, records, refused, same, segment, session,
     start_with, try_append, try_create,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair, Rollback,
-    Visit,
+    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, RecordRepair, Repair,
+    Rollback, Visit,
 };
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
@@ -46,6 +46,7 @@ type MakeCheckpoint = fn(&Handle, SessionId, SegmentId, &NewCheckpoint) -> Resul
 type ListCheckpoints = fn(&Handle, SessionId, SegmentId) -> Result<Vec<ListedCheckpoint>>;
 type RollBack = fn(&Handle, SessionId, SegmentId, u64, &MaintenanceOptions) -> Result<Rollback>;
 type RepairLog = fn(&Handle, SessionId, SegmentId, &MaintenanceOptions) -> Result<Repair>;
+type RepairBeside = fn(&Handle, Option<SessionId>, &MaintenanceOptions) -> Result<Vec<RecordRepair>>;
 type Collect = fn(&Handle, bool) -> Result<Collection>;
 type Events = fn(&Handle) -> Result<Vec<Event>>;
 type RecordEvent = fn(&Handle, &Event) -> Result<()>;
@@ -83,6 +84,7 @@ pub(super) struct Rules {
     pub(super) checkpoints: Option<ListCheckpoints>,
     pub(super) rollback: Option<RollBack>,
     pub(super) repair: Option<RepairLog>,
+    pub(super) repair_beside: Option<RepairBeside>,
     pub(super) collect: Option<Collect>,
     pub(super) events: Option<Events>,
     pub(super) record: Option<RecordEvent>,
@@ -121,6 +123,7 @@ impl Rules {
         checkpoints: None,
         rollback: None,
         repair: None,
+        repair_beside: None,
         collect: None,
         events: None,
         record: None,
@@ -396,6 +399,10 @@ impl Integrity for Handle {
         call!(self, repair, repair(session, segment, options))
     }
 
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>> {
+        call!(self, repair_beside, repair_beside(session, options))
+    }
+
     fn collect(&self, dry_run: bool) -> Result<Collection> {
         call!(self, collect, collect(dry_run))
     }
@@ -454,6 +461,10 @@ impl Harness for FaultyHarness {
 
     fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
         self.0.inner.damage(session, segment, seq).is_ok()
+    }
+
+    fn damage_fact(&mut self, scope: FactScope, number: u64) -> bool {
+        self.0.inner.damage_fact(scope, number).is_ok()
     }
 
     fn limits(&self) -> Limits {

@@ -4,6 +4,7 @@
 //! make, and a small one: it fails the checks that hold the broken rule and hardly any other.
 
 mod append;
+mod beside;
 mod blob;
 mod change;
 mod collect;
@@ -64,7 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static FaultyStore> {
 
 /// The stores that break a rule of verifying, checkpoints, rollbacks, repairs or collection.
 pub fn of_integrity() -> impl Iterator<Item = &'static FaultyStore> {
-    [integrity::STORES, rollback::STORES, repair::STORES, collect::STORES].into_iter().flatten()
+    [integrity::STORES, rollback::STORES, repair::STORES, beside::STORES, collect::STORES].into_iter().flatten()
 }
 
 /// The stores that break a rule of tails or leases.

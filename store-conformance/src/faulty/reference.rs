@@ -2,8 +2,8 @@
 
 use store_core::call::check_size;
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair, Rollback,
-    Visit,
+    Checkpoint, Collection, Event, Finding, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, RecordRepair, Repair,
+    Rollback, Visit,
 };
 use store_core::{
     AppendOptions, Backend, BackendInfo, BlobGuard, BlobRef, ChangeCursor, Changes, CreateOptions, Created, Fact,
@@ -140,6 +140,10 @@ impl Reference {
         self.0.damage(session, segment, seq)
     }
 
+    pub(super) fn damage_fact(&self, scope: FactScope, number: u64) -> Result<()> {
+        self.0.damage_fact(scope, number)
+    }
+
     pub(super) fn leased(&self, session: SessionId, segment: SegmentId) -> Result<Option<LeaseHolder>> {
         self.0.leased(session, segment)
     }
@@ -174,6 +178,10 @@ impl Integrity for Reference {
 
     fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
         self.0.repair(session, segment, options)
+    }
+
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>> {
+        self.0.repair_beside(session, options)
     }
 
     fn collect(&self, dry_run: bool) -> Result<Collection> {

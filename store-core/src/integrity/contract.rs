@@ -4,6 +4,7 @@
 //! others, and whoever verifies wants to repair. It is small because it has no judgement in it; everything above a backend's bytes is in
 //! the functions of this module's siblings.
 
+use super::beside::RecordRepair;
 use super::checkpoint::{Checkpoint, ListedCheckpoint, NewCheckpoint};
 use super::event::Event;
 use super::finding::Finding;
@@ -100,6 +101,21 @@ pub trait Integrity: Store {
     /// # Errors
     /// `NotFound` as [`scan`](Self::scan); `Busy` as [`rollback`](Self::rollback); `Corrupt` if nothing can be saved; `ReadOnly`.
     fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair>;
+
+    /// Makes whole what lies beside the logs, each record by itself: of a session its facts, and the traces and checkpoints of its segments; `None`: of the store
+    /// its facts and the record of events. Answers with those that needed it.
+    ///
+    /// Every valid text is kept, in its order; everything else goes to quarantine, and what is kept is numbered anew without gaps, because nobody refers to
+    /// the number of a text. Checkpoints that are not true of the log any more are void; the numbers of lost ones may be given again. A session whose facts were repaired
+    /// is named by `changes`. Each record that was repaired leaves an event with its migration id. Afterwards [`examine`](Self::examine) finds nothing in these records. A torn tail alone is
+    /// left to the next writer. A dry run changes and records nothing.
+    ///
+    /// Whoever repairs a segment too does this before: the repair of its log asks its checkpoints, and writes into the record of events.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session; `Corrupt` if something else stands in a record's place, or the medium's own structure is broken; `ReadOnly`. What was repaired
+    /// of other records before that stays repaired.
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>>;
 
     /// Removes the blobs that nothing refers to, and what stopped processes left behind; with `dry_run` only says which.
     ///

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::beside::RecordAt;
 use super::maintain::{Quarantined, Verification};
 use super::repair::Lost;
 use crate::chain::ChainHead;
@@ -152,6 +153,21 @@ pub enum EventKind {
         /// The seqs whose entries are lost.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lost: Vec<Lost>,
+    },
+    /// A record beside the logs was repaired.
+    RecordRepaired {
+        /// Names what was done.
+        migration_id: MigrationId,
+        /// Which record.
+        #[serde(flatten)]
+        at: RecordAt,
+        /// How many texts were kept.
+        kept: u64,
+        /// How many are known to be lost.
+        lost: u64,
+        /// What was taken out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        quarantined: Vec<Quarantined>,
     },
     /// Sessions were copied into this store from another one.
     Migrated {
@@ -306,6 +322,13 @@ mod tests {
                 segments: 2,
                 entries: 3,
                 verification: None,
+            },
+            EventKind::RecordRepaired {
+                migration_id,
+                at: RecordAt::traces(session, segment),
+                kept: 3,
+                lost: 1,
+                quarantined: vec![Quarantined { part: 1, offset: 3, bytes: 20, path: Some("quarantine/c".to_owned()) }],
             },
             EventKind::HoleAcknowledged { log: "facts.jsonl".to_owned(), kept: "quarantine/b".to_owned() },
             EventKind::LayoutRewritten {

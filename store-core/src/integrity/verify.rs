@@ -230,14 +230,13 @@ fn report(
         damage.extend(segment.findings);
     }
     let missing = |head: &&ChainHead| !report.expected.iter().any(|found| found.head == **head);
-    damage.extend(
-        options
-            .expected
-            .iter()
-            .filter(missing)
-            .filter(|_| !stopped)
-            .map(|head| Finding::of_store(FindingKind::Chain, format!("no segment has, or ever had, the head {head}"))),
-    );
+    damage.extend(options.expected.iter().filter(missing).filter(|_| !stopped).map(|head| {
+        let whose = match options.scope {
+            Scope::Store => "no segment",
+            _ => "no segment that was looked at (the store may have others)",
+        };
+        Finding::of_store(FindingKind::Chain, format!("{whose} has, or ever had, the head {head}"))
+    }));
     damage.sort_unstable();
     damage.dedup();
     report.ok = !stopped && report.damage_omitted == 0 && !damage.iter().any(|finding| finding.kind.is_damage());

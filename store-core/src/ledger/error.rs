@@ -33,7 +33,7 @@ impl std::fmt::Display for Known {
 #[non_exhaustive]
 pub enum LedgerError {
     /// A text that is no name.
-    #[error("{text:?} is no name of a {what}")]
+    #[error("{text:?} is no valid {what} name")]
     InvalidName {
         /// What it was to name.
         what: &'static str,

@@ -3,21 +3,22 @@
 //! The medium has no bytes, so an entry's offset is its seq and its length that of its text.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, RwLockWriteGuard};
 
 use super::{Change, MemoryStore, Segment, State, Stored};
 use crate::call::{ENTRY_BYTES_MAX, Prepared, check_size};
 use crate::chain::Chain;
-use crate::error::{Missing, Result, StoreError};
+use crate::error::{Damage, Missing, Result, StoreError};
 use crate::id::{MigrationId, SegmentId, Seq, SessionId};
 use crate::integrity::{
     BlobUse, Checkpoint, CheckpointLine, Collected, Collection, EndState, Event, EventKind, Finding, FindingKind,
-    Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Planned, Quarantined, Repair, RepairPlan,
-    RepairPlanner, Rollback, Scanned, ScannedEntry, Stretch, Verification, Visit, check_head, list_checkpoints,
-    maintained, measure, verification,
+    Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Planned, Quarantined, RecordAt, RecordRepair,
+    Repair, RepairPlan, RepairPlanner, Rollback, Scanned, ScannedEntry, Stretch, Verification, Visit, check_head,
+    list_checkpoints, maintained, measure, verification,
 };
-use crate::store::Store as _;
+use crate::store::{FactScope, Store as _};
 
 type Locked<'a> = RefCell<RwLockWriteGuard<'a, State>>;
 
@@ -234,7 +235,12 @@ impl Integrity for MemoryStore {
     fn examine(&self, session: Option<SessionId>) -> Result<Vec<Finding>> {
         match session {
             Some(session) if !self.exists(session)? => Err(StoreError::no_session(session)),
-            _ => Ok(Vec::new()),
+            session => match self.facts(session.map_or(FactScope::Store, FactScope::Session)) {
+                Err(StoreError::Corrupt(damage)) => {
+                    Ok(vec![Finding::of_damage(session, FindingKind::Checksum, damage)])
+                }
+                facts => facts.map(|_| Vec::new()),
+            },
         }
     }
 
@@ -306,6 +312,48 @@ impl Integrity for MemoryStore {
         })
     }
 
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>> {
+        let mut state = self.write();
+        state.scoped_facts(session.map_or(FactScope::Store, FactScope::Session))?;
+        let damaged: BTreeSet<u64> =
+            state.damaged_facts.range((session, 0)..=(session, u64::MAX)).map(|(_, number)| *number).collect();
+        if damaged.is_empty() {
+            return Ok(Vec::new());
+        }
+        let facts = match session {
+            Some(session) => &mut state.sessions.get_mut(&session).ok_or(StoreError::no_session(session))?.facts,
+            None => &mut state.facts,
+        };
+        let path = |number: &u64| (!options.dry_run).then(|| format!("fact {number}"));
+        let repaired = RecordRepair {
+            migration_id: MigrationId::mint(options.now),
+            at: RecordAt::facts(session),
+            kept: facts.len() as u64 - damaged.len() as u64,
+            lost: damaged.len() as u64,
+            quarantined: damaged
+                .iter()
+                .map(|number| Quarantined { part: 1, offset: *number, bytes: 0, path: path(number) })
+                .collect(),
+        };
+        if options.dry_run {
+            return Ok(vec![repaired]);
+        }
+        let mut numbers = 1..;
+        let mut taken = Vec::new();
+        facts.retain(|fact| {
+            let is_kept = numbers.next().is_some_and(|number| !damaged.contains(&number));
+            if !is_kept {
+                taken.push(fact.value.to_string());
+            }
+            is_kept
+        });
+        state.damaged_facts.retain(|(of, _)| *of != session);
+        state.facts_quarantine.entry(session).or_default().extend(taken);
+        state.changes.extend(session.map(Change::Session));
+        state.events.push(repaired.to_event(options));
+        Ok(vec![repaired])
+    }
+
     fn collect(&self, dry_run: bool) -> Result<Collection> {
         let mut state = self.write();
         if Arc::strong_count(&state.blob_hold) > 1 {
@@ -313,6 +361,10 @@ impl Integrity for MemoryStore {
             return Err(StoreError::Busy { holder, host: None, since: None });
         }
         let mut used = BlobUse::default();
+        if let Some((_, number)) = state.damaged_facts.first() {
+            return Err(damaged_fact(*number));
+        }
+        state.facts_quarantine.values().flatten().for_each(|text| used.add_text(text));
         for fact in state.sessions.values().flat_map(|session| &session.facts).chain(&state.facts) {
             used.add_text(&fact.value.to_string());
         }
@@ -349,6 +401,12 @@ impl Integrity for MemoryStore {
         self.write().events.push(event.clone());
         Ok(())
     }
+}
+
+/// What reading a damaged fact is refused with.
+pub(super) fn damaged_fact(number: u64) -> StoreError {
+    let detail = "the fact is not what was written".to_owned();
+    StoreError::Corrupt(Damage { segment: None, part: 1, offset: number, seq: Some(Seq(number)), detail })
 }
 
 fn record_in(state: &Locked<'_>) -> impl Fn(&Event) -> Result<()> {

@@ -81,6 +81,15 @@ pub(crate) fn void_text(void_after: u64) -> Result<String> {
     serde_json::to_string(&Said::Void { void_after }).map_err(StoreError::backend)
 }
 
+/// The text of a line.
+pub(super) fn said_text(line: &CheckpointLine) -> Result<String> {
+    let said = match line.clone() {
+        CheckpointLine::Made(made) => Said::Made { made },
+        CheckpointLine::Void { void_after } => Said::Void { void_after },
+    };
+    serde_json::to_string(&said).map_err(StoreError::backend)
+}
+
 fn parse(text: &str) -> Result<CheckpointLine> {
     read_line(text).map_err(|error| crate::error::corrupt(None, 0, None, format!("not a checkpoint: {error}")))
 }

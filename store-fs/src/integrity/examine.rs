@@ -75,7 +75,7 @@ impl FsStore {
     }
 
     /// Reads a log beside the segments, checked, and each text of it.
-    fn examine_log(
+    pub(super) fn examine_log(
         &self,
         key: LogKey,
         session: Option<SessionId>,
@@ -107,7 +107,7 @@ impl FsStore {
         }
     }
 
-    fn is_another_kind(&self, path: &Path) -> bool {
+    pub(super) fn is_another_kind(&self, path: &Path) -> bool {
         self.disk.stat(path).is_ok_and(|stat| stat.kind != FileKind::File)
     }
 

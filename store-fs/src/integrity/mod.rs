@@ -4,6 +4,7 @@
 //! at what lies beside the logs, [`checkpoint`] remembers, [`rollback`] and [`repair`] put other parts in a log's place with what
 //! [`maintain`] locks and keeps, and [`collect`] removes what nobody refers to. What all backends share is in store-core.
 
+mod beside;
 mod checkpoint;
 mod collect;
 mod examine;
@@ -13,8 +14,8 @@ mod rollback;
 mod scan;
 
 use store_core::integrity::{
-    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint, Repair,
-    Rollback, Visit,
+    Checkpoint, Collection, Event, Finding, Integrity, ListedCheckpoint, MaintenanceOptions, NewCheckpoint,
+    RecordRepair, Repair, Rollback, Visit,
 };
 use store_core::{BlobRef, Result, SegmentId, SessionId};
 
@@ -60,6 +61,10 @@ impl Integrity for FsStore {
 
     fn repair(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
         self.repair_log(session, segment, options)
+    }
+
+    fn repair_beside(&self, session: Option<SessionId>, options: &MaintenanceOptions) -> Result<Vec<RecordRepair>> {
+        self.repair_records(session, options)
     }
 
     fn collect(&self, dry_run: bool) -> Result<Collection> {

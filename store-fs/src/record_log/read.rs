@@ -84,7 +84,7 @@ impl<'a> View<'a> {
     }
 
     /// The bytes from `from` up to `to`.
-    pub(super) fn read_bytes(&self, from: u64, to: u64) -> Result<Vec<u8>> {
+    pub(crate) fn read_bytes(&self, from: u64, to: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length(from, to)];
         self.fill(&mut bytes, from)?;
         Ok(bytes)

@@ -9,12 +9,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use store_core::Result;
-use store_core::Seq;
 use store_core::codec::{Line, Tail, decode_line, decode_tail};
+use store_core::{Result, Seq, StoreError};
 
 use super::append::append_all_or_nothing;
-use super::read::{View, copy_range};
+use super::read::{Lines, View, copy_range};
 use super::{Known, RecordLog};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::At as _;
@@ -55,12 +54,27 @@ impl View<'_> {
         let end = End { hole: hole.is_some(), ..self.cut(hole.unwrap_or(self.bytes)).find_end()? };
         if end.seq == Seq::START && self.name.segment.is_some() {
             // A segment appears with its first call or not at all, so this is no stopped write.
-            return Err(self.corrupt(0, Some(Seq(1)), "the log has lost its first entry"));
+            return Err(self.lost_first_call()?);
         }
         if let Some(checked) = self.checked {
             checked.store(end.bytes, Ordering::Release);
         }
         Ok(end)
+    }
+
+    /// What is wrong with a segment's log without one complete call, at the place where its entries end.
+    fn lost_first_call(&self) -> Result<StoreError> {
+        let (mut offset, mut next) = (0, Seq(1));
+        let mut lines = Lines::new(self, &self.whole(), 0);
+        while let Some((start, bytes)) = lines.next_line()? {
+            if !decode_line(&self.name.context, bytes).is_ok_and(|line| line.seq == next) {
+                break;
+            }
+            (offset, next) = (start + bytes.len() as u64 + 1, next.next());
+        }
+        let detail =
+            if next == Seq(1) { "the log has lost its first entry" } else { "the log's first call is cut off" };
+        Ok(self.corrupt(offset.min(self.bytes), Some(next), detail))
     }
 
     pub(super) fn find_end(&self) -> Result<End> {

@@ -34,6 +34,23 @@ impl RecordLog {
         file.set_writable(true).at("unprotect", path)
     }
 
+    /// Does `work` with the lock of a log held whose end may be damaged; `None`, and nothing done, if the log's name no longer stands for this file.
+    pub(crate) fn with_damage<T>(&self, work: impl FnOnce(&dyn DiskFile) -> Result<T>) -> Result<Option<T>> {
+        self.file.lock(LockKind::Exclusive).at("lock", &self.name.path)?;
+        let _lock = FileLock(&*self.file);
+        if let Some(poisoned) = self.shared.poisoned() {
+            return Err(self.failed_sync(&poisoned));
+        }
+        if self.has_its_name()? { work(&*self.file).map(Some) } else { Ok(None) }
+    }
+
+    /// As [`replace`](Self::replace), with what can be read of the log: a failed sync of the old file is dealt with by that, too.
+    pub(crate) fn rebuild(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<()> {
+        self.replace(fill)?;
+        found(self.disk.remove_file(&self.failed)).at("remove", &self.failed)?;
+        Ok(())
+    }
+
     /// Writes the new file and gives it the log's name; its lock is held and its write bits are off.
     fn put_in_place(&self, fill: impl FnOnce(&dyn DiskFile) -> Result<()>) -> Result<Box<dyn DiskFile>> {
         self.clear_leftover()?;

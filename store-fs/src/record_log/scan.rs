@@ -68,6 +68,11 @@ impl<'a, 'v> Scan<'a, 'v> {
         PartScan { scan: self, name: &part.name, file: &**file, is_newest, looked_for_hole: !is_newest }.run()
     }
 
+    /// Hands over a log of one part, from a descriptor of the caller's.
+    pub(crate) fn file(&mut self, name: &LogName, file: &dyn DiskFile) -> Result<ControlFlow<()>> {
+        PartScan { scan: self, name, file, is_newest: true, looked_for_hole: false }.run()
+    }
+
     /// Says what is wrong with the log as a whole.
     pub(crate) fn finish(&mut self, name: &LogName) -> ControlFlow<()> {
         if self.is_begun {

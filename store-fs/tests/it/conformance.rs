@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use store_conformance::{Harness, conformance_tests};
-use store_core::{Backend, SegmentId, Seq, SessionId};
+use store_core::{Backend, FactScope, SegmentId, Seq, SessionId};
 use store_fs::{FsOptions, FsStore};
 use tempfile::TempDir;
 
@@ -45,6 +45,15 @@ impl<const PART_BYTES: u64> Harness for FsHarness<PART_BYTES> {
         let parts =
             std::iter::once(format!("{segment}.jsonl")).chain((2..).map(|part| format!("{segment}.{part}.jsonl")));
         parts.map(|name| folder.join(name)).take_while(|path| path.exists()).any(|path| flip(&path, seq))
+    }
+
+    fn damage_fact(&mut self, scope: FactScope, number: u64) -> bool {
+        let root = self.folder.path().join("store");
+        let folder = match scope {
+            FactScope::Session(session) => root.join(session.to_string()),
+            FactScope::Store => root,
+        };
+        flip(&folder.join("facts.jsonl"), Seq(number))
     }
 
     fn reopen(&mut self) {

@@ -1,6 +1,7 @@
 //! The filesystem backend: the common checks, and what is its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod beside;
 mod conformance;
 mod crash;
 mod damage;

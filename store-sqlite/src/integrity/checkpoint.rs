@@ -63,7 +63,7 @@ pub(super) fn lines(connection: &Connection, segment: SegmentId) -> Result<Vec<C
     SideTable::Checkpoints.read(connection, segment.as_bytes(), Some(segment), count)
 }
 
-fn count(connection: &Connection, segment: SegmentId) -> Result<u64> {
+pub(super) fn count(connection: &Connection, segment: SegmentId) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT checkpoint_count FROM segments WHERE segment_id = ?1")?;
     let found = statement.query_row([segment.as_bytes()], |row| Ok(row::number(row, 0))).optional()?;
     found.ok_or(StoreError::no_segment(segment))?

@@ -48,7 +48,9 @@ pub(super) fn collect(store: &SqliteStore, dry_run: bool) -> store_core::Result<
 
 /// Adds what rows in quarantine could refer to.
 fn add_quarantined(connection: &Connection, used: &mut BlobUse) -> Result<()> {
-    let mut statement = connection.prepare_cached("SELECT body FROM quarantine WHERE body IS NOT NULL")?;
+    // What repairs took out of what belongs to the store lies in their events.
+    let sql = "SELECT body FROM quarantine WHERE body IS NOT NULL UNION ALL SELECT body FROM events";
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         // A number has no address in it.

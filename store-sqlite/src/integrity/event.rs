@@ -30,11 +30,15 @@ pub(crate) fn last(connection: &Connection) -> Result<u64> {
     if schema::has_integrity(connection)? { count(connection) } else { Ok(0) }
 }
 
-/// The segments that were repaired or rolled back by events behind one; `None` if one of these cannot be read.
+/// The segments that were repaired or rolled back by events behind one; `None` if that cannot be told.
 pub(crate) fn rewritten_behind(connection: &Connection, seq: u64) -> Result<Option<BTreeSet<(SessionId, SegmentId)>>> {
     let mut rewritten = BTreeSet::new();
     if !schema::has_integrity(connection)? {
         return Ok(Some(rewritten));
+    }
+    // The record is shorter than it was: it was repaired, and nobody knows by what numbers.
+    if seq > count(connection)? {
+        return Ok(None);
     }
     let mut statement = connection.prepare_cached("SELECT body FROM events WHERE seq > ?1")?;
     let mut rows = statement.query([row::to_sql(seq)])?;
@@ -52,7 +56,7 @@ pub(crate) fn rewritten_behind(connection: &Connection, seq: u64) -> Result<Opti
     Ok(Some(rewritten))
 }
 
-fn count(connection: &Connection) -> Result<u64> {
+pub(super) fn count(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT event_count FROM store WHERE id = 1")?;
     let found = statement.query_row([], |row| Ok(row::number(row, 0))).optional()?;
     found.ok_or_else(|| damage(None, None, "the store has lost its own row"))?
@@ -71,12 +75,16 @@ fn check_size(event: &Event) -> store_core::Result<()> {
 
 /// Adds an event in the transaction of what it tells.
 pub(crate) fn insert(transaction: &Connection, event: &Event) -> Result<()> {
-    let body = serde_json::to_string(event).map_err(StoreError::backend)?;
+    insert_text(transaction, &serde_json::to_string(event).map_err(StoreError::backend)?)
+}
+
+/// The same for the text of an event.
+pub(super) fn insert_text(transaction: &Connection, body: &str) -> Result<()> {
     let seq = count(transaction)? + 1;
     transaction.prepare_cached("INSERT INTO events (seq, body, crc32c) VALUES (?1, ?2, ?3)")?.execute((
         row::to_sql(seq),
-        &body,
-        SideTable::Events.checksum(&[], seq, &body),
+        body,
+        SideTable::Events.checksum(&[], seq, body),
     ))?;
     transaction.prepare_cached("UPDATE store SET event_count = ?1 WHERE id = 1")?.execute([row::to_sql(seq)])?;
     Ok(())

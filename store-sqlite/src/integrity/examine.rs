@@ -101,7 +101,7 @@ fn check_quarantine(connection: &Connection, segment: SegmentId) -> Result<()> {
 }
 
 /// The facts of a scope are as they were written, and each has its domain beside it.
-fn check_facts(connection: &Connection, scope: FactScope) -> Result<()> {
+pub(super) fn check_facts(connection: &Connection, scope: FactScope) -> Result<()> {
     let owner = facts::scope_bytes(&scope);
     let facts: Vec<Fact> = SideTable::Facts.read(connection, owner, None, facts::count(connection, scope)?)?;
     let mut statement = connection.prepare_cached("SELECT domain FROM facts WHERE scope = ?1 ORDER BY seq")?;

@@ -65,7 +65,11 @@ impl Repairing<'_> {
         let Self { session, segment, .. } = *self;
         let found = read::segment_of(transaction, session, segment)?;
         let _lease = refuse_leased(self.connections, segment)?;
-        let listed = checkpoint::listed(transaction, segment)?;
+        let listed = match checkpoint::listed(transaction, segment) {
+            // What cannot be read says nothing of where the log should end.
+            Err(error) if error.is_corrupt() => Vec::new(),
+            listed => listed?,
+        };
         let plan = self.plan(transaction, &found, &listed)?;
         let after = self.planned_chain(transaction, &plan)?;
         let counted = found.entry_count == plan.through().0;

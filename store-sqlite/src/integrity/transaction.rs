@@ -105,7 +105,8 @@ pub(crate) fn quarantine_row(
     Ok(number)
 }
 
-fn length(value: &ValueRef<'_>) -> u64 {
+/// How many bytes a value has.
+pub(super) fn length(value: &ValueRef<'_>) -> u64 {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use store_conformance::Harness;
-use store_core::{Backend, SegmentId, Seq, SessionId};
+use store_core::{Backend, FactScope, SegmentId, Seq, SessionId};
 use store_sqlite::SqliteStore;
 
 use crate::support::Folder;
@@ -48,6 +48,15 @@ impl Harness for SqliteHarness {
         let sql =
             "UPDATE entries SET body = substr(body, 1, length(body) - 1) || '|' WHERE segment_id = ?1 AND seq = ?2";
         self.folder.raw().execute(sql, (segment.as_bytes(), i64::try_from(seq.0).unwrap())).unwrap() == 1
+    }
+
+    fn damage_fact(&mut self, scope: FactScope, number: u64) -> bool {
+        let scope = match &scope {
+            FactScope::Session(session) => session.as_bytes().as_slice(),
+            FactScope::Store => &[],
+        };
+        let sql = "UPDATE facts SET body = substr(body, 1, length(body) - 1) || '|' WHERE scope = ?1 AND seq = ?2";
+        self.folder.raw().execute(sql, (scope, i64::try_from(number).unwrap())).unwrap() == 1
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test that called it")]
 
+mod beside;
 mod conformance;
 mod damage;
 mod flips;

@@ -61,7 +61,12 @@ fn go_on(app: &App, wish: &Wish<'_>) -> Result<u8> {
     let target = library.resolve(app, wish.id)?;
     if starts && (app.global.json || !stdin().is_terminal() || !stdout().is_terminal()) {
         let hint = "--print shows the conversation, with --json the state that a model would go on from; --print-cmd prints the command that goes on with it";
-        return Err(App::usage("an agent needs a terminal, and there is none here", hint));
+        let message = if app.global.json {
+            "an agent is started on a terminal, and --json is for programs"
+        } else {
+            "an agent needs a terminal, and there is none here"
+        };
+        return Err(App::usage(message, hint));
     }
     let target = prepare::bring_in(app, &library, wish.id, &target)?;
     let at = SegmentLocation { session_id: target.session, segment_id: target.segment };

@@ -221,6 +221,10 @@ impl PartScan<'_, '_, '_, '_> {
                 }
             }
         }
+        if done > 0 && bytes[done..] == *b"\n" {
+            // What is left is the newline behind what took its place, and was nobody's entry.
+            return ControlFlow::Continue(());
+        }
         self.between(done, bytes.len(), offset, detail)
     }
 
