@@ -228,3 +228,16 @@ pub fn save_config_changed(
 ) -> Result<Position> {
     state.append_one(store, LogEntry::ConfigChanged(ConfigChanged { ts: now, config }))
 }
+
+/// How many entries a segment of a session has; `None` if the session has no such segment. What leads from the segment's id to its session is not
+/// asked: it may be lost.
+pub(crate) fn entries_there(
+    store: &dyn Store,
+    session: SessionId,
+    segment: SegmentId,
+) -> store_core::Result<Option<u64>> {
+    match store.read_entry_count(session, segment) {
+        Err(StoreError::NotFound(_)) => Ok(None),
+        count => count.map(Some),
+    }
+}

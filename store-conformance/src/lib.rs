@@ -456,6 +456,7 @@ macro_rules! for_each_check {
                 a_repair_makes_void_what_does_not_hold_any_more,
                 keys_of_kept_entries_stand_after_a_repair,
                 a_repair_is_seen_by_another_handle,
+                a_repair_is_named_by_changes,
                 a_dry_repair_changes_nothing,
                 a_repair_is_recorded,
                 a_repair_of_a_leased_segment_is_refused,

@@ -81,6 +81,8 @@ struct Stored {
 enum Change {
     Session(SessionId),
     Segment(SessionId, SegmentId),
+    /// A segment that was repaired or rolled back.
+    Rewritten(SessionId, SegmentId),
 }
 
 impl Stored {
@@ -396,24 +398,33 @@ impl Store for MemoryStore {
         let known = cursor.and_then(|cursor| cursor.0.parse::<usize>().ok()).filter(|at| *at <= state.changes.len());
         let mut sessions = BTreeSet::new();
         let mut segments = BTreeSet::new();
+        let mut rewritten = BTreeSet::new();
         match known {
             Some(at) => {
                 for change in &state.changes[at..] {
                     match *change {
                         Change::Session(id) => sessions.insert(id),
                         Change::Segment(session, segment) => segments.insert((session, segment)),
+                        Change::Rewritten(session, segment) => {
+                            rewritten.insert((session, segment));
+                            segments.insert((session, segment))
+                        }
                     };
                 }
             }
             None => {
                 sessions.extend(state.sessions.keys());
                 segments.extend(state.session_of.iter().map(|(segment, session)| (*session, *segment)));
+                if cursor.is_some() {
+                    rewritten.clone_from(&segments);
+                }
             }
         }
         sessions.extend(segments.iter().map(|(session, _)| *session));
         Ok(Changes {
             sessions: sessions.into_iter().collect(),
             segments: segments.into_iter().collect(),
+            rewritten: rewritten.into_iter().collect(),
             cursor: ChangeCursor(state.changes.len().to_string()),
         })
     }

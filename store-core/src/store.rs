@@ -153,6 +153,9 @@ pub struct Changes {
     pub sessions: Vec<SessionId>,
     /// Segments that may have been created, or have new entries; ascending, each once.
     pub segments: Vec<(SessionId, SegmentId)>,
+    /// Segments of these whose entries may be others than they were, from the first on, also where the last has its position still: a repair
+    /// or a rollback put them in the place of those that were read before. Ascending, each once.
+    pub rewritten: Vec<(SessionId, SegmentId)>,
     /// Where to go on from.
     pub cursor: ChangeCursor,
 }
@@ -326,8 +329,9 @@ pub trait Store: Send + Sync {
 
     /// What may have changed since `cursor`, in time proportional to the answer. May repeat, never misses.
     ///
-    /// `None`, and a cursor that the store does not know, mean everything: every session and every segment.
-    /// A deleted session is named in `sessions`.
+    /// `None`, and a cursor that the store does not know, mean everything: every session and every segment. Who comes with such a cursor
+    /// has read something, nobody knows when: all segments may be rewritten. Who comes with none has read nothing.
+    /// A deleted session is named in `sessions`, a segment that was repaired or rolled back in `rewritten`.
     ///
     /// # Errors
     /// Only those of the medium.

@@ -48,7 +48,7 @@ impl FsStore {
                 self.on_segment(session, segment, |log| self.append_in_round(ids, &waiting, log))
             }
         };
-        appended?.ok_or(StoreError::no_segment(segment))
+        appended?.ok_or_else(|| self.without_log(session, segment))
     }
 
     fn durability_of(&self, asked: Option<Durability>, entries: &[Prepared]) -> Durability {

@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard};
 
 use store_core::call::{self, Prepared};
 use store_core::origin::{self, SegmentFacts};
-use store_core::{LogEntry, Position, Result, SegmentId, SegmentOrigin, Seq, SessionId, Store as _, StoreError};
+use store_core::{LogEntry, Position, Result, SegmentId, SegmentOrigin, Seq, SessionId, StoreError};
 
 use crate::disk::{DiskFile, FileKind, LockKind, OpenMode};
 use crate::error::{At as _, found};
@@ -38,7 +38,7 @@ impl Drop for CreateLock<'_> {
 const LOOK_UP_BYTES_MAX: usize = 64;
 
 /// What an entry in `by-segment/` says.
-enum LookUp {
+pub(crate) enum LookUp {
     None,
     Session(SessionId),
     /// An entry that was cut short, or that is damaged.
@@ -88,7 +88,7 @@ impl FsStore {
             origin::check_origin(segment, start, |id| self.facts_of_segment(id))?;
         }
         let origin = start.and_then(|start| start.origin().copied());
-        self.touch(Touched::segment(session, segment))?;
+        self.touch(Touched::new_segment(session, segment))?;
         self.write_look_up(session, segment)?;
         if let Some(origin) = &origin {
             self.sync_origin(origin)?;
@@ -98,6 +98,7 @@ impl FsStore {
             writes.iter().map(|entry| NewLine { key: entry.key.as_deref(), text: entry.text.as_bytes() }).collect();
         let written = self.write_new_log(session, segment, &lines)?;
         self.logs.is_made(LogKey::Segment(session, segment));
+        self.live.made(session, segment);
         Ok(call::answer(&slots, &written))
     }
 
@@ -109,9 +110,12 @@ impl FsStore {
         Ok(self.has_log(session, segment)?.then_some(session))
     }
 
-    /// Whether a segment has a log, in whichever layout.
+    /// Whether a segment has a log, in whichever layout, or had one that is gone without a word: that one is damaged, and is not one that
+    /// never was.
     pub(crate) fn has_log(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
-        Ok(self.has_log_in_folder(session, segment)? || self.has_flat(session, segment)?)
+        Ok(self.has_log_in_folder(session, segment)?
+            || self.has_flat(session, segment)?
+            || self.has_lost_log(session, segment)?)
     }
 
     pub(crate) fn has_log_in_folder(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
@@ -247,25 +251,35 @@ impl FsStore {
     /// The session of a segment that has a log.
     pub(crate) fn session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
         match self.look_up(segment)? {
-            LookUp::None if self.is_adopted() => {
-                let session = SessionId::from_bytes(*segment.as_bytes());
-                Ok(self.has_flat(session, segment)?.then_some(session))
+            LookUp::None
+                if self.is_adopted() && self.has_flat(SessionId::from_bytes(*segment.as_bytes()), segment)? =>
+            {
+                Ok(Some(SessionId::from_bytes(*segment.as_bytes())))
             }
-            LookUp::None => self.search_session_of(segment),
+            // Where nothing leads anywhere yet, or any more, the few sessions that there are, or all, are searched.
+            LookUp::None if !self.is_led(segment)? => self.search_session_of(segment),
+            LookUp::None => Ok(None),
             LookUp::Session(session) => Ok(self.has_log(session, segment)?.then_some(session)),
             // The entry is only a way to the log; where it is lost, the log is looked for.
-            LookUp::Unreadable => {
-                for session in self.list_sessions()? {
-                    if self.has_log(session, segment)? {
-                        return Ok(Some(session));
-                    }
-                }
-                Ok(None)
-            }
+            LookUp::Unreadable => self.search_session_of(segment),
         }
     }
 
-    fn look_up(&self, segment: SegmentId) -> Result<LookUp> {
+    /// Whether the folder is there in which an entry would stand that leads to a segment: it is made with the first such entry and stays.
+    fn is_led(&self, segment: SegmentId) -> Result<bool> {
+        let folder = self.layout.by_segment_folder(segment);
+        Ok(self.is_adopted() && found(self.disk.stat(&folder)).at("stat", &folder)?.is_some())
+    }
+
+    /// The session of a segment that something other than its look-up names: where that is lost, the log is looked for.
+    pub(crate) fn find_session_of(&self, segment: SegmentId) -> Result<Option<SessionId>> {
+        match self.session_of(segment)? {
+            None => self.search_session_of(segment),
+            known => Ok(known),
+        }
+    }
+
+    pub(crate) fn look_up(&self, segment: SegmentId) -> Result<LookUp> {
         let path = self.layout.by_segment(segment);
         let Some(file) = found(self.disk.open(&path, OpenMode::Read)).at("open", &path)? else {
             return Ok(LookUp::None);
@@ -330,10 +344,16 @@ impl FsStore {
 
     fn clear_folder(&self, folder: &Path) -> Result<()> {
         let names = self.disk.list(folder).at("list", folder)?;
-        let logs = names.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_log);
-        let segments: BTreeSet<SegmentId> = logs.map(|(segment, _)| segment).collect();
+        let logs = names.iter().filter(|listed| listed.kind == FileKind::File).filter_map(Layout::parse_of_segment);
+        let segments: BTreeSet<SegmentId> = logs.collect();
+        let mut led = BTreeSet::new();
         for segment in segments {
             self.forget_segment(&Layout::log_in(folder, segment), segment)?;
+            led.insert(self.layout.by_segment_folder(segment));
+        }
+        // The logs' names excuse what leads to them, so they go after it.
+        for led in led {
+            found(self.disk.sync_folder(&led)).at("sync", &led)?;
         }
         for listed in &names {
             self.clear_away(&Layout::listed(folder, listed))?;

@@ -268,7 +268,12 @@ impl FsStore {
         self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
         for Staged { at, logs, keys, answer, .. } in appeared {
             logs.iter().try_for_each(RecordLog::unprotect)?;
-            keys.into_iter().for_each(|key| self.logs.is_made(key));
+            for key in keys {
+                if let LogKey::Segment(session, segment) = key {
+                    self.live.made(session, segment);
+                }
+                self.logs.is_made(key);
+            }
             answers[at] = Ok(answer);
         }
         Ok(())
@@ -280,7 +285,7 @@ impl FsStore {
             .iter()
             .flat_map(|staged| staged.keys.iter().map(|key| (staged.session, *key)))
             .map(|(session, key)| match key {
-                LogKey::Segment(_, segment) => Touched::segment(session, segment),
+                LogKey::Segment(_, segment) => Touched::new_segment(session, segment),
                 _ => Touched::session(session),
             })
             .collect();

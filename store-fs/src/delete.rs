@@ -67,7 +67,7 @@ impl FsStore {
         let mut by = Vec::new();
         for segment in self.list_segments(session)? {
             for child in self.children_of(segment)? {
-                let Some(holder) = self.session_of(child)?.filter(|holder| *holder != session) else { continue };
+                let Some(holder) = self.find_session_of(child)?.filter(|holder| *holder != session) else { continue };
                 // The entry may be older than the child: what counts is what the child says. If it cannot be
                 // read, nothing is deleted that it may need.
                 let refers = match self.origin_of(holder, child) {

@@ -41,6 +41,9 @@ const FAILED: &str = ".failed";
 const REPLACEMENT: &str = ".new";
 const REPLACING: &str = ".replacing";
 const CHECKPOINTS: &str = ".checkpoints.jsonl";
+const TRACE: &str = ".trace.jsonl";
+/// The mark that a sync of a log's first part failed.
+const LOG_FAILED: &str = ".jsonl.failed";
 
 /// The place of a log, or of one part of a segment's log, and what its checksums are taken over.
 #[derive(Clone, Debug)]
@@ -243,7 +246,7 @@ impl Layout {
     }
 
     pub(crate) fn trace_name(&self, session: SessionId, segment: SegmentId) -> LogName {
-        self.session_side_log(session, &format!("{segment}.trace.jsonl"))
+        self.session_side_log(session, &format!("{segment}{TRACE}"))
     }
 
     pub(crate) fn checkpoints_name(&self, session: SessionId, segment: SegmentId) -> LogName {
@@ -380,6 +383,31 @@ impl Layout {
         Self::parse_log_name(listed.name.to_str()?.strip_suffix(FAILED)?)
     }
 
+    /// What was listed in a session's folder, if nobody makes it but where the segment has a log: a part of it, a mark that a sync of it
+    /// failed, what is decided of its parts, its traces, its checkpoints.
+    pub(crate) fn parse_of_segment(listed: &Listed) -> Option<SegmentId> {
+        if let Some((segment, _)) = Self::parse_log(listed) {
+            return Some(segment);
+        }
+        let (segment, rest) = listed.name.to_str()?.split_once('.')?;
+        let segment = segment.parse().ok()?;
+        let beside = [REPLACING, CHECKPOINTS, TRACE, LOG_FAILED]
+            .into_iter()
+            .any(|ending| ending.strip_prefix('.') == Some(rest));
+        beside.then_some(segment)
+    }
+
+    /// The files beside a segment's log that nobody makes but where there is a log.
+    pub(crate) fn beside_log(&self, session: SessionId, segment: SegmentId) -> [PathBuf; 4] {
+        let folder = self.session(session);
+        [CHECKPOINTS, TRACE, REPLACING, LOG_FAILED].map(|ending| folder.join(format!("{segment}{ending}")))
+    }
+
+    /// What was listed in a folder of `by-segment/`, if it leads to a segment.
+    pub(crate) fn parse_look_up(listed: &Listed) -> Option<SegmentId> {
+        listed.name.to_str()?.parse().ok()
+    }
+
     fn parse_log_name(name: &str) -> Option<(SegmentId, u32)> {
         let stem = name.strip_suffix(".jsonl")?;
         let Some((segment, part)) = stem.split_once('.') else { return Some((stem.parse().ok()?, 1)) };
@@ -420,6 +448,20 @@ mod tests {
             assert_eq!(Layout::parse_log_name(&format!("{id}.{bad}")), None, "{bad}");
         }
         assert_eq!(Layout::parse_log_name("facts.jsonl"), None);
+        for (ending, is_of_segment) in [
+            ("jsonl", true),
+            ("3.jsonl", true),
+            ("trace.jsonl", true),
+            ("checkpoints.jsonl", true),
+            ("replacing", true),
+            ("jsonl.failed", true),
+            ("jsonl.new", false),
+            ("lease", false),
+            ("jsonl.bak", false),
+        ] {
+            let listed = Listed { name: format!("{id}.{ending}").into(), kind: FileKind::File };
+            assert_eq!(Layout::parse_of_segment(&listed), is_of_segment.then_some(id), "{ending}");
+        }
         assert_eq!(Layout::parse_log_name(".jsonl"), None);
     }
 }

@@ -26,6 +26,7 @@ mod ledger;
 mod live;
 mod logs;
 mod look_up;
+mod lost;
 mod migrate_layout;
 mod open;
 mod read;

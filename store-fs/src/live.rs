@@ -32,15 +32,40 @@ pub(crate) struct Touched {
     session: SessionId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     segment: Option<SegmentId>,
+    /// It is about to be made: as long as this is listed, what leads to it may lead nowhere. Only `live/` says it.
+    #[serde(default, rename = "new", skip_serializing_if = "std::ops::Not::not")]
+    is_new: bool,
+    /// Its entries are about to be others, from the first on.
+    #[serde(default, rename = "rewritten", skip_serializing_if = "std::ops::Not::not")]
+    is_rewritten: bool,
 }
 
 impl Touched {
     pub(crate) const fn session(session: SessionId) -> Self {
-        Self { session, segment: None }
+        Self { session, segment: None, is_new: false, is_rewritten: false }
     }
 
     pub(crate) const fn segment(session: SessionId, segment: SegmentId) -> Self {
-        Self { session, segment: Some(segment) }
+        Self { session, segment: Some(segment), is_new: false, is_rewritten: false }
+    }
+
+    /// A segment that is about to be made.
+    pub(crate) const fn new_segment(session: SessionId, segment: SegmentId) -> Self {
+        Self { session, segment: Some(segment), is_new: true, is_rewritten: false }
+    }
+
+    /// A segment whose entries are about to be others.
+    pub(crate) const fn rewritten(session: SessionId, segment: SegmentId) -> Self {
+        Self { session, segment: Some(segment), is_new: false, is_rewritten: true }
+    }
+
+    const fn plain(self) -> Self {
+        Self { is_new: false, is_rewritten: false, ..self }
+    }
+
+    /// The segment that is about to be made, if it is that.
+    pub(crate) fn new_segment_of(&self) -> Option<(SessionId, SegmentId)> {
+        self.segment.filter(|_| self.is_new).map(|segment| (self.session, segment))
     }
 }
 
@@ -145,29 +170,43 @@ impl Live {
         synced
     }
 
+    /// Takes note that a segment was made that was about to be.
+    pub(crate) fn made(&self, session: SessionId, segment: SegmentId) {
+        if let Some(entry) = &mut *lock_mutex(&self.entry)
+            && entry.touched.remove(&Touched::new_segment(session, segment))
+        {
+            entry.touched.insert(Touched::segment(session, segment));
+        }
+    }
+
     /// Whether the handle has written anything.
     fn is_begun(&self) -> bool {
         lock_mutex(&self.entry).is_some()
     }
 
     /// Moves a list that has grown long, unless calls are at work that need it.
-    fn move_on(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
+    fn move_on(&self, store: &FsStore) -> Result<()> {
         let Ok(_alone) = self.writing.try_write() else { return Ok(()) };
         let is_long = lock_mutex(&self.entry).as_ref().is_some_and(|entry| entry.touched.len() >= LISTED_MAX);
-        if is_long { self.close(disk, layout, logs) } else { Ok(()) }
+        if is_long { self.close(store) } else { Ok(()) }
     }
 
-    /// Moves the list to `changes.jsonl` and gives the entry up.
-    pub(crate) fn close(&self, disk: &dyn Disk, layout: &Layout, logs: &Logs) -> Result<()> {
+    /// Moves the list to `changes.jsonl` and gives the entry up. The caller holds no lock.
+    pub(crate) fn close(&self, store: &FsStore) -> Result<()> {
         let Some(entry) = lock_mutex(&self.entry).take() else { return Ok(()) };
         let touched: BTreeSet<Touched> = entry.touched.into_iter().collect();
-        publish(disk, layout, logs, &touched, Whose::Own)?;
-        remove(disk, layout, entry.id)
+        publish(store, &touched, Whose::Own)?;
+        remove(&*store.disk, &store.layout, entry.id)
     }
 }
 
 impl LiveEntry {
     fn is_told(&self, touched: &Touched) -> bool {
+        let listed = |is_new, is_rewritten| self.touched.contains(&Touched { is_new, is_rewritten, ..*touched });
+        // Where more is said of a segment, that it is written to is said.
+        if touched.segment.is_some() && *touched == touched.plain() && (listed(true, false) || listed(false, true)) {
+            return true;
+        }
         let by_segment = touched.segment.is_none() && self.sessions.contains(&touched.session);
         by_segment || self.touched.contains(touched)
     }
@@ -265,11 +304,14 @@ fn sync_touched(
 }
 
 /// Appends a list to `changes.jsonl` and returns when it is on stable storage, and all that it tells of. The caller holds no log's lock.
-fn publish(disk: &dyn Disk, layout: &Layout, logs: &Logs, touched: &BTreeSet<Touched>, whose: Whose) -> Result<()> {
+fn publish(store: &FsStore, touched: &BTreeSet<Touched>, whose: Whose) -> Result<()> {
     if touched.is_empty() {
         return Ok(());
     }
-    sync_touched(disk, layout, logs, touched, whose)?;
+    store.forget_unmade(touched)?;
+    let FsStore { disk, layout, logs, .. } = store;
+    let touched: &BTreeSet<Touched> = &touched.iter().map(|one| Touched { is_new: false, ..*one }).collect();
+    sync_touched(&**disk, layout, logs, touched, whose)?;
     let texts: Vec<String> =
         touched.iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(StoreError::backend)?;
     let lines: Vec<NewLine<'_>> = texts.iter().map(|text| NewLine { key: None, text: text.as_bytes() }).collect();
@@ -330,7 +372,7 @@ impl FsStore {
     pub(crate) fn before_first_write(&self) -> Writing<'_> {
         // What cannot be moved now is read where it is.
         if self.live.is_begun() {
-            let _ = self.live.move_on(&*self.disk, &self.layout, &self.logs);
+            let _ = self.live.move_on(self);
         } else {
             let _ = self.collect_dead();
         }
@@ -357,7 +399,7 @@ impl FsStore {
                 continue;
             }
             let moved = read_entry(&*file, &name)
-                .and_then(|touched| publish(&*self.disk, &self.layout, &self.logs, &touched, Whose::Other))
+                .and_then(|touched| publish(self, &touched, Whose::Other))
                 .and_then(|()| remove(&*self.disk, &self.layout, id));
             // What cannot be moved stays, and is told to whoever asks. It keeps no other there.
             if let Err(error) = moved {
@@ -383,6 +425,18 @@ impl FsStore {
             Ok(None) | Err(StoreError::Corrupt(_)) => self.everything(cursor.is_some()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The segments that somebody says in `live/` he is about to make, living or dead.
+    pub(crate) fn listed_as_new(&self) -> Result<BTreeSet<Touched>> {
+        let mut listed = BTreeSet::new();
+        for id in list_live(&*self.disk, &self.layout)? {
+            let name = live_name(&self.layout, id);
+            if let Some(file) = found(self.disk.open(&name.path, OpenMode::Read)).at("open", &name.path)? {
+                listed.extend(read_entry(&*file, &name)?.into_iter().filter(|touched| touched.is_new));
+            }
+        }
+        Ok(listed)
     }
 
     /// Every name in `live/` and `changes.jsonl` that can be read.
@@ -436,7 +490,9 @@ impl FsStore {
         let mut touched = if and_what_was { self.everything_named()? } else { BTreeSet::new() };
         for session in self.list_sessions()? {
             touched.insert(Touched::session(session));
-            touched.extend(self.list_segments(session)?.into_iter().map(|segment| Touched::segment(session, segment)));
+            // Who has been here before has read something, and nobody knows what became of it.
+            let told = if and_what_was { Touched::rewritten } else { Touched::segment };
+            touched.extend(self.list_segments(session)?.into_iter().map(|segment| told(session, segment)));
         }
         Ok(to_changes(touched, cursor))
     }
@@ -475,8 +531,11 @@ fn read_changes(view: &View<'_>, cursor: Position) -> Result<Option<(BTreeSet<To
 
 fn to_changes(touched: BTreeSet<Touched>, cursor: ChangeCursor) -> Changes {
     let sessions: BTreeSet<SessionId> = touched.iter().map(|touched| touched.session).collect();
-    let segments = touched.into_iter().filter_map(|touched| Some((touched.session, touched.segment?))).collect();
-    Changes { sessions: sessions.into_iter().collect(), segments, cursor }
+    let segments: BTreeSet<(SessionId, SegmentId)> =
+        touched.iter().filter_map(|touched| Some((touched.session, touched.segment?))).collect();
+    let rewritten = touched.into_iter().filter(|touched| touched.is_rewritten);
+    let rewritten = rewritten.filter_map(|touched| Some((touched.session, touched.segment?))).collect();
+    Changes { sessions: sessions.into_iter().collect(), segments: segments.into_iter().collect(), rewritten, cursor }
 }
 
 fn write_cursor(position: Position) -> ChangeCursor {

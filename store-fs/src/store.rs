@@ -237,7 +237,10 @@ impl FsStore {
         read: impl Fn(&View<'_>) -> Result<T>,
     ) -> Result<T> {
         let key = LogKey::Segment(session, segment);
-        self.logs.on(key, Purpose::Read, |log| log.read(&read))?.ok_or(StoreError::no_segment(segment))
+        match self.logs.on(key, Purpose::Read, |log| log.read(&read))? {
+            Some(read) => Ok(read),
+            None => Err(self.without_log(session, segment)),
+        }
     }
 }
 
@@ -306,8 +309,8 @@ impl Store for FsStore {
         } else {
             Vec::new()
         };
-        let mut logs: BTreeSet<SegmentId> =
-            names.iter().filter_map(Layout::parse_log).map(|(segment, _)| segment).collect();
+        // One whose log is gone is there, and damaged, as long as anything beside it says so.
+        let mut logs: BTreeSet<SegmentId> = names.iter().filter_map(Layout::parse_of_segment).collect();
         logs.extend(self.flat_of(session)?);
         Ok(logs.into_iter().rev().collect())
     }
@@ -375,6 +378,6 @@ impl Backend for FsStore {
 impl Drop for FsStore {
     fn drop(&mut self) {
         // A list that cannot be moved stays in `live/` without its lock, and the next handle moves it.
-        let _ = self.live.close(&*self.disk, &self.layout, &self.logs);
+        let _ = self.live.close(self);
     }
 }

@@ -2,7 +2,8 @@
 //! this segment already and it only grows, that one.
 //!
 //! Numbers are taken inside the writing transaction, and those are one after the other, so whoever sees number n sees
-//! everything that has a smaller one. A cursor names the store, the last number that was seen, and how many entries the segment had that it stood at. An
+//! everything that has a smaller one. A cursor names the store, the last number that was seen, how many entries the segment had that it stood at, and the last event with its checksum: what was
+//! repaired or rolled back since is told by the events. An
 //! append to the segment that changed last, as most are, therefore writes neither the store's row nor the index of changes.
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::connection::Connections;
 use crate::error::Result;
+use crate::integrity::event;
 use crate::row;
 
 /// Takes the next number.
@@ -36,8 +38,8 @@ pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) 
             .prepare_cached("SELECT session_id, segment_id, change, entry_count FROM segments WHERE change >= ?1")?;
         let mut rows = statement.query([after])?;
         while let Some(row) = rows.next()? {
-            let now = Seen { change: row::number(row, 2)?, entry_count: Some(row::number(row, 3)?) };
-            if seen != Some(now) {
+            let now = (row::number(row, 2)?, Some(row::number(row, 3)?));
+            if seen.is_none_or(|seen| (seen.change, seen.entry_count) != now) {
                 segments.insert((row::session_id(row, 0)?, row::segment_id(row, 1)?));
             }
         }
@@ -52,10 +54,20 @@ pub(crate) fn changes(connections: &Connections, cursor: Option<&ChangeCursor>) 
             sessions.insert(row::session_id(row, 0)?);
         }
         sessions.extend(segments.iter().map(|(session, _)| *session));
+        let rewritten: BTreeSet<(SessionId, SegmentId)> = match (cursor, seen) {
+            (None, _) => BTreeSet::new(),
+            (Some(_), None) => segments.clone(),
+            (Some(_), Some(seen)) => event::rewritten_behind(connection, seen.events)?.map_or_else(
+                || segments.clone(),
+                |named| named.into_iter().filter(|named| segments.contains(named)).collect(),
+            ),
+        };
+        let (events, crc32c) = event::last(connection)?;
         Ok(Changes {
             sessions: sessions.into_iter().collect(),
             segments: segments.into_iter().collect(),
-            cursor: ChangeCursor(format!("{store}:{last}:{}", entries_at(connection, last)?)),
+            rewritten: rewritten.into_iter().collect(),
+            cursor: ChangeCursor(format!("{store}:{last}:{}:{events}:{crc32c}", entries_at(connection, last)?)),
         })
     })
 }
@@ -81,6 +93,8 @@ struct Seen {
     change: u64,
     /// `None` in a cursor of version 1: that segment is named once more.
     entry_count: Option<u64>,
+    /// The last event and the checksum of its row; zeros in a cursor of a version that named none: all that ever happened is told once more.
+    events: (u64, u32),
 }
 
 /// What a cursor of this store has seen.
@@ -89,10 +103,13 @@ fn parse(cursor: &ChangeCursor, store: Uuid) -> Option<Seen> {
     if of != store.to_string() {
         return None;
     }
-    match seen.split_once(':') {
-        None => Some(Seen { change: seen.parse().ok()?, entry_count: None }),
-        Some((change, entries)) => {
-            Some(Seen { change: change.parse().ok()?, entry_count: Some(entries.parse().ok()?) })
-        }
-    }
+    let mut numbers = seen.split(':').map(|number| number.parse::<u64>().ok());
+    let change = numbers.next()??;
+    let entry_count = numbers.next().map_or(Some(None), |found| found.map(Some))?;
+    let events = match (numbers.next(), numbers.next()) {
+        (Some(seq), Some(crc32c)) => (seq?, u32::try_from(crc32c?).ok()?),
+        (None, _) => (0, 0),
+        (Some(_), None) => return None,
+    };
+    numbers.next().is_none().then_some(Seen { change, entry_count, events })
 }

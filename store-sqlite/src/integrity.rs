@@ -11,7 +11,7 @@ mod beside;
 mod checkpoint;
 mod collect;
 mod columns;
-mod event;
+pub(crate) mod event;
 mod examine;
 mod repair;
 mod rollback;

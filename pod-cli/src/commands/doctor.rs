@@ -109,6 +109,7 @@ fn of_store(app: &App, keeper: &Keeper, verdicts: &mut Vec<Verdict>) {
     verdicts.extend(surroundings::of_place(&info));
     verdicts.push(locks(app, &*keeper.store, &info));
     verdicts.extend(index(&*keeper.store, &info));
+    verdicts.push(ways(&*keeper.store));
     verdicts.push(holes(keeper));
     verdicts.push(ledger(app));
 }
@@ -220,6 +221,43 @@ fn index(store: &dyn Backend, info: &BackendInfo) -> Vec<Verdict> {
         }
     });
     verdicts
+}
+
+/// Whether each conversation has its segments, and each segment is found by its id alone.
+fn ways(store: &dyn Backend) -> Verdict {
+    let check = "look-ups";
+    let look = || -> store_core::Result<(u64, u64)> {
+        let (mut empty, mut lost) = (0, 0);
+        for session in store.list_sessions()? {
+            let segments = store.list_segments(session)?;
+            // One that was deleted meanwhile is nobody's loss.
+            empty += u64::from(segments.is_empty() && store.exists(session)?);
+            for segment in segments {
+                if store.lookup_session_of(segment)? != Some(session)
+                    && store.list_segments(session)?.contains(&segment)
+                {
+                    lost += 1;
+                }
+            }
+        }
+        Ok((empty, lost))
+    };
+    match look() {
+        Ok((0, 0)) => Verdict::ok(check, "every segment is found by its id"),
+        Ok((0, lost)) => {
+            let detail = format!("{} not found by id", counted(lost, "segment"));
+            Verdict::problem(
+                check,
+                detail,
+                Some("`pod verify` says which, `pod repair ID` makes what leads there again"),
+            )
+        }
+        Ok((empty, _)) => {
+            let detail = format!("{} without any log", conversations(empty));
+            Verdict::problem(check, detail, Some("`pod verify` says more; put the logs back from a copy of the store"))
+        }
+        Err(error) => Verdict::problem(check, error.to_string(), Some("`pod verify` says more")),
+    }
 }
 
 fn holes(keeper: &Keeper) -> Verdict {

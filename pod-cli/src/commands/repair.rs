@@ -198,7 +198,7 @@ fn plan_store(app: &App, keeper: &Keeper) -> Result<Option<Work>> {
 fn plan(app: &App, keeper: &Keeper, named: Named) -> Result<Work> {
     let segments = match named.segment {
         Some(segment) => vec![segment],
-        None => keeper.store.list_segments(named.session)?,
+        None => segments_of(keeper, named.session)?,
     };
     let mut work = plan_segments(app, keeper, segments.into_iter().map(|segment| (named.session, segment)).collect())?;
     work.beside = beside::plan(app, keeper, [named.session], false)?;
@@ -224,6 +224,17 @@ fn plan_segments(app: &App, keeper: &Keeper, segments: Vec<(SessionId, SegmentId
         }
     }
     Ok(work)
+}
+
+/// The segments of a session, and those that something says were in it.
+fn segments_of(keeper: &Keeper, session: SessionId) -> Result<Vec<SegmentId>> {
+    let mut segments = keeper.store.list_segments(session)?;
+    if segments.is_empty() && keeper.store.exists(session)? {
+        let told = keeper.integrity()?.examine(Some(session))?;
+        segments.extend(told.into_iter().filter_map(|finding| finding.segment_id));
+        segments.dedup();
+    }
+    Ok(segments)
 }
 
 fn row(session_id: SessionId, segment_id: SegmentId, done: Repair, dry_run: bool) -> Row {

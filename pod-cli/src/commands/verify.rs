@@ -90,7 +90,7 @@ pub(super) fn run(app: &App, arguments: &VerifyArgs) -> Result<u8> {
             app.hint(&advice);
         }
         if index.is_some_and(|found| !found.findings.is_empty()) {
-            app.hint("the index was made anew from the logs: nothing was lost with it");
+            app.hint("the index was made anew from the logs; if it told of more than they hold, a copy of the store may have that");
         }
         if let Some(advice) = ledger.as_ref().and_then(ledger::advice) {
             app.hint(advice);

@@ -44,9 +44,18 @@ fn people_get_a_line_for_each() {
         let store = run.stdout.lines().next().unwrap();
         assert_eq!(store.ends_with("store"), cells == 40, "{run}");
         assert!(run.stdout.contains("fs, format 1, at [HOME]/.local/share/pod/sessions"), "nothing is cut: {run}");
-        for check in
-            ["store", "filesystem", "space", "permissions", "locks", "index", "conversations", "holes", "agents"]
-        {
+        for check in [
+            "store",
+            "filesystem",
+            "space",
+            "permissions",
+            "locks",
+            "index",
+            "conversations",
+            "look-ups",
+            "holes",
+            "agents",
+        ] {
             assert!(run.stdout.contains(check), "{check}: {run}");
         }
     }

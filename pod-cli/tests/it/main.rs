@@ -23,6 +23,7 @@ mod ledger_repair;
 mod ledger_upkeep;
 mod list;
 mod log;
+mod lost;
 mod maintain;
 mod migrate;
 mod organise;

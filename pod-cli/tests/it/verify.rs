@@ -262,7 +262,7 @@ fn an_index_that_says_something_else_is_told_and_made_anew() {
     fs::write(&index, bytes).unwrap();
     let run = world.pod(&["verify"]);
     assert_eq!(run.code, 4, "{run}");
-    assert!(run.stderr.contains("nothing was lost with it"), "{run}");
+    assert!(run.stderr.contains("the index was made anew from the logs"), "{run}");
     assert_eq!(world.pod(&["verify"]).code, 0);
     assert_eq!(world.pod(&["list", "--json"]).ok(), before);
 }

@@ -10,6 +10,7 @@ use super::walk::Place;
 use crate::error::Result;
 use crate::export::Origins;
 use crate::lineage;
+use crate::segment::entries_there;
 
 /// What a store holds of an exported file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Home {
     pub(super) fn find(store: &dyn Store, head: &FileHead) -> Result<Option<Self>> {
         let Some(from) = &head.exported else { return Ok(None) };
         let (session, segment, seq) = (from.session_id, from.segment_id, from.seq);
-        if store.lookup_session_of(segment)? != Some(session) || store.read_entry_count(session, segment)? < seq.0 {
+        if entries_there(store, session, segment)?.is_none_or(|count| count < seq.0) {
             return Ok(None);
         }
         let is_same = from.native_id == head.native_id;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use store_core::{
-    Content, Item, LogEntry, Part, SegmentMeta, SegmentOrigin, SegmentStart, SessionId, SessionKind, Store,
+    Content, Item, LogEntry, Part, SegmentMeta, SegmentOrigin, SegmentStart, Seq, SessionId, SessionKind, Store,
     TimestampMs, UserInput,
 };
 
@@ -48,6 +48,10 @@ pub(super) struct Own {
     pub(super) turns_through: u64,
     /// What it continues could not be read: the branch was folded without it.
     pub(super) detached: bool,
+    /// Where its log could not be read: that many entries behind that one. Fewer of them may be read, one after the other, where lines stand
+    /// twice or in another order, so this is what has to be read before it counts as whole again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unreadable: Option<(Seq, usize)>,
 }
 
 impl Own {

@@ -35,6 +35,8 @@ pub struct Refreshed {
 struct Work {
     sessions: BTreeSet<SessionId>,
     segments: BTreeSet<(SessionId, SegmentId)>,
+    /// Segments of these whose entries may be others from the first on, so that none of what is known of them holds.
+    rewritten: BTreeSet<SegmentId>,
 }
 
 /// Brings the tables up to date. `reconcile` compares the sessions with those of the store, once for each open index:
@@ -42,8 +44,11 @@ struct Work {
 pub(super) fn refresh(db: &mut Connection, store: &dyn Store, reconcile: bool) -> Result<Refreshed, Fault> {
     let stored = cursor(db)?;
     let changes = store.changes(stored.as_ref())?;
-    let mut work =
-        Work { sessions: changes.sessions.into_iter().collect(), segments: changes.segments.into_iter().collect() };
+    let mut work = Work {
+        sessions: changes.sessions.into_iter().collect(),
+        segments: changes.segments.into_iter().collect(),
+        rewritten: changes.rewritten.into_iter().map(|(_, segment)| segment).collect(),
+    };
     if reconcile {
         compare_sessions(db, store, &mut work)?;
     }
@@ -70,6 +75,7 @@ pub(super) fn refresh_segments(
     let work = Work {
         sessions: segments.iter().map(|location| location.session_id).collect(),
         segments: segments.iter().map(|location| (location.session_id, location.segment_id)).collect(),
+        rewritten: BTreeSet::new(),
     };
     bring_in(db, store, made, work)
 }
@@ -77,7 +83,7 @@ pub(super) fn refresh_segments(
 fn bring_in(db: &mut Connection, store: &dyn Store, made: &dyn MadeEntries, work: Work) -> Result<Refreshed, Fault> {
     let plan = Plan::new(db, store, &work.segments)?;
     let mut done = Refreshed { segments: plan.order.len() as u64, sessions: 0 };
-    let mut scan = Scan::new(store, made, plan.wanted);
+    let mut scan = Scan::new(store, made, plan.wanted, work.rewritten);
     let mut segments = VecDeque::from(plan.order);
     let mut sessions = work.sessions.into_iter().peekable();
     while !segments.is_empty() || sessions.peek().is_some() {

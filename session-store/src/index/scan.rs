@@ -23,6 +23,8 @@ pub(super) struct Scan<'a> {
     store: &'a dyn Store,
     made: &'a dyn MadeEntries,
     wanted: Wanted,
+    /// Segments of which nothing that is known holds, and that were not come to yet.
+    rewritten: BTreeSet<SegmentId>,
     /// Folds at the points that later segments continue.
     captured: HashMap<(SegmentId, Seq), Branch>,
     touched: Touched,
@@ -34,11 +36,17 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A pass that keeps what is wanted on its way.
-    pub(super) fn new(store: &'a dyn Store, made: &'a dyn MadeEntries, wanted: Wanted) -> Self {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        made: &'a dyn MadeEntries,
+        wanted: Wanted,
+        rewritten: BTreeSet<SegmentId>,
+    ) -> Self {
         Self {
             store,
             made,
             wanted,
+            rewritten,
             captured: HashMap::new(),
             touched: Touched::default(),
             again: Vec::new(),
@@ -82,10 +90,14 @@ impl<'a> Scan<'a> {
             }
             None => SegmentRow::insert(db, session, segment)?,
         };
-        let known = (row.no, row.position, row.damaged);
+        let known = (row.no, row.position, row.damaged, row.own.unreadable);
         let branch = row.branch(db)?;
         let mut reading = Reading::of(row, branch);
-        match self.read(db, &mut reading) {
+        // Of what cannot be read what was known is better than nothing.
+        let is_rewritten = self.rewritten.remove(&segment)
+            && reading.row.position.seq > Seq::START
+            && self.store.read_entry_count(session, segment).is_ok();
+        match if is_rewritten { Ok(Go::Anew) } else { self.read(db, &mut reading) } {
             Err(Fault::Store(StoreError::NotFound(_))) => {
                 self.drop_segment(db, &reading.row)?;
                 changed.insert(session);
@@ -108,7 +120,8 @@ impl<'a> Scan<'a> {
             }
         }
         reading.row.damaged = reading.failed || reading.row.own.detached;
-        if known != (reading.row.no, reading.row.position, reading.row.damaged) {
+        let found = (reading.row.no, reading.row.position, reading.row.damaged, reading.row.own.unreadable);
+        if known != found {
             reading.row.own.turns_through = reading.branch.turns.turn_count();
             reading.row.save(db, &reading.branch)?;
             changed.insert(session);
@@ -120,7 +133,14 @@ impl<'a> Scan<'a> {
     /// Whether the store says that the segment is the session's; where it cannot tell, reading will.
     fn belongs(&self, session: SessionId, segment: SegmentId) -> Result<bool, Fault> {
         match self.store.lookup_session_of(segment) {
-            Ok(found) => Ok(found == Some(session)),
+            Ok(Some(found)) => Ok(found == session),
+            // What leads to it may be lost; the log itself says whose it is.
+            Ok(None) => match self.store.read_entry_count(session, segment) {
+                Ok(_) => Ok(true),
+                Err(error) if is_damage(&error) => Ok(true),
+                Err(error) if is_gone(&error) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
             Err(error) if is_damage(&error) => Ok(true),
             Err(error) => Err(error.into()),
         }
@@ -135,6 +155,7 @@ impl<'a> Scan<'a> {
         {
             return Ok(Go::Anew);
         }
+        self.look_again(reading)?;
         if known.is_none() && self.take_made(db, reading)? {
             return Ok(Go::On);
         }
@@ -144,13 +165,14 @@ impl<'a> Scan<'a> {
             let records = match self.store.read_range(session, segment, after, limit) {
                 Ok(records) => records,
                 // What stands before the damage can still be read, in smaller steps.
-                Err(error) if is_damage(&error) && limit > 1 => {
-                    limit /= 2;
-                    continue;
-                }
                 Err(error) if is_damage(&error) => {
                     reading.failed = true;
-                    return Ok(Go::On);
+                    reading.row.own.unreadable = Some((after, limit));
+                    if limit == 1 {
+                        return Ok(Go::On);
+                    }
+                    limit /= 2;
+                    continue;
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -170,6 +192,17 @@ impl<'a> Scan<'a> {
                 return Ok(Go::On);
             }
         }
+    }
+
+    /// Asks once more for what could not be read.
+    fn look_again(&self, reading: &mut Reading) -> Result<(), Fault> {
+        let Some((after, limit)) = reading.row.own.unreadable else { return Ok(()) };
+        match self.store.read_range(reading.row.session, reading.row.id, after, limit) {
+            Ok(_) => reading.row.own.unreadable = None,
+            Err(error) if is_damage(&error) => reading.failed = true,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// Takes the entries of a segment that are in memory; `false` if they are not.

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 const APPLICATION_ID: i32 = 0x706F_6449;
 
 /// Grows with every change of the tables or of what they mean; a file of another version is made anew.
-const VERSION: i32 = 8;
+const VERSION: i32 = 9;
 
 /// How long a process waits for another one that refreshes the same file.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(15);

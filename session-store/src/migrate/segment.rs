@@ -10,6 +10,7 @@ use store_core::{
 use super::beside::Blobs;
 use super::records::Records;
 use super::{MigrateFailureKind, MigrateVerification};
+use crate::segment::entries_there;
 
 /// About how many bytes of text, and how many entries at most, are written in one call.
 const CALL_BYTES: usize = 4 << 20;
@@ -141,7 +142,7 @@ impl Passage<'_> {
     /// How many entries the target has of the segment.
     fn count_there(&self) -> Result<u64, Problem> {
         match self.target.lookup_session_of(self.segment)? {
-            None => Ok(0),
+            None => Ok(entries_there(self.target, self.session, self.segment)?.unwrap_or_default()),
             Some(session) if session == self.session => Ok(self.target.read_entry_count(self.session, self.segment)?),
             Some(other) => Err(Problem::Differs(format!("it belongs to session {other} there"))),
         }

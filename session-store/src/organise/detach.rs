@@ -21,6 +21,7 @@ use crate::error::{Result, SessionError};
 use crate::facts::{SessionFact, SessionFacts, put_session_fact};
 use crate::lineage::lineage;
 use crate::order::origins_first;
+use crate::segment::entries_there;
 use crate::tombstone::{MovedPoint, Tombstone, Tombstones};
 
 /// How many entries are copied at once.
@@ -114,10 +115,7 @@ impl<'a> Detached<'a> {
         let through = through.unwrap_or(Seq::START);
         let to = Self::session(old);
         let new = Self::segment(to, segment);
-        let mut there = match store.lookup_session_of(new)? {
-            Some(_) => store.read_entry_count(to, new)?,
-            None => 0,
-        };
+        let mut there = entries_there(store, to, new)?.unwrap_or_default();
         while there < through.0 {
             let left = usize::try_from(through.0 - there).unwrap_or(usize::MAX);
             let records = store.read_range(session, segment, Seq(there), left.min(BATCH_ENTRIES))?;

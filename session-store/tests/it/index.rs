@@ -7,5 +7,6 @@ mod file;
 mod incremental;
 mod naming;
 mod ownership;
+mod rewritten;
 mod search;
 mod world;

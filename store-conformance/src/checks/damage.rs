@@ -229,6 +229,24 @@ pub(crate) fn a_repair_is_seen_by_another_handle(harness: &mut dyn Harness) -> O
     holds("the segment may have changed", after.segments.contains(&(session(1), segment(1))))
 }
 
+/// The last entry stands where it stood: nothing else tells that the ones before it are others.
+pub(crate) fn a_repair_is_named_by_changes(harness: &mut dyn Harness) -> Outcome {
+    let before = harness.store().changes(None).works("asking for changes")?;
+    damaged(harness, 3)?;
+    let behind = harness.store().changes(Some(&before.cursor)).works("asking for changes")?;
+    holds("what was appended is no other than it was", behind.rewritten.is_empty())?;
+    repair(harness.store())?;
+    let at = [&before, &behind].map(|seen| harness.store().changes(Some(&seen.cursor)).works("asking for changes"));
+    for after in at {
+        let after = after?;
+        holds("the segment may have changed", after.segments.contains(&(session(1), segment(1))))?;
+        same("the segments whose entries may be others", after.rewritten, vec![(session(1), segment(1))])?;
+    }
+    harness.reopen();
+    let after = harness.store().changes(Some(&behind.cursor)).works("asking for changes")?;
+    same("the segments whose entries may be others", after.rewritten, vec![(session(1), segment(1))])
+}
+
 pub(crate) fn a_dry_repair_changes_nothing(harness: &mut dyn Harness) -> Outcome {
     damaged(harness, 3)?;
     let store = harness.store();

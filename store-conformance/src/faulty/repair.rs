@@ -67,6 +67,11 @@ pub(super) const STORES: &[FaultyStore] = &[
         }
         Ok(done)
     }),
+    rule!("a_repaired_segment_has_changed_and_no_more", changes: |at, cursor| {
+        let mut all = at.inner.changes(cursor)?;
+        all.rewritten.clear();
+        Ok(all)
+    }),
     rule!("an_unknown_segment_needs_no_repair", repair: |at, session, segment, options| {
         match at.inner.repair(session, segment, options) {
             Err(NotFound(_)) => Ok(pretended()),

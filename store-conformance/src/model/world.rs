@@ -318,11 +318,13 @@ impl<'a> World<'a> {
         let Observer { store, reference } = std::mem::take(&mut self.observers[observer]);
         let expected = self.reference.changes(reference.as_ref()).map_err(unexpected)?;
         let named = self.handle(handle).changes(store.as_ref()).map_err(unexpected)?;
-        let Changes { sessions, segments, cursor } = named;
+        let Changes { sessions, segments, rewritten, cursor } = named;
         must_name("sessions", &sessions, &expected.sessions)?;
         // Of a session that was deleted its own name is enough.
         let there: Vec<_> = expected.segments.into_iter().filter(|(home, id)| self.is_in(*home, *id)).collect();
         must_name("segments", &segments, &there)?;
+        let other: Vec<_> = expected.rewritten.into_iter().filter(|(home, id)| self.is_in(*home, *id)).collect();
+        must_name("rewritten segments", &rewritten, &other)?;
         let homes: BTreeSet<SessionId> = segments.iter().map(|(home, _)| *home).collect();
         must_name("sessions", &sessions, &homes.into_iter().collect::<Vec<_>>())?;
         let known = |id: &SessionId| self.sessions.contains(id);

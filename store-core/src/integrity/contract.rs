@@ -41,7 +41,7 @@ pub trait Integrity: Store {
     fn scan(&self, session: SessionId, segment: SegmentId, visit: &mut Visit<'_>) -> Result<()>;
 
     /// What is wrong beside the logs. Of a session: its facts, the traces and checkpoints of its segments, permissions of its files, what
-    /// leads to its segments (the look-up, the record of forks). `None`: of the store as a whole, without its sessions: facts, events, blobs whose
+    /// leads to its segments (the look-up, the record of forks), a segment whose log is gone without a word. `None`: of the store as a whole, without its sessions: facts, events, blobs whose
     /// bytes are not what their names say, permissions, the structure of the database, look-ups that lead nowhere.
     ///
     /// # Errors
@@ -94,7 +94,9 @@ pub trait Integrity: Store {
     /// entries are said to be lost at their places, everything else goes to quarantine, a torn tail or a hole at the end too.
     ///
     /// The checkpoints behind the first lost entry are void; the positions of kept entries may change; `changes` names the
-    /// segment. No entry is removed that anybody refers to. Of an undamaged segment nothing is changed.
+    /// segment, and its `rewritten` too. No entry is removed that anybody refers to. What the backend keeps beside the log and can make of it, what leads to it
+    /// among that, is put right; where nothing else was wrong the answer has a migration id and nothing lost. A segment whose log is gone, and of which something says that
+    /// it was there, gets a log of lost entries; where all its session is gone with it, what leads to it goes too. Of an undamaged segment nothing is changed.
     ///
     /// # Errors
     /// `NotFound` as [`scan`](Self::scan); `Busy` as [`rollback`](Self::rollback); `Corrupt` if nothing can be saved; `ReadOnly`.
@@ -122,8 +124,8 @@ pub trait Integrity: Store {
     /// guard lives. Whoever refers to a blob that somebody else put holds it by a guard of its own: puts it again.
     ///
     /// # Errors
-    /// `Busy` if a guard of any handle lives; `Corrupt` if any log or fact cannot be read whole: nobody knows what it refers to; `ReadOnly`. Then nothing
-    /// was removed.
+    /// `Busy` if a guard of any handle lives; `Corrupt` if any log or fact cannot be read whole, or a segment or session is gone and something that
+    /// is left says that it was there: nobody knows what it refers to; `ReadOnly`. Then nothing was removed.
     fn collect(&self, dry_run: bool) -> Result<Collection>;
 
     /// What was done to the store's bytes, in order.

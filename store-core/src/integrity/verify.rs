@@ -154,7 +154,8 @@ fn first_jobs(store: &dyn Integrity, scope: &Scope) -> Result<Vec<Job>> {
     let mut jobs = Vec::new();
     let add_session = |session, jobs: &mut Vec<Job>| -> Result<bool> {
         let segments = store.list_segments(session)?;
-        let exists = !segments.is_empty();
+        // One that is there without any segment has lost them.
+        let exists = !segments.is_empty() || store.exists(session)?;
         if exists {
             jobs.push(Job::Session(session));
             jobs.extend(segments.into_iter().map(|segment| Job::Segment(session, segment)));
@@ -177,7 +178,10 @@ fn first_jobs(store: &dyn Integrity, scope: &Scope) -> Result<Vec<Job>> {
         }
         Scope::Segments(segments) => {
             for (session, segment) in segments {
-                if store.lookup_session_of(*segment)? != Some(*session) {
+                // What leads to it may be what is wrong.
+                if store.lookup_session_of(*segment)? != Some(*session)
+                    && !store.list_segments(*session)?.contains(segment)
+                {
                     return Err(crate::StoreError::no_segment(*segment));
                 }
                 jobs.push(Job::Session(*session));

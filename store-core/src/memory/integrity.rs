@@ -202,7 +202,7 @@ impl State {
     }
 
     fn changed(&mut self, session: SessionId, segment: SegmentId) {
-        self.changes.push(Change::Segment(session, segment));
+        self.changes.push(Change::Rewritten(session, segment));
         self.wake_tails(segment);
     }
 }

@@ -52,7 +52,7 @@ impl FsStore {
                 Ok(checkpoint)
             })
         })?;
-        made.ok_or(StoreError::no_segment(segment))
+        made.ok_or_else(|| self.without_log(session, segment))
     }
 
     pub(super) fn read_checkpoints(&self, session: SessionId, segment: SegmentId) -> Result<Vec<ListedCheckpoint>> {

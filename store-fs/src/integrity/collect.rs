@@ -26,6 +26,7 @@ impl FsStore {
         }
         // Whoever is being made or goes away in the root belongs to whoever holds `CREATE`.
         let _create = self.lock_create()?;
+        self.refuse_lost()?;
         let path = self.layout.blobs_lock();
         let lock = found(self.disk.open(&path, OpenMode::AppendOrCreate)).at("open", &path)?;
         if let Some(lock) = &lock

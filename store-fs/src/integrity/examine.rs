@@ -31,6 +31,7 @@ impl FsStore {
         let mut findings = Vec::new();
         let facts = |text: &str| store_core::json::from_str::<Fact>(text).map(drop);
         findings.extend(self.examine_log(LogKey::Facts(FactScope::Session(session)), Some(session), facts)?);
+        findings.extend(self.examine_empty_session(session)?);
         for segment in self.list_segments(session)? {
             let traces = |text: &str| store_core::json::from_str::<TraceEntry>(text).map(drop);
             findings.extend(self.examine_log(LogKey::Trace(session, segment), Some(session), traces)?);
@@ -62,6 +63,8 @@ impl FsStore {
         if self.is_adopted() {
             self.examine_header(&mut findings)?;
         }
+        let lost = self.lost_segments(None)?;
+        findings.extend(lost.into_iter().map(|(session, segment)| self.finding_of_lost(session, segment)));
         self.examine_blobs(&mut findings)?;
         // A root that was there before the store was made in it has the mode that its owner gave it.
         self.examine_mode(self.layout.root(), WRITTEN_BY_OTHERS, None, &mut findings)?;

@@ -66,7 +66,7 @@ impl FsStore {
     pub(super) fn continued_at(&self, segment: SegmentId) -> Result<Vec<(SegmentId, Option<Seq>)>> {
         let mut by = Vec::new();
         for child in self.children_of(segment)? {
-            let Some(holder) = self.session_of(child)? else { continue };
+            let Some(holder) = self.find_session_of(child)? else { continue };
             match self.origin_of(holder, child) {
                 Ok(Some(origin)) if origin.segment_id == segment => by.push((child, Some(origin.seq))),
                 Ok(_) | Err(StoreError::NotFound(_)) => {}
@@ -189,7 +189,7 @@ impl HeldLog<'_> {
 
     /// Takes the newest part's write bits: whoever has it open asks for its name and mode before writing, and waits for the lock.
     pub(super) fn protect(&self) -> Result<()> {
-        self.held.store.touch(Touched::segment(self.held.session, self.held.segment))?;
+        self.held.store.touch(Touched::rewritten(self.held.session, self.held.segment))?;
         self.set_writable(false)
     }
 

@@ -13,6 +13,7 @@ use store_core::{MigrationId, Position, Result, SegmentId, Seq, SessionId, Store
 
 use super::maintain::{HeldLog, HeldSession, end_of};
 use super::rollback::whole_line;
+use crate::error::At as _;
 use crate::migrate_layout::Beside;
 use crate::record_log::{NewParts, Replacing, Writers};
 use crate::store::FsStore;
@@ -33,6 +34,13 @@ impl FsStore {
         options: &MaintenanceOptions,
     ) -> Result<Repair> {
         self.check_maintainable(options.dry_run)?;
+        if !self.has_log(session, segment)? && self.is_lost(session, segment)? {
+            if options.dry_run || !self.has_folder(session)? {
+                return self.repair_lost(session, segment, options);
+            }
+            // From here on it is a log that lacks everything.
+            self.mark_lost(session, segment)?;
+        }
         let before = Some(self.end_state(session, segment)?);
         let migration_id = MigrationId::mint(options.now);
         let intended = |before, after, verification, quarantined, lost| EventKind::Repaired {
@@ -74,37 +82,100 @@ impl FsStore {
             // What an older program wrote beside the log is nobody's, and is kept.
             self.put_away_flat(session, segment, Beside::Keep)?;
         }
-        let lease = held.hold_lease()?;
-        let log = held.hold_log(lease)?;
-        log.check_kinds()?;
-        let before = end_of(segment, |visit| log.scan(visit))?;
-        let work = plan(&held, &log)?;
-        let mut quarantined = joined(&work.plan.quarantined);
-        let (after, verification) = if dry_run || work.plan.is_clean {
-            let mut after = Chain::START;
-            replay(&log, &work.plan, &mut |_, text| {
-                after.push(text);
-                Ok(())
-            })?;
-            (after, replayed(&log, &work.plan, after)?)
-        } else {
-            let done = rewrite(&log, &work, &mut quarantined);
-            done.inspect_err(|_| {
-                if !log.is_decided() {
-                    log.give_up(work.from);
-                }
-            })?
-        };
-        let done = Repair {
-            migration_id: (!work.plan.is_clean).then_some(migration_id),
-            kept: work.plan.kept.len() as u64,
-            lost: work.plan.lost.clone(),
-            quarantined,
-            after,
-            verification,
-        };
+        let in_step = self.ways_in_step(session, segment)?;
+        let (before, mut done) = repair_held(&held, migration_id, dry_run)?;
+        if !in_step {
+            done.migration_id = Some(migration_id);
+            if !dry_run {
+                self.set_ways_right(session, segment)?;
+            }
+        }
         Ok((before, done))
     }
+}
+
+impl FsStore {
+    /// Repairs a segment of which nothing but what leads to it is left: says what would be done where its session has a folder, and where that is
+    /// gone too gives the segment up, and what leads to it.
+    fn repair_lost(&self, session: SessionId, segment: SegmentId, options: &MaintenanceOptions) -> Result<Repair> {
+        let migration_id = MigrationId::mint(options.now);
+        let continued = self.continued_at(segment)?.into_iter().filter_map(|(_, seq)| seq).max();
+        let plan = RepairPlanner::new(session, segment).finish(continued.unwrap_or(Seq::START), None)?;
+        let mut after = Chain::START;
+        let mut lost = Vec::new();
+        if self.has_folder(session)? {
+            plan.entries().for_each(|entry| {
+                if let Planned::Lost(_, text) = entry {
+                    after.push(&text);
+                }
+            });
+            lost = plan.lost;
+        }
+        let verification = Verification { entry_count_match: true, hash_chain_match: true, order_consistent: true };
+        let end = EndState { seq: Seq::START, head: Some(Chain::START.head) };
+        let event = EventKind::Repaired {
+            migration_id,
+            session,
+            segment,
+            before: Some(end),
+            after: Some(end),
+            verification: Some(verification),
+            quarantined: Vec::new(),
+            lost: Vec::new(),
+        };
+        let quarantined = Vec::new();
+        let done = Repair { migration_id: Some(migration_id), kept: 0, lost, quarantined, after, verification };
+        maintained(
+            options,
+            event.clone(),
+            |event| self.events.append(event),
+            || {
+                if !options.dry_run {
+                    let _writing = self.before_first_write();
+                    let _create = self.lock_create()?;
+                    self.disk.sync_folder(self.layout.root()).at("sync", self.layout.root())?;
+                    if self.is_lost(session, segment)? && !self.has_folder(session)? {
+                        self.remove_look_up(segment)?;
+                    }
+                }
+                Ok((done, Some(event)))
+            },
+        )
+    }
+}
+
+/// Repairs the log itself.
+fn repair_held(held: &HeldSession<'_>, migration_id: MigrationId, dry_run: bool) -> Result<(EndState, Repair)> {
+    let lease = held.hold_lease()?;
+    let log = held.hold_log(lease)?;
+    log.check_kinds()?;
+    let before = end_of(held.segment, |visit| log.scan(visit))?;
+    let work = plan(held, &log)?;
+    let mut quarantined = joined(&work.plan.quarantined);
+    let (after, verification) = if dry_run || work.plan.is_clean {
+        let mut after = Chain::START;
+        replay(&log, &work.plan, &mut |_, text| {
+            after.push(text);
+            Ok(())
+        })?;
+        (after, replayed(&log, &work.plan, after)?)
+    } else {
+        let done = rewrite(&log, &work, &mut quarantined);
+        done.inspect_err(|_| {
+            if !log.is_decided() {
+                log.give_up(work.from);
+            }
+        })?
+    };
+    let done = Repair {
+        migration_id: (!work.plan.is_clean).then_some(migration_id),
+        kept: work.plan.kept.len() as u64,
+        lost: work.plan.lost.clone(),
+        quarantined,
+        after,
+        verification,
+    };
+    Ok((before, done))
 }
 
 fn plan(held: &HeldSession<'_>, log: &HeldLog<'_>) -> Result<Work> {

@@ -128,7 +128,11 @@ fn check_index(store: &FsStore, seen: &Seen) -> Check {
             return Err(format!("session {session} is listed and has no segment"));
         }
     }
-    Ok(())
+    // Nobody takes a log away here: what a crash leaves must not look so.
+    match store.lost_segments(None).map_err(|error| error.to_string())?.first() {
+        Some((session, segment)) => Err(format!("the log of {segment} of {session} is told to be gone")),
+        None => Ok(()),
+    }
 }
 
 /// Opening and reading changes no log.

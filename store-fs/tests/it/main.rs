@@ -19,6 +19,7 @@ mod ledger_processes;
 mod ledger_repair;
 mod ledger_rounds;
 mod leftovers;
+mod lost;
 mod maintenance;
 mod memory;
 mod model;

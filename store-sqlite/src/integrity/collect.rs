@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use store_core::integrity::{BlobUse, Collected, Collection, collectable};
 use store_core::{Durability, StoreError};
 
+use super::examine;
 use crate::blob_lock::BlobLock;
 use crate::error::Result;
 use crate::row;
@@ -19,6 +20,7 @@ pub(super) fn collect(store: &SqliteStore, dry_run: bool) -> store_core::Result<
         return Err(StoreError::Busy { holder, host: None, since: None });
     };
     // Nothing that is appended from here on can refer to a blob that was not put anew, which waits.
+    connections.read(examine::refuse_lost)?;
     let used = RefCell::new(collectable(store)?);
     connections.read(|connection| add_quarantined(connection, &mut used.borrow_mut()))?;
     let used = used.into_inner();

@@ -161,36 +161,43 @@ fn check_structure(connection: &Connection, findings: &mut Vec<String>) -> Resul
             findings.push(format!("integrity_check: {line}"));
         }
     }
+    findings.extend(orphans(connection)?);
+    Ok(())
+}
+
+/// Rows whose segment, session or blob has no row.
+fn orphans(connection: &Connection) -> Result<Vec<String>> {
     let mut statement =
         connection.prepare("SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2")?;
     let mut rows = statement.query([])?;
+    let mut told = Vec::new();
     while let Some(row) = rows.next()? {
         let (table, parent, count): (String, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        findings.push(format!("{count} rows of {table} belong to nothing in {parent}"));
+        told.push(format!("{count} rows of {table} belong to nothing in {parent}"));
     }
-    Ok(())
+    Ok(told)
+}
+
+/// Refuses a database in which rows are left of a segment or session whose own row is gone: nobody lists it, and what it referred to is not known.
+pub(super) fn refuse_lost(connection: &Connection) -> Result<()> {
+    let mut told = orphans(connection)?;
+    told.extend(without_each_other(connection)?);
+    match told.into_iter().next() {
+        Some(detail) => Err(damage(None, None, detail).into()),
+        None => Ok(()),
+    }
 }
 
 /// Rows that stand for each other.
 fn check_rows(connection: &Connection, findings: &mut Vec<String>) -> Result<()> {
-    let count = |sql: &str| -> Result<u64> { connection.prepare(sql)?.query_row([], |row| Ok(row::number(row, 0)))? };
-    let alone = count(
-        "SELECT count(*) FROM sessions WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.session_id = sessions.session_id)",
-    )?;
-    if alone > 0 {
-        findings.push(format!("{alone} sessions have no segment"));
-    }
-    let alone =
-        count("SELECT count(*) FROM facts WHERE length(scope) > 0 AND scope NOT IN (SELECT session_id FROM sessions)")?;
-    if alone > 0 {
-        findings.push(format!("{alone} facts belong to no session"));
-    }
-    let both = count("SELECT count(*) FROM sessions JOIN deleted_sessions USING (session_id)")?;
+    findings.extend(without_each_other(connection)?);
+    let both = count(connection, "SELECT count(*) FROM sessions JOIN deleted_sessions USING (session_id)")?;
     if both > 0 {
         findings.push(format!("{both} sessions are there and deleted"));
     }
-    let last = count("SELECT last_change FROM store WHERE id = 1")?;
+    let last = count(connection, "SELECT last_change FROM store WHERE id = 1")?;
     let taken = count(
+        connection,
         "SELECT max(ifnull((SELECT max(change) FROM segments), 0), ifnull((SELECT max(change) FROM sessions), 0),
                     ifnull((SELECT max(change) FROM deleted_sessions), 0))",
     )?;
@@ -198,6 +205,30 @@ fn check_rows(connection: &Connection, findings: &mut Vec<String>) -> Result<()>
         findings.push(format!("the last change is said to be {last}, and is {taken}"));
     }
     Ok(())
+}
+
+fn count(connection: &Connection, sql: &str) -> Result<u64> {
+    connection.prepare(sql)?.query_row([], |row| Ok(row::number(row, 0)))?
+}
+
+/// Sessions that have lost their segments, and facts that have lost their session.
+fn without_each_other(connection: &Connection) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    let alone = count(
+        connection,
+        "SELECT count(*) FROM sessions WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.session_id = sessions.session_id)",
+    )?;
+    if alone > 0 {
+        findings.push(format!("{alone} sessions have no segment"));
+    }
+    let alone = count(
+        connection,
+        "SELECT count(*) FROM facts WHERE length(scope) > 0 AND scope NOT IN (SELECT session_id FROM sessions)",
+    )?;
+    if alone > 0 {
+        findings.push(format!("{alone} facts belong to no session"));
+    }
+    Ok(findings)
 }
 
 fn check_blobs(connection: &Connection, findings: &mut Vec<String>) -> Result<()> {

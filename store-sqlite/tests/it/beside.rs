@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use store_core::integrity::{
-    EventKind, Integrity as _, MaintenanceOptions, RecordKind, RecordRepair, VerifyOptions, verify,
+    EventKind, Integrity as _, MaintenanceOptions, NewCheckpoint, RecordKind, RecordRepair, VerifyOptions, verify,
 };
 use store_core::{Fact, FactScope, SessionId, Store as _, TraceEntry};
 use store_sqlite::SqliteStore;
 
 use crate::sample::{FIRST, SECOND, database, dump};
+use crate::support::{Folder, input};
 
 fn options(dry_run: bool) -> MaintenanceOptions {
     MaintenanceOptions { now: 20, dry_run, correlation_id: None }
@@ -26,7 +27,7 @@ fn repair(store: &SqliteStore, dry_run: bool) -> Vec<RecordRepair> {
 }
 
 /// What was repaired when somebody ran statements in the sample; nothing is wrong afterwards, and everything can be gone on with.
-fn repaired_after(sql: &str) -> (SqliteStore, Vec<RecordRepair>) {
+fn repaired_after(sql: &str) -> (Folder, SqliteStore, Vec<RecordRepair>) {
     let folder = database();
     let raw = folder.raw();
     raw.pragma_update(None, "foreign_keys", false).unwrap();
@@ -54,9 +55,7 @@ fn repaired_after(sql: &str) -> (SqliteStore, Vec<RecordRepair>) {
         assert!(events.iter().any(|event| tells(&event.what)), "{sql}: it is recorded");
     }
     assert_eq!(repair(&store, false), Vec::new(), "{sql}: nothing is left to repair");
-    // What the store is opened in outlives the test by being forgotten here.
-    std::mem::forget(folder);
-    (store, done)
+    (folder, store, done)
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn every_row_beside_the_logs_that_is_whole_is_kept() {
         ("UPDATE events SET body = replace(body, '7', '6') WHERE seq = 1".to_owned(), Events, 1, 1),
         ("UPDATE store SET event_count = 1".to_owned(), Events, 2, 0),
     ] {
-        let (_, done) = repaired_after(&sql);
+        let (_folder, _, done) = repaired_after(&sql);
         let shape: Vec<_> = done.iter().map(|one| (one.at.record, one.kept, one.lost)).collect();
         assert_eq!(shape, [(record, kept, lost)], "{sql}");
     }
@@ -89,7 +88,7 @@ fn every_row_beside_the_logs_that_is_whole_is_kept() {
 
 #[test]
 fn what_is_taken_out_is_kept_where_the_repair_says() {
-    let (store, done) = repaired_after("UPDATE facts SET body = 'what stood there' WHERE seq = 2");
+    let (_folder, store, done) = repaired_after("UPDATE facts SET body = 'what stood there' WHERE seq = 2");
     let paths: Vec<_> = done.iter().flat_map(|one| &one.quarantined).filter_map(|one| one.path.clone()).collect();
     let [event, quarantine] = <[String; 2]>::try_from(paths).unwrap();
     let number: i64 = event.strip_prefix("event ").unwrap().parse().unwrap();
@@ -109,6 +108,30 @@ fn a_checkpoint_that_a_lost_row_had_made_void_does_not_hold_again() {
     let sql = "DELETE FROM entries WHERE segment_id = x'22222222222222222222222222222222' AND seq > 10;
                UPDATE segments SET entry_count = 10 WHERE segment_id = x'22222222222222222222222222222222';
                INSERT INTO checkpoints VALUES (x'22222222222222222222222222222222', 2, '{\"void_after\":0}', 1)";
-    let (store, _) = repaired_after(sql);
+    let (_folder, store, _) = repaired_after(sql);
     assert!(store.checkpoints(SECOND.0, SECOND.1).unwrap().iter().all(|one| one.void));
+}
+
+/// A record that was repaired gives its events other numbers: what a cursor has seen is told by more than a number.
+#[test]
+fn what_is_rewritten_after_the_record_of_events_was_repaired_is_told() {
+    let folder = database();
+    let store = folder.open();
+    for entries in 0..3 {
+        store.append(FIRST.0, FIRST.1, &input(entries)).unwrap();
+        let new = NewCheckpoint { reason: "before".to_owned(), name: None, now: 9 };
+        let made = store.checkpoint(FIRST.0, FIRST.1, &new).unwrap();
+        store.append(FIRST.0, FIRST.1, &input(entries)).unwrap();
+        store.rollback(FIRST.0, FIRST.1, made.number, &options(false)).unwrap();
+    }
+    let seen = store.changes(None).unwrap().cursor;
+    let events = store.events().unwrap().len();
+    let raw = folder.raw();
+    raw.execute("UPDATE events SET body = 'damaged' WHERE seq <= 2", []).unwrap();
+    drop(raw);
+    assert_eq!(store.repair_beside(None, &options(false)).unwrap().len(), 1);
+    store.append(FIRST.0, FIRST.1, &input(8)).unwrap();
+    store.rollback(FIRST.0, FIRST.1, 1, &options(false)).unwrap();
+    assert_eq!(store.events().unwrap().len(), events, "two are gone, and two came");
+    assert_eq!(store.changes(Some(&seen)).unwrap().rewritten, [FIRST]);
 }

@@ -217,3 +217,29 @@ fn what_a_creation_left_is_collected() {
     assert_eq!((temporary(true).removed, temporary(false).bytes, temporary(true).removed), (1, 4, 0));
     assert!(!folder.beside(".new").exists());
 }
+
+/// Nobody lists what has no row of its own, so nobody saw that blobs were referred to there.
+#[test]
+fn nothing_is_collected_where_rows_have_lost_their_segment_or_session() {
+    for sql in [
+        "DELETE FROM segments",
+        "DELETE FROM sessions",
+        "DELETE FROM entries",
+        "DELETE FROM entries WHERE seq > 2",
+        "UPDATE facts SET scope = randomblob(16) WHERE length(scope) > 0",
+    ] {
+        let folder = database();
+        assert!(folder.open().collect(true).is_ok());
+        let raw = folder.raw();
+        raw.pragma_update(None, "foreign_keys", false).unwrap();
+        assert!(raw.execute(sql, []).unwrap() > 0, "the statement must change something: {sql}");
+        let blobs = || raw.query_row("SELECT count(*) FROM blobs", [], |row| row.get::<_, u32>(0)).unwrap();
+        let before = blobs();
+        let store = folder.open();
+        assert!(!found(&store).is_empty(), "{sql}");
+        for dry_run in [true, false] {
+            assert!(matches!(store.collect(dry_run), Err(StoreError::Corrupt(_))), "{sql}");
+        }
+        assert_eq!(blobs(), before, "{sql}");
+    }
+}

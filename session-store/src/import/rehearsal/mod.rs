@@ -230,7 +230,7 @@ impl Store for Rehearsal<'_> {
     }
 
     fn changes(&self, cursor: Option<&ChangeCursor>) -> Result<Changes> {
-        let Changes { sessions, segments, cursor } = self.below.changes(cursor)?;
+        let Changes { sessions, segments, rewritten, cursor } = self.below.changes(cursor)?;
         // All that was written here is told each time, which is allowed.
         let own = self.scratch.segments(None)?;
         let mut sessions: BTreeSet<SessionId> = sessions.into_iter().collect();
@@ -238,7 +238,7 @@ impl Store for Rehearsal<'_> {
         sessions.extend(self.scratch.sessions_with_facts()?);
         let segments: BTreeSet<(SessionId, SegmentId)> = segments.into_iter().chain(own).collect();
         let (sessions, segments) = (sessions.into_iter().collect(), segments.into_iter().collect());
-        Ok(Changes { sessions, segments, cursor })
+        Ok(Changes { sessions, segments, rewritten, cursor })
     }
 
     fn delete_session(&self, _session: SessionId) -> Result<()> {

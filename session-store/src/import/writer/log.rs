@@ -19,6 +19,7 @@ use crate::error::{LineageError, Result};
 use crate::import::memory::Key;
 use crate::import::moved::Moved;
 use crate::import::walk::{Folds, Place};
+use crate::segment::entries_there;
 
 /// How many entries are written at once.
 const BATCH_ENTRIES: usize = 1024;
@@ -221,15 +222,15 @@ impl<'a> Log<'a> {
 
     fn standing(&self, id: SegmentId) -> Result<Option<SegmentStart>> {
         match self.store.lookup_session_of(id)? {
-            None => Ok(None),
-            Some(session) if session == self.session => {
-                let first = self.store.read_range(session, id, Seq::START, 1)?.into_iter().next();
+            Some(session) if session != self.session => Err(StoreError::AlreadyExists { session, segment: id }.into()),
+            None if entries_there(self.store, self.session, id)?.is_none() => Ok(None),
+            _ => {
+                let first = self.store.read_range(self.session, id, Seq::START, 1)?.into_iter().next();
                 match first.map(|record| record.entry) {
                     Some(LogEntry::SegmentStart(start)) => Ok(Some(*start)),
                     _ => Err(LineageError::NoStart { segment: id }.into()),
                 }
             }
-            Some(session) => Err(StoreError::AlreadyExists { session, segment: id }.into()),
         }
     }
 
@@ -432,7 +433,7 @@ impl Log<'_> {
             let Some(end) = segment.end.filter(|end| end.seq.0 == segment.stored && segment.exists) else {
                 return Ok(false);
             };
-            if self.store.lookup_session_of(segment.id)? != Some(self.session) {
+            if entries_there(self.store, self.session, segment.id)?.is_none() {
                 return Ok(false);
             }
             let last = self.store.read_range(self.session, segment.id, Seq(end.seq.0.saturating_sub(1)), 1)?;

@@ -127,7 +127,11 @@ pub(crate) fn a_rollback_is_named_by_changes(harness: &mut dyn Harness) -> Outco
     let before = other.changes(None).works("asking for changes")?;
     rollback(store, 1)?;
     let after = other.changes(Some(&before.cursor)).works("asking for changes")?;
-    holds("the segment may have changed", after.segments.contains(&(session(1), segment(1))))
+    holds("the segment may have changed", after.segments.contains(&(session(1), segment(1))))?;
+    holds("its entries may be others", after.rewritten.contains(&(session(1), segment(1))))?;
+    append(store, &[note("appended")])?;
+    let later = other.changes(Some(&after.cursor)).works("asking for changes")?;
+    holds("the segment may have changed once more", later.segments.contains(&(session(1), segment(1))))
 }
 
 pub(crate) fn checkpoints_behind_a_rollback_are_void(harness: &mut dyn Harness) -> Outcome {
