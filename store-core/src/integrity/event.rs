@@ -286,6 +286,11 @@ mod tests {
         }
     }
 
+    fn record_repaired(migration_id: MigrationId, at: RecordAt) -> EventKind {
+        let quarantined = vec![Quarantined { part: 1, offset: 3, bytes: 20, path: Some("quarantine/c".to_owned()) }];
+        EventKind::RecordRepaired { migration_id, at, kept: 3, lost: 1, quarantined }
+    }
+
     #[test]
     fn the_forms_of_what_is_done_on_purpose_are_the_documented_ones() {
         let migration_id = MigrationId::derive(1, b"m");
@@ -323,13 +328,7 @@ mod tests {
                 entries: 3,
                 verification: None,
             },
-            EventKind::RecordRepaired {
-                migration_id,
-                at: RecordAt::traces(session, segment),
-                kept: 3,
-                lost: 1,
-                quarantined: vec![Quarantined { part: 1, offset: 3, bytes: 20, path: Some("quarantine/c".to_owned()) }],
-            },
+            record_repaired(migration_id, RecordAt::traces(session, segment)),
             EventKind::HoleAcknowledged { log: "facts.jsonl".to_owned(), kept: "quarantine/b".to_owned() },
             EventKind::LayoutRewritten {
                 migration_id,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use store_core::codec::{LineFields, Tail, decode_line, decode_tail, encode_line};
 use store_core::integrity::{
-    CheckpointLine, MaintenanceOptions, Quarantined, RecordAt, RecordKind, RecordRepair, Scanned, list_checkpoints,
-    void_untrue,
+    CheckpointLine, FindingKind, MaintenanceOptions, Quarantined, RecordAt, RecordKind, RecordRepair, Scanned,
+    list_checkpoints, void_untrue,
 };
 use store_core::{Damage, FactScope, MigrationId, Result, Seq, SessionId, Store as _, StoreError};
 
@@ -37,6 +37,8 @@ struct Plan {
     added: Option<String>,
     is_damaged: bool,
     last: Seq,
+    /// Damaged stretches behind the last line that is kept: at least so many were somebody's lines.
+    trailing: u64,
 }
 
 impl Plan {
@@ -50,10 +52,13 @@ impl Plan {
                 }
                 self.is_damaged |= seq != self.last.next();
                 self.last = seq;
+                self.trailing = 0;
                 self.kept.insert(seq, at);
             }
             Scanned::Damaged(stretch) => {
                 self.is_damaged |= stretch.kind.is_damage();
+                let was_line = stretch.bytes > 0 && stretch.kind == FindingKind::Checksum;
+                self.trailing += u64::from(was_line);
                 self.take(stretch.offset..stretch.offset + stretch.bytes);
             }
         }
@@ -72,7 +77,7 @@ impl Plan {
     }
 
     fn lost(&self) -> u64 {
-        self.kept.last_key_value().map_or(0, |(last, _)| last.0) - self.kept.len() as u64
+        self.kept.last_key_value().map_or(0, |(last, _)| last.0) - self.kept.len() as u64 + self.trailing
     }
 
     fn to_repair(&self, at: RecordAt, migration_id: MigrationId) -> RecordRepair {

@@ -156,7 +156,7 @@ fn whatever_is_done_to_a_record_beside_the_log_every_whole_line_of_it_is_kept() 
                 assert!(store.events().unwrap().iter().any(is_event), "{what}: it is recorded");
                 for taken in &one.quarantined {
                     let copy = bytes_of(&disk, &Path::new(ROOT).join(taken.path.as_ref().unwrap()));
-                    let (from, to) = (taken.offset as usize, (taken.offset + taken.bytes) as usize);
+                    let [from, to] = [taken.offset, taken.offset + taken.bytes].map(|at| usize::try_from(at).unwrap());
                     assert_eq!(copy, bytes[from..to], "{what}: what was taken out is kept");
                 }
             }

@@ -91,10 +91,9 @@ fn what_is_taken_out_is_kept_where_the_repair_says() {
     let (_folder, store, done) = repaired_after("UPDATE facts SET body = 'what stood there' WHERE seq = 2");
     let paths: Vec<_> = done.iter().flat_map(|one| &one.quarantined).filter_map(|one| one.path.clone()).collect();
     let [event, quarantine] = <[String; 2]>::try_from(paths).unwrap();
-    let number: usize = event.strip_prefix("event ").unwrap().parse().unwrap();
+    let number: i64 = event.strip_prefix("event ").unwrap().parse().unwrap();
     let raw = rusqlite::Connection::open(&store_core::Backend::info(&store).location).unwrap();
-    let body: String =
-        raw.query_row("SELECT body FROM events WHERE seq = ?1", [number as i64], |row| row.get(0)).unwrap();
+    let body: String = raw.query_row("SELECT body FROM events WHERE seq = ?1", [number], |row| row.get(0)).unwrap();
     assert!(body.contains("what stood there"), "{body}");
     let number: i64 = quarantine.strip_prefix("quarantine ").unwrap().parse().unwrap();
     let kept: (String, String) = raw
