@@ -62,7 +62,8 @@ impl FsStore {
 
     /// Whether an entry in `by-segment/` is all that is left of a segment of this session.
     pub(crate) fn is_lost(&self, session: SessionId, segment: SegmentId) -> Result<bool> {
-        Ok(self.is_adopted() && self.leads_nowhere(session, segment)? && {
+        // Without its folder a session may never have been: many that are made at once are listed with what leads to them, and not before it.
+        Ok(self.is_adopted() && self.has_folder(session)? && self.leads_nowhere(session, segment)? && {
             let excused = self.excused()?;
             !excused.covers(session, segment) && self.leads_nowhere(session, segment)?
         })
@@ -85,6 +86,7 @@ impl FsStore {
                 if let LookUp::Session(session) = self.look_up(segment)?
                     && of.is_none_or(|of| of == session)
                     && !self.has_log(session, segment)?
+                    && self.has_folder(session)?
                 {
                     lost.push((session, segment));
                 }

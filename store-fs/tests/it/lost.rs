@@ -135,24 +135,6 @@ fn origin(n: u64, seq: u64) -> SegmentOrigin {
 }
 
 #[test]
-fn a_session_that_is_gone_with_its_folder_is_told_and_given_up_by_a_repair() {
-    let folder = Folder::new();
-    let store = open_without_syncs(&folder);
-    create(&store, 1);
-    create(&store, 2);
-    drop(store);
-    fs::remove_dir_all(folder.root().join(session(1).to_string())).unwrap();
-    let store = open_without_syncs(&folder);
-    assert_eq!(told(&store), [(LOST, Some(segment(1)))]);
-    assert!(is_damaged(&store.collect(false)));
-    let done = store.repair(session(1), segment(1), &options()).unwrap();
-    assert!(done.migration_id.is_some() && done.kept == 0);
-    assert!(check(&store).ok, "{:?}", check(&store).damage);
-    assert!(!look_up(&folder, 1).exists());
-    assert!(matches!(store.repair(session(1), segment(1), &options()), Err(StoreError::NotFound(_))));
-}
-
-#[test]
 fn a_session_without_any_log_is_told_and_can_be_deleted() {
     let folder = Folder::new();
     let store = open_without_syncs(&folder);
