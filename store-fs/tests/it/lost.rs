@@ -43,7 +43,7 @@ fn with_blob(store: &FsStore) -> PathBuf {
     PathBuf::from("blobs").join(&address[..2]).join(address)
 }
 
-fn is_damaged<T>(answer: Result<T, StoreError>) -> bool {
+fn is_damaged<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Corrupt(_)))
 }
 
@@ -76,7 +76,7 @@ fn a_log_that_is_gone_is_told_until_it_is_back_and_nothing_it_named_is_collected
             assert!(told(&store).contains(&(LOST, Some(segment(1)))), "{beside}: {:?}", check(&store).damage);
             assert!(!check(&store).ok);
             for dry_run in [true, false] {
-                assert!(is_damaged(store.collect(dry_run)), "{beside}");
+                assert!(is_damaged(&store.collect(dry_run)), "{beside}");
             }
             // Others go on.
             create(&store, 2);
@@ -85,8 +85,8 @@ fn a_log_that_is_gone_is_told_until_it_is_back_and_nothing_it_named_is_collected
         let store = open_without_syncs(&folder);
         if beside != "nothing" {
             assert_eq!(store.list_segments(session(1)).unwrap(), [segment(1)]);
-            assert!(is_damaged(store.read_all(session(1), segment(1))), "{beside}");
-            assert!(is_damaged(append(&store, 1, &[3])), "{beside}");
+            assert!(is_damaged(&store.read_all(session(1), segment(1))), "{beside}");
+            assert!(is_damaged(&append(&store, 1, &[3])), "{beside}");
             let again =
                 store.create_segment(session(1), segment(1), &[start(session(1), None)], &CreateOptions::default());
             assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{beside}");
@@ -144,7 +144,7 @@ fn a_session_that_is_gone_with_its_folder_is_told_and_given_up_by_a_repair() {
     fs::remove_dir_all(folder.root().join(session(1).to_string())).unwrap();
     let store = open_without_syncs(&folder);
     assert_eq!(told(&store), [(LOST, Some(segment(1)))]);
-    assert!(is_damaged(store.collect(false)));
+    assert!(is_damaged(&store.collect(false)));
     let done = store.repair(session(1), segment(1), &options()).unwrap();
     assert!(done.migration_id.is_some() && done.kept == 0);
     assert!(check(&store).ok, "{:?}", check(&store).damage);
@@ -162,7 +162,7 @@ fn a_session_without_any_log_is_told_and_can_be_deleted() {
     fs::remove_file(look_up(&folder, 1)).unwrap();
     let store = open_without_syncs(&folder);
     assert_eq!(told(&store), [(LOST, None)]);
-    assert!(is_damaged(store.collect(true)));
+    assert!(is_damaged(&store.collect(true)));
     store.delete_session(session(1)).unwrap();
     assert!(check(&store).ok, "{:?}", check(&store).damage);
 }

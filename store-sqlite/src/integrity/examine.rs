@@ -182,6 +182,14 @@ fn orphans(connection: &Connection) -> Result<Vec<String>> {
 pub(super) fn refuse_lost(connection: &Connection) -> Result<()> {
     let mut told = orphans(connection)?;
     told.extend(without_each_other(connection)?);
+    let short = count(
+        connection,
+        "SELECT count(*) FROM segments WHERE entry_count <>
+           ifnull((SELECT max(seq) FROM entries WHERE entries.segment_id = segments.segment_id), 0)",
+    )?;
+    if short > 0 {
+        told.push(format!("{short} segments count other entries than they have"));
+    }
     match told.into_iter().next() {
         Some(detail) => Err(damage(None, None, detail).into()),
         None => Ok(()),
