@@ -12,7 +12,7 @@ use session_store::SessionError;
 use session_store::export::InstallError;
 use session_store::import::IgnoredFile;
 use session_store::index::Candidate;
-use store_core::{Damage, Missing, StoreError};
+use store_core::{Damage, Missing, SegmentId, StoreError};
 
 use crate::render::{EscapeControls, Theme, clean, one_line};
 
@@ -384,19 +384,30 @@ fn session_report(error: &SessionError) -> Report {
 /// What to do where there is no store.
 const MAKE_A_STORE: &str = "check the path, or make a store there with: pod import PATH";
 
+fn not_in_the_store(missing: &Missing, message: String) -> Report {
+    let (kind, hint) = match missing {
+        Missing::Blob(_) => ("blob_not_found", None),
+        Missing::Checkpoint(..) => ("checkpoint_not_found", Some("`pod checkpoints ID` lists those that hold")),
+        Missing::Session(_) | Missing::Segment(_) => {
+            ("not_found", Some("`pod list --kind all --archived all --trashed all` lists what there is"))
+        }
+    };
+    Report::new(exit::NOT_FOUND, kind, message, hint)
+}
+
+fn continued_by(by: &[SegmentId], message: String) -> Report {
+    let ids: Vec<String> = by.iter().map(ToString::to_string).collect();
+    let hint = format!(
+        "nothing was changed; it is continued by {}: `pod checkpoints ID` lists later checkpoints, `pod fork ID --at TURN` goes another way from before",
+        ids.join(", ")
+    );
+    Report::new(exit::CONFLICT, "referenced", message, Some(&hint))
+}
+
 fn store_report(error: &StoreError, message: String) -> Report {
     let failed = |kind, hint: &str| Report::new(exit::FAILED, kind, message.clone(), Some(hint));
     match error {
-        StoreError::NotFound(missing) => {
-            let (kind, hint) = match missing {
-                Missing::Blob(_) => ("blob_not_found", None),
-                Missing::Checkpoint(..) => ("checkpoint_not_found", Some("`pod checkpoints ID` lists those that hold")),
-                Missing::Session(_) | Missing::Segment(_) => {
-                    ("not_found", Some("`pod list --kind all --archived all --trashed all` lists what there is"))
-                }
-            };
-            Report::new(exit::NOT_FOUND, kind, message, hint)
-        }
+        StoreError::NotFound(missing) => not_in_the_store(missing, message),
         StoreError::Corrupt(Damage { segment: None, .. }) => {
             Report::new(exit::DAMAGE, "corrupt", message, Some(STORE_DAMAGE_HINT))
         }
@@ -420,14 +431,7 @@ fn store_report(error: &StoreError, message: String) -> Report {
             Some("wait for the other program to end, or use another store"),
         ),
         StoreError::Busy { .. } => Report::new(exit::CONFLICT, "busy", message, Some("try again in a moment")),
-        StoreError::Referenced { by } => {
-            let ids: Vec<String> = by.iter().map(ToString::to_string).collect();
-            let hint = format!(
-                "nothing was changed; it is continued by {}: `pod checkpoints ID` lists later checkpoints, `pod fork ID --at TURN` goes another way from before",
-                ids.join(", ")
-            );
-            Report::new(exit::CONFLICT, "referenced", message, Some(&hint))
-        }
+        StoreError::Referenced { by } => continued_by(by, message),
         StoreError::ReadOnly => failed("read_only", "reading works; to write, open the store where you may write"),
         StoreError::UnsupportedVersion { .. } => {
             failed("unsupported_version", "a newer pod wrote this store: use that one; nothing was changed")
@@ -491,7 +495,7 @@ mod tests {
     use super::*;
     use session_store::budget::{OverBudget, Per};
     use session_store::usage::NanoDollars;
-    use store_core::{Expected, LeaseHolder, Position, SegmentId, Seq, SessionId};
+    use store_core::{Expected, LeaseHolder, Position, Seq, SessionId};
 
     fn copy_differs() -> CliError {
         let (segment, copy) = (SegmentId::derive(1, b"segment"), SegmentId::derive(1, b"copy"));
