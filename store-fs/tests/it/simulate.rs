@@ -133,7 +133,7 @@ planted! {
     a_quarantine_that_is_not_synced_is_found: QuarantineUnsynced => "taken out and not kept";
     a_rename_before_the_sync_is_found: RenamedUnsynced => "store.json";
     more_that_is_ignored_is_found: MoreIgnored => "half a call";
-    an_announcement_after_the_append_is_found: AnnouncedLate => "is not named";
+    an_announcement_after_the_append_is_found: AnnouncedLate => "is told to be gone";
     an_announcement_that_is_not_synced_is_found: AnnouncedUnsynced => "is not named";
     a_retry_after_a_failed_sync_is_found: SyncRetried => "Segment(";
     a_mark_that_nobody_has_seen_to_is_found: MarkedEarly => "damaged: segment";
