@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use store_conformance::Harness;
-//! use store_core::{Backend, MemoryStore, SegmentId, Seq, SessionId};
+//! use store_core::{Backend, FactScope, MemoryStore, SegmentId, Seq, SessionId};
 //!
 //! struct Mine(MemoryStore);
 //!
@@ -25,6 +25,9 @@
 //!     }
 //!     fn damage(&mut self, session: SessionId, segment: SegmentId, seq: Seq) -> bool {
 //!         self.0.damage(session, segment, seq).is_ok()
+//!     }
+//!     fn damage_fact(&mut self, scope: FactScope, number: u64) -> bool {
+//!         self.0.damage_fact(scope, number).is_ok()
 //!     }
 //! }
 //!
