@@ -257,7 +257,7 @@ impl FsStore {
                 Ok(Some(SessionId::from_bytes(*segment.as_bytes())))
             }
             // Where nothing leads anywhere yet, or any more, the few sessions that there are, or all, are searched.
-            LookUp::None if !self.is_led(segment)? => self.search_session_of(segment),
+            LookUp::None if !self.is_led()? => self.search_session_of(segment),
             LookUp::None => Ok(None),
             LookUp::Session(session) => Ok(self.has_log(session, segment)?.then_some(session)),
             // The entry is only a way to the log; where it is lost, the log is looked for.
@@ -265,9 +265,10 @@ impl FsStore {
         }
     }
 
-    /// Whether the folder is there in which an entry would stand that leads to a segment: it is made with the first such entry and stays.
-    fn is_led(&self, segment: SegmentId) -> Result<bool> {
-        let folder = self.layout.by_segment_folder(segment);
+    /// Whether the folder is there in which all entries stand that lead to segments: it is made with the first one and stays. The folders in
+    /// it are not asked for: each comes with its first entry, and in a new store almost every look-up would search all sessions.
+    fn is_led(&self) -> Result<bool> {
+        let folder = self.layout.by_segment_root();
         Ok(self.is_adopted() && found(self.disk.stat(&folder)).at("stat", &folder)?.is_some())
     }
 
