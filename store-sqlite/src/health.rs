@@ -4,12 +4,14 @@
 //! handle of this process acknowledges another write on that database. The memory goes with the last of them: who opens the database anew starts
 //! with what is there. Other processes are not told; SQLite has no place for it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 
+use crate::connection::guard;
 use crate::disk::FileId;
+use crate::shared::Shared;
 
 /// The databases that are open to be written in this process.
-static OPEN: Mutex<Vec<(FileId, Weak<Health>)>> = Mutex::new(Vec::new());
+static OPEN: Shared<Health> = Shared::new();
 
 /// What the handles on one database share. Share it for as long as a handle is open.
 #[derive(Debug, Default)]
@@ -20,29 +22,18 @@ pub(crate) struct Health {
 impl Health {
     /// What the handles on this file share.
     pub(crate) fn of(file: FileId) -> Arc<Self> {
-        let mut open = lock(&OPEN);
-        open.retain(|(_, health)| health.strong_count() > 0);
-        let known = open.iter().find(|(id, _)| *id == file).and_then(|(_, health)| health.upgrade());
-        known.unwrap_or_else(|| {
-            let health = Arc::default();
-            open.push((file, Arc::downgrade(&health)));
-            health
-        })
+        OPEN.of(file)
     }
 
     /// What the first failed sync said, if one failed.
     pub(crate) fn failed(&self) -> Option<Arc<str>> {
-        lock(&self.failed).clone()
+        guard(&self.failed).clone()
     }
 
     /// Remembers that a sync failed; the first reason stays.
     pub(crate) fn fail(&self, reason: &str) -> Arc<str> {
-        Arc::clone(lock(&self.failed).get_or_insert_with(|| reason.into()))
+        Arc::clone(guard(&self.failed).get_or_insert_with(|| reason.into()))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

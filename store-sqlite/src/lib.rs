@@ -51,6 +51,7 @@ mod reading;
 mod row;
 mod salvage;
 mod schema;
+mod shared;
 mod side;
 mod store;
 mod store_lock;

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use crate::connection::guard;
 use crate::disk::FileId;
 use crate::reading::Idle;
+use crate::shared::Shared;
 
 /// How long a connection that is opened to write waits for reads of this process, and a read for such a connection.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The databases that are read without writing, or opened, in this process.
-static OPEN: Mutex<Vec<(FileId, Weak<LogIndex>)>> = Mutex::new(Vec::new());
+static OPEN: Shared<LogIndex> = Shared::new();
 
 /// What the connections of this process to one database share.
 #[derive(Default)]
@@ -43,14 +44,7 @@ pub(crate) struct Opening<'a>(&'a LogIndex);
 impl LogIndex {
     /// What the connections to this file share.
     pub(crate) fn of(file: FileId) -> Arc<Self> {
-        let mut open = guard(&OPEN);
-        open.retain(|(_, index)| index.strong_count() > 0);
-        let known = open.iter().find(|(id, _)| *id == file).and_then(|(_, index)| index.upgrade());
-        known.unwrap_or_else(|| {
-            let index = Arc::default();
-            open.push((file, Arc::downgrade(&index)));
-            index
-        })
+        OPEN.of(file)
     }
 
     /// Begins a read on a connection that comes from `idle` and goes back there. `None`: a connection that writes was
@@ -131,15 +125,5 @@ mod tests {
         });
         assert_eq!(*guard(&order), ["first read", "opened", "read"]);
         assert_eq!(guard(&index.users).idle.len(), 1, "a pool is known once");
-    }
-
-    #[test]
-    fn files_have_an_index_each_which_goes_with_the_last_user() {
-        let [one, other] = [FileId::for_tests(12), FileId::for_tests(13)];
-        let first = LogIndex::of(one);
-        assert!(Arc::ptr_eq(&first, &LogIndex::of(one)));
-        assert!(!Arc::ptr_eq(&first, &LogIndex::of(other)));
-        drop(first);
-        assert!(guard(&OPEN).iter().all(|(id, index)| *id != one || index.strong_count() == 0));
     }
 }
